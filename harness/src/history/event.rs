@@ -1,0 +1,190 @@
+//! What can be observed of a run. Every output of the harness is made from these events alone.
+
+use serde::{Deserialize, Serialize};
+
+/// One event and when it happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Seconds since the run began. Where the broker says when (a result, a task), this is its
+    /// time, so records may be slightly out of order.
+    pub t_s: f64,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// The run began.
+    RunStarted {
+        /// RFC 3339, UTC.
+        at: String,
+    },
+    /// The broker answers.
+    BrokerReady {
+        /// For people: program, version and address or file.
+        broker: String,
+    },
+    /// A process of the system was started.
+    ProcessStarted {
+        /// `worker-0`, `coordinator` or `aggregator`.
+        process: String,
+        /// Operating system's process id.
+        pid: u32,
+    },
+    /// A process of the system ended.
+    ProcessExited {
+        /// As in `ProcessStarted`.
+        process: String,
+        /// Operating system's process id.
+        pid: u32,
+        /// Exit code, where it exited.
+        code: Option<i32>,
+        /// Signal number, where a signal ended it.
+        signal: Option<i32>,
+        /// The last line it wrote to standard error, where it failed by itself.
+        said: Option<String>,
+    },
+    /// The first task was seen at the broker; wall time counts from here. In static mode: the
+    /// first worker started.
+    SweepStarted,
+    /// A result was committed at the broker (in static mode: printed by a worker). Seen twice
+    /// for one chunk, it was committed twice.
+    Result(SeenResult),
+    /// A dead letter was seen at the broker.
+    DeadLettered {
+        /// The chunk's id, where the letter has one.
+        chunk_id: Option<String>,
+        /// Half-open range of parameters, where the letter has one.
+        range: Option<(u64, u64)>,
+        /// Why.
+        reason: String,
+        /// Failed attempts.
+        attempts: u32,
+    },
+    /// A fault was carried out on one target.
+    FaultInjected {
+        /// Its name in the plan.
+        fault: String,
+        /// Its kind: `kill`, `pause`, …
+        kind: String,
+        /// The process that it struck, or what it looked for where there was none.
+        target: String,
+        /// Whether it was proved to have taken effect.
+        bit: bool,
+        /// The proof, or why there is none: one lower-case fragment.
+        proof: String,
+        /// Chunks that the target held uncommitted at that moment.
+        held: Vec<HeldChunk>,
+    },
+    /// A fault with a duration ended.
+    FaultHealed {
+        /// Its name in the plan.
+        fault: String,
+        /// The process.
+        target: String,
+    },
+    /// A chunk that a struck worker held is with another delivery, or committed.
+    TakenOver {
+        /// Name of the fault.
+        fault: String,
+        /// The chunk's id.
+        chunk_id: String,
+        /// The worker that was struck.
+        from: String,
+        /// The worker that has it now.
+        to: String,
+        /// Milliseconds from the strike to this moment.
+        after_ms: f64,
+    },
+    /// What the broker holds of a chunk's task is not one submission. Written at the end.
+    Resubmitted {
+        /// The chunk's id.
+        chunk_id: String,
+        /// How often it was submitted.
+        times: u64,
+    },
+    /// What the system's own aggregator reported.
+    Aggregate(SeenAggregate),
+    /// Chunks that were delivered more than once, by the broker's count. Written at the end.
+    Redelivered {
+        /// How many deliveries beyond the first of each chunk.
+        deliveries: u64,
+    },
+    /// Nothing more will happen.
+    RunEnded {
+        /// Why the harness stopped watching.
+        why: EndReason,
+    },
+}
+
+/// One result message, as the wire contract has it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SeenResult {
+    /// The chunk's id: its index. In static mode, the id of a batch.
+    pub chunk_id: String,
+    /// Half-open range of parameters, where the message says it (static mode).
+    pub range: Option<(u64, u64)>,
+    /// `worker-0`.
+    pub worker: String,
+    /// Seconds of computing, as the worker says.
+    pub duration_s: f64,
+    /// Sum of the values.
+    pub sum: f64,
+    /// Number of values.
+    pub count: u64,
+    /// Smallest value.
+    pub min: f64,
+    /// Largest value.
+    pub max: f64,
+    /// Mean value.
+    pub avg: f64,
+}
+
+/// A chunk held by a worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldChunk {
+    /// The chunk's id.
+    pub chunk_id: String,
+    /// The delivery's number for that chunk: 1 for the first.
+    pub delivery: u64,
+}
+
+/// The final report of the system's own aggregator.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SeenAggregate {
+    /// Chunks counted.
+    pub chunks: u64,
+    /// Result messages that it left out because their chunk was counted already.
+    pub duplicates_removed: u64,
+    /// Whether it says that the sweep is complete.
+    pub complete: bool,
+    /// Parameters counted.
+    pub count: u64,
+    /// Grand sum.
+    pub sum: f64,
+    /// Smallest value.
+    pub min: f64,
+    /// Largest value.
+    pub max: f64,
+    /// Mean value.
+    pub avg: f64,
+}
+
+/// Why the harness stopped watching.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EndReason {
+    /// Every chunk is committed or dead, and every process has left.
+    Complete,
+    /// Every worker has left, and chunks are open.
+    WorkersGone,
+    /// Nothing was committed for the plan's `stall_after`.
+    Stalled,
+    /// The plan's `timeout` passed.
+    TimedOut,
+    /// The user asked for the end.
+    Interrupted,
+}

@@ -1,0 +1,4 @@
+//! Runs sweeps under faults and judges them.
+
+pub mod history;
+pub mod plan;
