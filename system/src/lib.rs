@@ -1,0 +1,15 @@
+//! Parameter sweeps: a coordinator cuts a range of parameters into chunks, a broker hands them to
+//! workers, an aggregator combines the results. Any of them may die at any moment; every parameter
+//! still counts once.
+
+pub mod aggregator;
+pub mod chunk;
+pub mod cli;
+pub mod coordinator;
+pub mod kernel;
+pub mod queue;
+pub mod static_mode;
+pub mod stats;
+mod telemetry;
+pub mod wire;
+pub mod worker;

@@ -1,1 +1,5 @@
-fn main(){}
+//! `ttg`: coordinator, worker and aggregator of a parameter sweep.
+
+fn main() -> std::process::ExitCode {
+    ttg_system::cli::main(std::env::args_os())
+}

@@ -1,0 +1,149 @@
+//! The report for people.
+
+use std::fmt;
+
+use super::Report;
+
+/// Width of the longest bar.
+const BAR: u64 = 30;
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let expected =
+            self.expected_chunks.map_or_else(String::new, |n| format!(" of {}", grouped(n)));
+        let state = if self.complete { "complete" } else { "INCOMPLETE" };
+        writeln!(f, "Sweep results: {state}")?;
+        writeln!(f)?;
+        let params = self.result.map_or(0, |r| r.count);
+        line(f, "Total parameters", &grouped(params))?;
+        line(f, "Total chunks", &format!("{}{expected}", grouped(self.chunks)))?;
+        if let Some(result) = self.result {
+            line(f, "Grand sum", &decimal(result.sum, 2))?;
+            line(f, "Global minimum", &result.min.to_string())?;
+            line(f, "Global maximum", &result.max.to_string())?;
+            line(f, "Average", &format!("{:.4}", result.avg))?;
+        }
+        for (name, count) in [
+            ("Dead letters", self.dead_lettered),
+            ("Duplicates removed", self.duplicates_removed),
+            ("Unreadable results", self.unreadable),
+        ] {
+            if count > 0 {
+                line(f, name, &grouped(count))?;
+            }
+        }
+        writeln!(f)?;
+        line(f, "Wall time", &format!("{:.2} s", self.wall_seconds))?;
+        line(f, "CPU time", &format!("{:.2} s", self.cpu_seconds))?;
+        let rate = |rate: f64| format!("{} params/s", decimal(rate, 0));
+        line(f, "Effective throughput", &rate(self.effective_params_per_second))?;
+        line(f, "CPU throughput", &rate(self.cpu_params_per_second))?;
+        line(f, "Parallelism", &format!("{:.2}x", self.parallelism))?;
+        writeln!(f)?;
+        writeln!(f, "Chunks per worker")?;
+        let most = self.workers.values().map(|share| share.chunks).max().unwrap_or(0).max(1);
+        for (worker, share) in &self.workers {
+            let bar = "█".repeat((share.chunks * BAR).div_ceil(most) as usize);
+            writeln!(f, "  {worker:<18} {:>8}  {bar}", grouped(share.chunks))?;
+        }
+        Ok(())
+    }
+}
+
+impl Report {
+    /// One line per worker with its parameters and rates.
+    pub fn details(&self) -> String {
+        let mut text =
+            format!("  {:<18} {:>10} {:>10} {:>12}\n", "worker", "params", "seconds", "params/s");
+        for (worker, share) in &self.workers {
+            let rate = if share.seconds > 0.0 { share.params as f64 / share.seconds } else { 0.0 };
+            text.push_str(&format!(
+                "  {worker:<18} {:>10} {:>10.2} {:>12}\n",
+                grouped(share.params),
+                share.seconds,
+                decimal(rate, 1)
+            ));
+        }
+        text
+    }
+}
+
+fn line(f: &mut fmt::Formatter<'_>, name: &str, value: &str) -> fmt::Result {
+    writeln!(f, "  {name:<22} {value:>18}")
+}
+
+/// A number with a comma every three digits.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn decimal(number: f64, places: usize) -> String {
+    let text = format!("{:.places$}", number.abs());
+    let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
+    let sign = if number < 0.0 { "-" } else { "" };
+    let whole = whole.parse().map_or_else(|_| whole.to_owned(), grouped);
+    if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aggregator::Share;
+    use crate::stats::Stats;
+
+    fn report() -> Report {
+        let share = |chunks| Share { chunks, params: chunks * 100, seconds: chunks as f64 };
+        Report {
+            complete: true,
+            chunks: 100,
+            expected_chunks: Some(100),
+            dead_lettered: 0,
+            duplicates_removed: 0,
+            unreadable: 0,
+            result: Some(Stats {
+                sum: 5_000_355.0,
+                count: 10_000,
+                min: 0.41,
+                max: 999.98,
+                avg: 500.0355,
+            }),
+            wall_seconds: 34.2,
+            cpu_seconds: 100.0,
+            effective_params_per_second: 292.4,
+            cpu_params_per_second: 100.0,
+            parallelism: 2.924,
+            workers: [("worker-0".to_owned(), share(34)), ("worker-1".to_owned(), share(66))]
+                .into(),
+        }
+    }
+
+    #[test]
+    fn a_complete_sweep_reads_like_this() {
+        insta::assert_snapshot!(report().to_string(), @r"");
+    }
+
+    #[test]
+    fn an_incomplete_sweep_says_so_first() {
+        let report = Report {
+            complete: false,
+            chunks: 97,
+            dead_lettered: 3,
+            duplicates_removed: 1_234,
+            ..report()
+        };
+        insta::assert_snapshot!(report.to_string(), @r"");
+    }
+
+    #[test]
+    fn details_are_one_line_per_worker() {
+        insta::assert_snapshot!(report().details(), @r"");
+    }
+}

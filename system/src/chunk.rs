@@ -1,0 +1,114 @@
+//! How a range of parameters is cut into chunks.
+
+use std::fmt;
+
+/// A half-open range of parameters with its index in the sweep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chunk {
+    /// Index of the chunk: the key of its commit.
+    pub index: u64,
+    /// First parameter.
+    pub start: u64,
+    /// One past the last parameter.
+    pub end: u64,
+}
+
+impl Chunk {
+    /// Number of parameters.
+    pub fn params(&self) -> u64 {
+        self.end - self.start
+    }
+
+    /// The id under which the chunk travels.
+    pub fn id(&self) -> ChunkId {
+        ChunkId(self.index)
+    }
+}
+
+/// A chunk's index as it is written on the wire: zero-padded to five digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChunkId(pub u64);
+
+impl fmt::Display for ChunkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:05}", self.0)
+    }
+}
+
+/// All parameters of one job and the size of its chunks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sweep {
+    /// First parameter.
+    pub start: u64,
+    /// Number of parameters.
+    pub params: u64,
+    /// Parameters per chunk; the last chunk may be smaller.
+    pub chunk_size: u64,
+}
+
+impl Sweep {
+    /// Number of chunks.
+    pub fn chunks(&self) -> u64 {
+        self.params.div_ceil(self.chunk_size)
+    }
+
+    /// The chunk of this index, which must be below [`Sweep::chunks`].
+    pub fn chunk(&self, index: u64) -> Chunk {
+        let start = self.start + index * self.chunk_size;
+        let end = (start + self.chunk_size).min(self.start + self.params);
+        Chunk { index, start, end }
+    }
+
+    /// The fixed share of worker `worker` of `workers` in static mode; the last takes the
+    /// remainder.
+    pub fn share(&self, worker: u64, workers: u64) -> (u64, u64) {
+        let per_worker = self.params / workers;
+        let start = self.start + worker * per_worker;
+        let end = if worker + 1 == workers { self.start + self.params } else { start + per_worker };
+        (start, end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn ids_are_padded_to_five_digits_and_grow_beyond() {
+        assert_eq!(ChunkId(42).to_string(), "00042");
+        assert_eq!(ChunkId(1_234_567).to_string(), "1234567");
+    }
+
+    proptest! {
+        #[test]
+        fn chunks_cover_the_range_once_and_in_order(
+            start in 0u64..1_000_000, params in 1u64..5_000, chunk_size in 1u64..700,
+        ) {
+            let sweep = Sweep { start, params, chunk_size };
+            let mut next = start;
+            for index in 0..sweep.chunks() {
+                let chunk = sweep.chunk(index);
+                prop_assert_eq!(chunk.start, next);
+                prop_assert!(chunk.params() >= 1 && chunk.params() <= chunk_size);
+                next = chunk.end;
+            }
+            prop_assert_eq!(next, start + params);
+        }
+
+        #[test]
+        fn shares_cover_the_range_once_and_in_order(
+            start in 0u64..1_000_000, params in 0u64..5_000, workers in 1u64..40,
+        ) {
+            let sweep = Sweep { start, params, chunk_size: 1 };
+            let mut next = start;
+            for worker in 0..workers {
+                let (from, to) = sweep.share(worker, workers);
+                prop_assert_eq!(from, next);
+                prop_assert!(to >= from);
+                next = to;
+            }
+            prop_assert_eq!(next, start + params);
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! `ttg aggregate`.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::args::{BrokerArgs, LogArgs, seconds};
+use super::{Ended, Failed, print_json, stop_signal};
+use crate::aggregator::{self, Until};
+use crate::queue;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Report what is there, without waiting for the sweep to be complete.
+    #[arg(long)]
+    now: bool,
+    /// Wait no longer than this many seconds for the sweep to be complete.
+    #[arg(long, value_parser = seconds, conflicts_with = "now")]
+    timeout: Option<Duration>,
+    /// Print the report as one JSON object.
+    #[arg(long)]
+    json: bool,
+    /// Say more about each worker.
+    #[arg(long, conflicts_with = "json")]
+    verbose: bool,
+    #[command(flatten)]
+    broker: BrokerArgs,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+pub(super) async fn run(args: Args) -> Result<Ended, Failed> {
+    args.log.start();
+    let (stop, signal) = stop_signal()?;
+    let broker = queue::connect(&args.broker.settings(), None).await?;
+    let until = match args.timeout {
+        _ if args.now => Until::Read,
+        Some(timeout) => Until::CompleteOr(Instant::now() + timeout),
+        None => Until::Complete,
+    };
+    let report = aggregator::collect(&*broker, until, &stop).await?;
+    if args.json {
+        print_json(&report);
+    } else {
+        print!("{report}");
+        if args.verbose {
+            print!("\n{}", report.details());
+        }
+    }
+    Ok(match *signal.borrow() {
+        _ if report.complete || args.now => Ended::Finished,
+        0 => Ended::Incomplete,
+        signal => Ended::Interrupted(signal),
+    })
+}

@@ -1,0 +1,162 @@
+//! Flags that several roles share.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::Failed;
+use crate::chunk::Sweep;
+use crate::queue::{Address, Settings};
+use crate::telemetry::{self, Format, Level};
+
+/// Most parameters of a sweep: the kernel's arithmetic and the results' counts stay exact.
+const PARAMS_BOUND: u64 = 1 << 53;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Backend {
+    Redis,
+    Embedded,
+}
+
+/// Which broker, and how patient to be with it.
+#[derive(Debug, Args)]
+pub(super) struct BrokerArgs {
+    /// Which broker.
+    #[arg(long, env = "QUEUE_BACKEND", default_value = "redis", help_heading = "Broker")]
+    backend: Backend,
+    /// Host of Redis.
+    #[arg(long, env = "REDIS_HOST", default_value = "ttg-redis", help_heading = "Broker")]
+    redis_host: String,
+    /// Port of Redis.
+    #[arg(long, env = "REDIS_PORT", default_value_t = 6379, help_heading = "Broker")]
+    redis_port: u16,
+    /// Database number of Redis.
+    #[arg(long, env = "REDIS_DB", default_value_t = 0, help_heading = "Broker")]
+    redis_db: i64,
+    /// File of the embedded broker.
+    #[arg(long, env = "EMBEDDED_PATH", default_value = "ttg.db", help_heading = "Broker")]
+    embedded_path: PathBuf,
+    /// A delivery without a sign of life for this long is anybody's.
+    #[arg(long, env = "STALE_THRESHOLD_MS", default_value_t = 5000,
+        value_parser = clap::value_parser!(u64).range(10..), help_heading = "Broker")]
+    stale_threshold_ms: u64,
+    /// How often a worker looks for stale deliveries and those of the dead.
+    #[arg(long, env = "STALE_CHECK_INTERVAL_SECONDS", default_value = "0.1",
+        value_parser = seconds, help_heading = "Broker")]
+    stale_check_interval_seconds: Duration,
+    /// How often a failed chunk is attempted again.
+    #[arg(long, env = "MAX_RETRIES", default_value_t = 3, help_heading = "Broker")]
+    max_retries: u32,
+    /// How long a failed chunk waits for that.
+    #[arg(long, env = "RETRY_DELAY_MS", default_value_t = 1000, help_heading = "Broker")]
+    retry_delay_ms: u64,
+    /// A chunk whose workers died or fell silent this often is a dead letter.
+    #[arg(long, env = "MAX_DELIVERIES", default_value_t = 10,
+        value_parser = clap::value_parser!(u32).range(1..), help_heading = "Broker")]
+    max_deliveries: u32,
+    /// How long a broker that went away is waited for.
+    #[arg(long, env = "BROKER_PATIENCE_SECONDS", default_value = "60",
+        value_parser = seconds, help_heading = "Broker")]
+    broker_patience_seconds: Duration,
+}
+
+impl BrokerArgs {
+    pub(super) fn settings(&self) -> Settings {
+        let address = match self.backend {
+            Backend::Embedded => Address::Embedded(self.embedded_path.clone()),
+            Backend::Redis => Address::Redis {
+                host: self.redis_host.clone(),
+                port: self.redis_port,
+                db: self.redis_db,
+            },
+        };
+        Settings {
+            lease: Duration::from_millis(self.stale_threshold_ms),
+            takeover_interval: self.stale_check_interval_seconds,
+            max_retries: self.max_retries,
+            retry_delay: Duration::from_millis(self.retry_delay_ms),
+            max_deliveries: self.max_deliveries,
+            patience: self.broker_patience_seconds,
+            ..Settings::new(address)
+        }
+    }
+}
+
+/// Which sweep.
+#[derive(Debug, Args)]
+pub(super) struct SweepArgs {
+    /// Parameters in the sweep [env: TOTAL_PARAMETERS or TOTAL_PARAMS] [default: 10000]
+    #[arg(long, env = "TOTAL_PARAMETERS", hide_env = true, help_heading = "Sweep")]
+    total_parameters: Option<u64>,
+    #[arg(long, env = "TOTAL_PARAMS", hide = true)]
+    total_params: Option<u64>,
+    /// First parameter.
+    #[arg(long, env = "START_PARAMETER", default_value_t = 0, help_heading = "Sweep")]
+    start_parameter: u64,
+    /// Parameters per chunk.
+    #[arg(long, env = "CHUNK_SIZE", default_value_t = 100, help_heading = "Sweep")]
+    chunk_size: u64,
+}
+
+impl SweepArgs {
+    pub(super) fn sweep(&self) -> Result<Sweep, Failed> {
+        let params = self.total_parameters.or(self.total_params).unwrap_or(10_000);
+        let problem = if params == 0 {
+            "--total-parameters is 0, but a sweep needs at least 1".to_owned()
+        } else if self.chunk_size == 0 {
+            "--chunk-size is 0, but a chunk needs at least 1 parameter".to_owned()
+        } else if self.start_parameter.checked_add(params).is_none_or(|end| end > PARAMS_BOUND) {
+            format!("the last parameter is over {PARAMS_BOUND}: choose a smaller range")
+        } else {
+            let (start, chunk_size) = (self.start_parameter, self.chunk_size);
+            return Ok(Sweep { start, params, chunk_size });
+        };
+        Err(Failed::Usage(problem))
+    }
+}
+
+/// Logs.
+#[derive(Debug, Args)]
+pub(super) struct LogArgs {
+    /// What is logged, to standard error.
+    #[arg(
+        long,
+        env = "LOG_LEVEL",
+        default_value = "INFO",
+        ignore_case = true,
+        help_heading = "Logs"
+    )]
+    log_level: Level,
+    /// How it is logged.
+    #[arg(
+        long,
+        env = "LOG_FORMAT",
+        default_value = "text",
+        ignore_case = true,
+        help_heading = "Logs"
+    )]
+    log_format: Format,
+}
+
+impl LogArgs {
+    pub(super) fn start(&self) {
+        telemetry::start(self.log_level, self.log_format);
+    }
+}
+
+/// Seconds, with a fraction if need be.
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
+    let problem = || format!("{text:?} is not a number of seconds above 0, such as 30 or 0.5");
+    let seconds: f64 = text.parse().map_err(|_| problem())?;
+    Duration::try_from_secs_f64(seconds).ok().filter(|d| !d.is_zero()).ok_or_else(problem)
+}
+
+/// `true` or `false`, in the spellings that deployments use.
+pub(super) fn switch(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" | "" => Ok(false),
+        _ => Err("expected true or false".to_owned()),
+    }
+}

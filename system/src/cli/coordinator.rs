@@ -1,0 +1,32 @@
+//! `ttg coordinator`.
+
+use super::args::{BrokerArgs, LogArgs, SweepArgs};
+use super::{Ended, Failed, print_json};
+use crate::{coordinator, queue};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    sweep: SweepArgs,
+    /// Name of the job; a coordinator of another job is refused.
+    #[arg(long, env = "JOB_ID", help_heading = "Sweep")]
+    job_id: Option<String>,
+    /// Discard the sweep that the broker holds, results and all, before this one is submitted.
+    #[arg(long)]
+    reset: bool,
+    #[command(flatten)]
+    broker: BrokerArgs,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+pub(super) async fn run(args: Args) -> Result<Ended, Failed> {
+    args.log.start();
+    let sweep = args.sweep.sweep()?;
+    let broker = queue::connect(&args.broker.settings(), None).await?;
+    if args.reset {
+        broker.reset().await?;
+    }
+    print_json(&coordinator::run(&*broker, &sweep, args.job_id.as_deref()).await?);
+    Ok(Ended::Finished)
+}

@@ -1,0 +1,133 @@
+//! The command line of `ttg`. Every flag has the environment variable of the wire contract.
+
+mod aggregate;
+mod args;
+mod coordinator;
+mod worker;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use tokio::sync::watch;
+
+use crate::queue::QueueError;
+
+/// Parameter sweeps over a broker: each parameter counts once, whoever dies.
+#[derive(Debug, Parser)]
+#[command(name = "ttg", version, arg_required_else_help = true, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    role: Role,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 finished, 1 failed or incomplete, 64 wrong arguments, 69 the broker does not \
+answer, 130 or 143 interrupted.
+
+Example, on one machine with nothing installed:
+  export USE_QUEUE=true QUEUE_BACKEND=embedded EMBEDDED_PATH=sweep.db
+  ttg coordinator --total-parameters 10000 --chunk-size 100
+  ttg worker --worker-id 1 & ttg worker --worker-id 2
+  ttg aggregate";
+
+#[derive(Debug, Subcommand)]
+enum Role {
+    /// Submit a sweep's chunks, each once, however often this is run.
+    Coordinator(coordinator::Args),
+    /// Compute chunks until the sweep is complete.
+    Worker(Box<worker::Args>),
+    /// Combine the results of a sweep and report them.
+    Aggregate(aggregate::Args),
+}
+
+/// How a role ended.
+enum Ended {
+    Finished,
+    Incomplete,
+    /// By the signal of this number.
+    Interrupted(u8),
+}
+
+/// Why a role could not do its work.
+enum Failed {
+    Usage(String),
+    Queue(QueueError),
+    Other(String),
+}
+
+impl From<QueueError> for Failed {
+    fn from(error: QueueError) -> Self {
+        Self::Queue(error)
+    }
+}
+
+/// Runs `ttg` with these arguments, the first of which is the program's name.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors, and go to standard output.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 64 } else { 0 });
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return report(&format!("cannot start the runtime: {error}"), 1),
+    };
+    let outcome = runtime.block_on(async {
+        match cli.role {
+            Role::Coordinator(args) => coordinator::run(args).await,
+            Role::Worker(args) => worker::run(*args).await,
+            Role::Aggregate(args) => aggregate::run(args).await,
+        }
+    });
+    // A blocking step that a frozen broker holds up must not hold up the end.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    match outcome {
+        Ok(Ended::Finished) => ExitCode::SUCCESS,
+        Ok(Ended::Incomplete) => ExitCode::from(1),
+        Ok(Ended::Interrupted(signal)) => ExitCode::from(128 + signal),
+        Err(Failed::Usage(message)) => report(&message, 64),
+        Err(Failed::Queue(error @ QueueError::Unreachable { .. })) => {
+            report(&error.to_string(), 69)
+        }
+        Err(Failed::Queue(error)) => report(&error.to_string(), 1),
+        Err(Failed::Other(message)) => report(&message, 1),
+    }
+}
+
+fn report(message: &str, code: u8) -> ExitCode {
+    eprintln!("error: {message}");
+    ExitCode::from(code)
+}
+
+/// Becomes true when the process is asked to stop, and says by which signal.
+fn stop_signal() -> Result<(watch::Receiver<bool>, watch::Receiver<u8>), Failed> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let listen = |kind| {
+        signal(kind).map_err(|error| Failed::Other(format!("cannot listen for signals: {error}")))
+    };
+    let (mut terminate, mut interrupt) =
+        (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    let (stop, stopped) = watch::channel(false);
+    let (name, named) = watch::channel(0);
+    tokio::spawn(async move {
+        let signal = tokio::select! {
+            _ = terminate.recv() => 15,
+            _ = interrupt.recv() => 2,
+        };
+        let _ = name.send(signal);
+        let _ = stop.send(true);
+        // Kept open: a closed channel would look like nobody being left to ask.
+        std::future::pending::<()>().await;
+    });
+    Ok((stopped, named))
+}
+
+fn print_json(value: &impl serde::Serialize) {
+    println!("{}", serde_json::to_string(value).expect("summaries are plain data"));
+}

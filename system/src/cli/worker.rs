@@ -1,0 +1,198 @@
+//! `ttg worker`.
+
+use std::time::Duration;
+
+use clap::ValueEnum;
+
+use super::args::{BrokerArgs, LogArgs, SweepArgs, seconds, switch};
+use super::{Ended, Failed, print_json, stop_signal};
+use crate::chunk::Sweep;
+use crate::kernel::{Exec, Kernel, Reference};
+use crate::worker::{Batch, Options, Status, Summary};
+use crate::{coordinator, queue, static_mode, worker};
+
+/// Work per claim where chunks are small, and most chunks of one.
+const BATCH: (Duration, usize) = (Duration::from_millis(20), 64);
+
+/// Numbers that a worker may have.
+const WORKER_BOUND: u64 = 1_000_000;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum KernelName {
+    Reference,
+    Exec,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+The exec kernel keeps a program of yours running and gives it one JSON line per chunk:
+  {\"chunk_id\":\"00042\",\"start_param\":4200,\"end_param\":4300}
+It answers with one line: {\"values\":[…]}, {\"sum\":…,\"count\":…,\"min\":…,\"max\":…}
+or {\"error\":\"…\"}. Example:
+  ttg worker --use-queue true --kernel exec -- python3 my_function.py")]
+pub(super) struct Args {
+    /// true: take chunks from the broker; false: compute a fixed share of the range.
+    #[arg(long, env = "USE_QUEUE", default_value = "false", value_parser = switch,
+        action = clap::ArgAction::Set, value_name = "BOOL")]
+    use_queue: bool,
+    /// Number of this worker [env: WORKER_ID or JOB_COMPLETION_INDEX] [default: 0]
+    #[arg(long, env = "WORKER_ID", hide_env = true)]
+    worker_id: Option<u64>,
+    #[arg(long, env = "JOB_COMPLETION_INDEX", hide = true)]
+    job_completion_index: Option<u64>,
+    /// Worker 0 submits the sweep before it works, where there is no coordinator.
+    #[arg(long, env = "COORDINATE", default_value = "false", value_parser = switch,
+        num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
+    coordinate: bool,
+    /// Leave after this many seconds without a chunk.
+    #[arg(long, env = "IDLE_TIMEOUT_SECONDS", default_value = "30", value_parser = seconds)]
+    idle_timeout_seconds: Duration,
+    /// How long a chunk may take on after a request to stop, before it is given back.
+    #[arg(long, env = "STOP_GRACE_SECONDS", default_value = "2", value_parser = seconds)]
+    stop_grace_seconds: Duration,
+    /// Static mode: how many workers share the range.
+    #[arg(long, env = "TOTAL_WORKERS", default_value_t = 3)]
+    total_workers: u64,
+    /// Static mode: parameters per batch.
+    #[arg(long, env = "BATCH_SIZE", default_value_t = 100)]
+    batch_size: u64,
+    #[command(flatten)]
+    kernel: KernelArgs,
+    #[command(flatten)]
+    sweep: SweepArgs,
+    #[command(flatten)]
+    broker: BrokerArgs,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct KernelArgs {
+    /// What is applied to every parameter.
+    #[arg(long, env = "KERNEL", default_value = "reference", help_heading = "Kernel")]
+    kernel: KernelName,
+    /// Milliseconds of simulated work per parameter of the reference kernel.
+    #[arg(long, env = "SIMULATE_WORK_MS", default_value_t = 1.0, help_heading = "Kernel")]
+    simulate_work_ms: f64,
+    /// Chance of a chunk to fail, to exercise retries and dead letters.
+    #[arg(long, env = "SIMULATE_FAULT_RATE", default_value_t = 0.0, help_heading = "Kernel")]
+    simulate_fault_rate: f64,
+    /// Seed of those failures; without one they differ from run to run.
+    #[arg(long, env = "SEED", help_heading = "Kernel")]
+    seed: Option<u64>,
+    /// The exec kernel's program and arguments as a JSON array, instead of the ones after --.
+    #[arg(long, env = "KERNEL_COMMAND", help_heading = "Kernel", value_name = "JSON")]
+    kernel_command: Option<String>,
+    /// Seconds after which a chunk of the exec kernel fails; without, it may take for ever.
+    #[arg(long, env = "KERNEL_TIMEOUT_SECONDS", value_parser = seconds, help_heading = "Kernel")]
+    kernel_timeout_seconds: Option<Duration>,
+    /// The exec kernel's program and arguments.
+    #[arg(last = true, value_name = "PROGRAM")]
+    program: Vec<String>,
+}
+
+impl KernelArgs {
+    fn build(&self) -> Result<Box<dyn Kernel>, Failed> {
+        if !(0.0..=1.0).contains(&self.simulate_fault_rate) {
+            let rate = self.simulate_fault_rate;
+            return usage(format!("--simulate-fault-rate is {rate}, not between 0 and 1"));
+        }
+        match self.kernel {
+            KernelName::Reference => {
+                let work = Duration::try_from_secs_f64(self.simulate_work_ms / 1000.0);
+                let Ok(work) = work else {
+                    let work = self.simulate_work_ms;
+                    return usage(format!("--simulate-work-ms is {work}, not a time"));
+                };
+                Ok(Box::new(Reference { work }))
+            }
+            KernelName::Exec => {
+                let command = match &self.kernel_command {
+                    Some(json) => serde_json::from_str(json).map_err(|error| {
+                        Failed::Usage(format!("--kernel-command is not a JSON array: {error}"))
+                    })?,
+                    None => self.program.clone(),
+                };
+                if command.is_empty() {
+                    return usage("the exec kernel needs a program after --".to_owned());
+                }
+                Ok(Box::new(Exec::new(command, self.kernel_timeout_seconds)))
+            }
+        }
+    }
+}
+
+fn usage<T>(message: String) -> Result<T, Failed> {
+    Err(Failed::Usage(message))
+}
+
+pub(super) async fn run(args: Args) -> Result<Ended, Failed> {
+    args.log.start();
+    let number = args.worker_id.or(args.job_completion_index).unwrap_or(0);
+    if number >= WORKER_BOUND {
+        return usage(format!("--worker-id is {number}, not below {WORKER_BOUND}"));
+    }
+    let sweep = args.sweep.sweep()?;
+    let kernel = args.kernel.build()?;
+    let (summary, failure) = if args.use_queue {
+        run_queue(&args, number, &sweep, kernel).await?
+    } else {
+        run_static(&args, number, &sweep, kernel).await?
+    };
+    let (signal, status) = (summary.1, summary.0.status);
+    print_json(&summary.0);
+    match (failure, status) {
+        (Some(failure), _) => Err(failure),
+        (None, Status::Interrupted) => Ok(Ended::Interrupted(signal)),
+        (None, _) => Ok(Ended::Finished),
+    }
+}
+
+type Outcome = Result<((Summary, u8), Option<Failed>), Failed>;
+
+async fn run_queue(args: &Args, number: u64, sweep: &Sweep, kernel: Box<dyn Kernel>) -> Outcome {
+    let (stop, signal) = stop_signal()?;
+    let settings = args.broker.settings();
+    let name = format!("worker-{number}");
+    let queue = queue::connect(&settings, Some(&name)).await?;
+    if args.coordinate && number == 0 {
+        coordinator::run(&*queue, sweep, None).await?;
+    }
+    let options = Options {
+        name,
+        idle_timeout: args.idle_timeout_seconds,
+        lease: settings.lease,
+        takeover_interval: settings.takeover_interval,
+        stop_grace: args.stop_grace_seconds,
+        batch: Batch::new(BATCH.0, BATCH.1),
+        fault_rate: args.kernel.simulate_fault_rate,
+        seed: args.kernel.seed.unwrap_or_else(|| fastrand::u64(..)),
+    };
+    let (summary, outcome) = worker::run(queue, kernel, options, stop).await;
+    Ok(((summary, *signal.borrow()), outcome.err().map(Failed::Queue)))
+}
+
+async fn run_static(
+    args: &Args,
+    number: u64,
+    sweep: &Sweep,
+    mut kernel: Box<dyn Kernel>,
+) -> Outcome {
+    if number >= args.total_workers {
+        let workers = args.total_workers;
+        return usage(format!(
+            "--worker-id is {number}, but of {workers} workers the last is {}",
+            workers.saturating_sub(1)
+        ));
+    }
+    if args.batch_size == 0 {
+        return usage("--batch-size is 0, but a batch needs at least 1 parameter".to_owned());
+    }
+    let (stop, signal) = stop_signal()?;
+    let sweep = Sweep { chunk_size: args.batch_size, ..*sweep };
+    let mut out = std::io::stdout();
+    let workers = args.total_workers;
+    let (summary, outcome) =
+        static_mode::run(&sweep, number, workers, &mut *kernel, &mut out, &stop).await;
+    Ok(((summary, *signal.borrow()), outcome.err().map(Failed::Other)))
+}

@@ -1,0 +1,151 @@
+//! The onlooker's side. Nothing here changes what the file holds.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension, Row};
+use tokio::time::Instant;
+
+use super::submit::{SWEEP, read_sweep};
+use super::{Embedded, WATCH};
+use crate::chunk::Sweep;
+use crate::queue::{Cursor, Held, Inspect, Progress, Result, Stamped, SweepInfo, Token};
+use crate::wire::{self, DeadLetter, Task, TaskResult};
+
+#[async_trait(?Send)]
+impl Inspect for Embedded {
+    async fn sweep(&self) -> Result<Option<SweepInfo>> {
+        let found = self.with(|c| c.query_row(SWEEP, [], read_sweep).optional()).await?;
+        Ok(found.map(|(info, _)| info))
+    }
+
+    async fn standing(&self) -> Result<Progress> {
+        self.with(progress).await
+    }
+
+    async fn results(
+        &self,
+        cursor: &mut Cursor,
+        max: usize,
+        wait: Duration,
+    ) -> Result<Vec<Stamped<std::result::Result<TaskResult, String>>>> {
+        let deadline = Instant::now() + wait;
+        let mut pause = WATCH.0;
+        loop {
+            let found = self
+                .page(
+                    "SELECT seq, at_ms, result FROM results WHERE seq > ? ORDER BY seq LIMIT ?",
+                    cursor,
+                    max,
+                    |row| Ok((row.get(1)?, row.get::<_, String>(2)?)),
+                )
+                .await?;
+            if !found.is_empty() || Instant::now() >= deadline {
+                return Ok(found
+                    .into_iter()
+                    .map(|(at_ms, text)| Stamped {
+                        at_ms,
+                        what: TaskResult::from_fields(&wire::from_json(&text)),
+                    })
+                    .collect());
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(WATCH.1);
+        }
+    }
+
+    async fn submissions(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<Stamped<Task>>> {
+        let rows = self
+            .page(
+                "SELECT id, submitted_ms, task FROM tasks WHERE id > ? ORDER BY id LIMIT ?",
+                cursor,
+                max,
+                |row| Ok((row.get(1)?, row.get::<_, String>(2)?)),
+            )
+            .await?;
+        Ok(rows
+            .into_iter()
+            .filter_map(|(at_ms, text)| {
+                let task = Task::from_fields(&wire::from_json(&text)).ok()?;
+                (task.retry_count == 0).then_some(Stamped { at_ms, what: task })
+            })
+            .collect())
+    }
+
+    async fn held(&self) -> Result<Vec<Held>> {
+        self.with(|connection| {
+            let held = "SELECT id, owner, delivery, task FROM tasks WHERE state = 'leased'";
+            let mut held = connection.prepare_cached(held)?;
+            let rows = held.query_map([], |row| {
+                let task = Task::from_fields(&wire::from_json(&row.get::<_, String>(3)?));
+                Ok(Held {
+                    chunk_index: task.ok().map(|task| task.chunk.index),
+                    worker: row.get(1)?,
+                    token: Token { id: row.get::<_, i64>(0)?.to_string(), number: row.get(2)? },
+                })
+            })?;
+            rows.collect()
+        })
+        .await
+    }
+
+    async fn dead_letters(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<DeadLetter>> {
+        let letters = self
+            .page(
+                "SELECT seq, letter FROM dead_letters WHERE seq > ? ORDER BY seq LIMIT ?",
+                cursor,
+                max,
+                |row| row.get::<_, String>(1),
+            )
+            .await?;
+        Ok(letters.iter().map(|text| DeadLetter::from_fields(wire::from_json(text))).collect())
+    }
+
+    async fn redelivered(&self) -> Result<u64> {
+        let count = "SELECT redelivered FROM sweep";
+        let count = self.with(|c| c.query_row(count, [], |row| row.get(0)).optional()).await?;
+        Ok(count.unwrap_or(0))
+    }
+}
+
+impl Embedded {
+    /// Rows after the cursor, which moves on; the first column is the row's place.
+    async fn page<T: Send + 'static>(
+        &self,
+        query: &'static str,
+        cursor: &mut Cursor,
+        max: usize,
+        read: impl Fn(&Row<'_>) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<Vec<T>> {
+        let from: i64 = cursor.0.parse().unwrap_or(0);
+        let rows: Vec<(i64, T)> = self
+            .with(move |connection| {
+                let mut page = connection.prepare_cached(query)?;
+                let rows = page.query_map((from, max), |row| Ok((row.get(0)?, read(row)?)))?;
+                rows.collect()
+            })
+            .await?;
+        if let Some((last, _)) = rows.last() {
+            cursor.0 = last.to_string();
+        }
+        Ok(rows.into_iter().map(|(_, row)| row).collect())
+    }
+}
+
+pub(super) fn progress(connection: &mut Connection) -> rusqlite::Result<Progress> {
+    connection
+        .prepare_cached(
+            "SELECT start_param, params, chunk_size, submitted, committed, dead FROM sweep",
+        )?
+        .query_row([], |row| {
+            let sweep = Sweep { start: row.get(0)?, params: row.get(1)?, chunk_size: row.get(2)? };
+            Ok(Progress {
+                total: Some(sweep.chunks()),
+                submitted: row.get(3)?,
+                committed: row.get(4)?,
+                dead: row.get(5)?,
+            })
+        })
+        .optional()
+        .map(Option::unwrap_or_default)
+}

@@ -1,0 +1,489 @@
+//! One SQLite file, shared by the processes of one machine. Nothing needs to be installed.
+//!
+//! Every step is one immediate transaction, so a commit stores the result and acknowledges the
+//! task as one. The journal is a WAL with `synchronous = FULL`: what was committed outlives a
+//! kill of any process and a loss of power.
+//!
+//! SQLite wakes nobody up: a claim that finds nothing watches the file's data version, with a
+//! growing wait. Each worker holds a lock on a small file beside the database, which the operating
+//! system gives back with the worker's last breath: its deliveries are anybody's at once. A worker
+//! that is frozen keeps the lock: its leases run out instead. One that is frozen in the middle of
+//! a transaction holds up all others until it wakes or dies; transactions are kept short.
+
+mod inspect;
+mod liveness;
+mod submit;
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use tokio::time::Instant;
+
+use super::{
+    Address, Asker, Commit, Delivery, Failure, Progress, Queue, QueueError, Result, Settings, Token,
+};
+use crate::wire::{self, DeadLetter, Fields, Task, TaskResult};
+use liveness::Sign;
+
+/// Older ones can lose commits when two connections checkpoint at once
+/// (sqlite.org/wal.html#walresetbug).
+const SQLITE_MIN: i32 = 3_051_003;
+
+/// Waits between looks at the file: the first, and the longest.
+const WATCH: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(10));
+
+/// A database file.
+pub struct Embedded {
+    settings: Settings,
+    connection: Arc<Mutex<Connection>>,
+    worker: Option<String>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Held while this worker lives.
+    sign: Option<Sign>,
+    next_survey: Option<Instant>,
+    /// Nonces of the workers that looked dead at the last survey.
+    suspects: HashSet<String>,
+}
+
+impl Embedded {
+    /// Opens the file, or makes it, as a worker or as an onlooker.
+    ///
+    /// # Errors
+    /// Where the file cannot be opened, or is not a database.
+    pub async fn open(path: &Path, settings: &Settings, worker: Option<&str>) -> Result<Self> {
+        let patience = settings.patience;
+        let (path, address) = (path.to_owned(), settings.address.clone());
+        let opened = tokio::task::spawn_blocking(move || open_file(&path, patience)).await;
+        let connection = opened
+            .expect("opening does not panic")
+            .map_err(|cause| QueueError::Refused { address, cause })?;
+        Ok(Self {
+            settings: settings.clone(),
+            connection: Arc::new(Mutex::new(connection)),
+            worker: worker.map(str::to_owned),
+            state: Mutex::default(),
+        })
+    }
+
+    fn worker(&self) -> &str {
+        self.worker.as_deref().expect("only a worker asks for deliveries")
+    }
+
+    fn path(&self) -> &Path {
+        match &self.settings.address {
+            Address::Embedded(path) => path,
+            other => unreachable!("an embedded queue has a file, not {other}"),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no holder panics")
+    }
+
+    /// The nonce of this life; gives the sign of life on first use.
+    fn nonce(&self) -> Result<String> {
+        let mut state = self.state();
+        if state.sign.is_none() {
+            let sign = Sign::give(self.path(), self.worker())
+                .map_err(|error| self.refused(format!("cannot lock a file beside it: {error}")))?;
+            state.sign = Some(sign);
+        }
+        Ok(state.sign.as_ref().expect("set above").nonce().to_owned())
+    }
+
+    fn refused(&self, cause: String) -> QueueError {
+        QueueError::Refused { address: self.settings.address.clone(), cause }
+    }
+
+    /// Carries out one immediate transaction off the runtime's thread.
+    async fn transact<T: Send + 'static>(
+        &self,
+        step: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.with(move |connection| {
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let value = step(&transaction)?;
+            transaction.commit()?;
+            Ok(value)
+        })
+        .await
+    }
+
+    async fn with<T: Send + 'static>(
+        &self,
+        step: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let connection = Arc::clone(&self.connection);
+        let joined = tokio::task::spawn_blocking(move || {
+            step(&mut connection.lock().expect("no holder panics"))
+        })
+        .await;
+        joined.expect("no step panics").map_err(|error| self.failed(&error))
+    }
+
+    fn failed(&self, error: &rusqlite::Error) -> QueueError {
+        let (address, cause) = (self.settings.address.clone(), error.to_string());
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
+                QueueError::Unreachable { address, cause }
+            }
+            _ => QueueError::Refused { address, cause },
+        }
+    }
+
+    /// Deliveries of the rows that are tasks. The others, and those that were delivered too
+    /// often, become dead letters.
+    async fn readable(&self, rows: Vec<(i64, u64, String)>) -> Result<Vec<Delivery>> {
+        let mut deliveries = Vec::with_capacity(rows.len());
+        for (id, number, text) in rows {
+            let token = Token { id: id.to_string(), number };
+            let fields = wire::from_json(&text);
+            match Task::from_fields(&fields) {
+                Ok(task) if number > u64::from(self.settings.max_deliveries) => {
+                    let reason = format!(
+                        "delivered {} times, and each time the worker died or fell silent",
+                        number - 1
+                    );
+                    let attempts = task.retry_count;
+                    self.bury(&token, Some(task.chunk.index), fields, &reason, attempts).await?;
+                }
+                Ok(task) => deliveries.push(Delivery { token, task }),
+                Err(reason) => {
+                    tracing::warn!(task = id, reason, "a task cannot be read");
+                    self.bury(&token, None, fields, &reason, 0).await?;
+                }
+            }
+        }
+        Ok(deliveries)
+    }
+
+    async fn bury(
+        &self,
+        token: &Token,
+        chunk: Option<u64>,
+        task: Fields,
+        reason: &str,
+        retry_count: u32,
+    ) -> Result<Failure> {
+        let letter =
+            DeadLetter { task, last_error: reason.to_owned(), failed_at: wire::now(), retry_count };
+        let (token, worker) = (token.clone(), self.worker().to_owned());
+        let letter = wire::to_json(&letter.to_fields());
+        self.transact(move |t| {
+            if !acknowledge(t, &worker, &token)? {
+                return Ok(Failure::NotHeld);
+            }
+            if chunk.is_some_and(|chunk| is_settled(t, chunk).unwrap_or(false)) {
+                return Ok(Failure::NotHeld);
+            }
+            t.prepare_cached("INSERT INTO dead_letters (chunk, letter) VALUES (?, ?)")?
+                .execute(params![chunk, letter])?;
+            t.prepare_cached("UPDATE sweep SET dead = dead + ?")?.execute([chunk.is_some()])?;
+            Ok(Failure::DeadLettered)
+        })
+        .await
+    }
+
+    /// Leases tasks that are ready.
+    async fn lease_ready(&self, max: usize) -> Result<Vec<Delivery>> {
+        let (worker, nonce) = (self.worker().to_owned(), self.nonce()?);
+        let (now, end) = self.lease_times();
+        let rows = self
+            .with(move |connection| {
+                // A look first: waiting workers must not queue up for the write lock.
+                let ready = "SELECT 1 FROM tasks WHERE state = 'ready' AND due_ms <= ? LIMIT 1";
+                let ready: Option<i64> = connection
+                    .prepare_cached(ready)?
+                    .query_row([now], |row| row.get(0))
+                    .optional()?;
+                if ready.is_none() {
+                    return Ok(Vec::new());
+                }
+                let t = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                let rows = lease(
+                    &t,
+                    "SELECT id FROM tasks WHERE state = 'ready' AND due_ms <= ?4 \
+                     ORDER BY due_ms, id LIMIT ?5",
+                    params![worker, nonce, end, now, max],
+                )?;
+                t.commit()?;
+                Ok(rows)
+            })
+            .await?;
+        self.readable(rows).await
+    }
+
+    /// Now, and the end of a lease that begins now, in milliseconds since 1970.
+    fn lease_times(&self) -> (i64, i64) {
+        let now = now_ms();
+        (now, now + self.settings.lease.as_millis() as i64)
+    }
+
+    /// Whether it is time to look for the dead again, and sets the next time.
+    fn survey_is_due(&self) -> bool {
+        let mut state = self.state();
+        let now = Instant::now();
+        let due = state.next_survey.is_none_or(|next| next <= now);
+        if due {
+            state.next_survey = Some(now + self.settings.takeover_interval);
+        }
+        due
+    }
+
+    /// The lives that hold deliveries and have ended, and whether any delivery outlived its lease.
+    async fn survey(&self) -> Result<(HashSet<String>, bool)> {
+        let me = self.nonce()?;
+        let now = now_ms();
+        let (holders, overdue): (Vec<(String, String)>, bool) = self
+            .with(move |connection| {
+                let holders = "SELECT DISTINCT owner, nonce FROM tasks WHERE state = 'leased'";
+                let mut holders = connection.prepare_cached(holders)?;
+                let holders = holders.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+                let overdue = "SELECT EXISTS \
+                    (SELECT 1 FROM tasks WHERE state = 'leased' AND lease_end_ms < ?)";
+                let mut overdue = connection.prepare_cached(overdue)?;
+                Ok((
+                    holders.collect::<rusqlite::Result<_>>()?,
+                    overdue.query_row([now], |r| r.get(0))?,
+                ))
+            })
+            .await?;
+        let path = self.path();
+        let dead = holders
+            .into_iter()
+            .filter(|(owner, nonce)| *nonce != me && !liveness::is_alive(path, owner, nonce))
+            .map(|(_, nonce)| nonce)
+            .collect();
+        Ok((dead, overdue))
+    }
+
+    /// The file's data version: it changes when another process commits.
+    async fn data_version(&self) -> Result<i64> {
+        self.with(|connection| connection.pragma_query_value(None, "data_version", |r| r.get(0)))
+            .await
+    }
+}
+
+#[async_trait(?Send)]
+impl Queue for Embedded {
+    async fn claim(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>> {
+        let deadline = Instant::now() + wait;
+        let mut pause = WATCH.0;
+        let mut seen = None;
+        loop {
+            let left_behind = self.take_over(max, &[], Asker::Idle).await?;
+            if !left_behind.is_empty() {
+                return Ok(left_behind);
+            }
+            let version = self.data_version().await?;
+            let ready = self.lease_ready(max).await?;
+            if !ready.is_empty() || Instant::now() >= deadline {
+                return Ok(ready);
+            }
+            if seen != Some(version) {
+                (seen, pause) = (Some(version), WATCH.0);
+                if self.progress().await?.is_complete() {
+                    return Ok(Vec::new());
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(WATCH.1);
+        }
+    }
+
+    async fn commit(&self, done: &[(Token, TaskResult)]) -> Result<Vec<Commit>> {
+        let (done, worker) = (done.to_vec(), self.worker().to_owned());
+        self.transact(move |t| {
+            let mut outcomes = Vec::with_capacity(done.len());
+            for (token, result) in &done {
+                let settled = is_settled(t, result.chunk_index)?;
+                if !settled {
+                    t.prepare_cached(
+                        "INSERT INTO results (chunk, result, at_ms) VALUES (?, ?, ?)",
+                    )?
+                    .execute(params![
+                        result.chunk_index,
+                        wire::to_json(&result.to_fields()),
+                        now_ms()
+                    ])?;
+                    t.prepare_cached("UPDATE sweep SET committed = committed + 1")?.execute([])?;
+                }
+                acknowledge(t, &worker, token)?;
+                outcomes.push(if settled { Commit::AlreadySettled } else { Commit::Committed });
+            }
+            Ok(outcomes)
+        })
+        .await
+    }
+
+    async fn renew(&self, held: &[Token]) -> Result<Vec<Token>> {
+        let (held, worker) = (held.to_vec(), self.worker().to_owned());
+        let (_, end) = self.lease_times();
+        self.transact(move |t| {
+            let mut renew = t.prepare_cached(
+                "UPDATE tasks SET lease_end_ms = ?1 \
+                 WHERE id = ?2 AND state = 'leased' AND owner = ?3 AND delivery = ?4",
+            )?;
+            let mut lost = Vec::new();
+            for token in held {
+                if renew.execute(params![end, token.id, worker, token.number])? == 0 {
+                    lost.push(token);
+                }
+            }
+            Ok(lost)
+        })
+        .await
+    }
+
+    async fn take_over(&self, max: usize, held: &[Token], asker: Asker) -> Result<Vec<Delivery>> {
+        if !self.survey_is_due() {
+            return Ok(Vec::new());
+        }
+        let (mut dead, overdue) = self.survey().await?;
+        let seen_before = std::mem::replace(&mut self.state().suspects, dead.clone());
+        if asker == Asker::Busy {
+            dead.retain(|suspect| seen_before.contains(suspect));
+        }
+        if dead.is_empty() && !overdue {
+            return Ok(Vec::new());
+        }
+        let (worker, nonce) = (self.worker().to_owned(), self.nonce()?);
+        let (now, end) = self.lease_times();
+        let held: Vec<String> = held.iter().map(|token| token.id.clone()).collect();
+        let dead = serde_json::to_string(&dead).expect("names are plain text");
+        let held = serde_json::to_string(&held).expect("ids are plain text");
+        let rows = self
+            .transact(move |t| {
+                let rows = lease(
+                    t,
+                    "SELECT id FROM tasks WHERE state = 'leased' \
+                     AND CAST(id AS TEXT) NOT IN (SELECT value FROM json_each(?5)) \
+                     AND (nonce IN (SELECT value FROM json_each(?4)) OR lease_end_ms < ?6) \
+                     ORDER BY id LIMIT ?7",
+                    params![worker, nonce, end, dead, held, now, max],
+                )?;
+                t.prepare_cached("UPDATE sweep SET redelivered = redelivered + ?")?
+                    .execute([rows.len()])?;
+                Ok(rows)
+            })
+            .await?;
+        self.readable(rows).await
+    }
+
+    async fn fail(&self, delivery: &Delivery, reason: &str) -> Result<Failure> {
+        let attempts = delivery.task.retry_count + 1;
+        let task = Task { retry_count: attempts, ..delivery.task.clone() };
+        if attempts > self.settings.max_retries {
+            let chunk = Some(task.chunk.index);
+            return self.bury(&delivery.token, chunk, task.to_fields(), reason, attempts).await;
+        }
+        let (token, worker) = (delivery.token.clone(), self.worker().to_owned());
+        let due = now_ms() + self.settings.retry_delay.as_millis() as i64;
+        self.transact(move |t| {
+            if !acknowledge(t, &worker, &token)? {
+                return Ok(Failure::NotHeld);
+            }
+            // A row of its own: deliveries of the failed one must not pass for the new one's.
+            t.prepare_cached("INSERT INTO tasks (task, due_ms) VALUES (?, ?)")?
+                .execute(params![wire::to_json(&task.to_fields()), due])?;
+            Ok(Failure::Retried)
+        })
+        .await
+    }
+
+    async fn release(&self, held: &[Token]) -> Result<()> {
+        let (held, worker) = (held.to_vec(), self.worker().to_owned());
+        self.transact(move |t| {
+            let mut release = t.prepare_cached(
+                "UPDATE tasks SET state = 'ready' \
+                 WHERE id = ?1 AND state = 'leased' AND owner = ?2 AND delivery = ?3",
+            )?;
+            for token in held {
+                release.execute(params![token.id, worker, token.number])?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn progress(&self) -> Result<Progress> {
+        self.with(inspect::progress).await
+    }
+
+    async fn leave(&self) -> Result<()> {
+        let nonce = self.nonce()?;
+        self.transact(move |t| {
+            let give_back = "UPDATE tasks SET state = 'ready' WHERE state = 'leased' AND nonce = ?";
+            t.prepare_cached(give_back)?.execute([nonce]).map(drop)
+        })
+        .await?;
+        self.state().sign = None;
+        Ok(())
+    }
+}
+
+/// Leases the tasks of the selection, whose first three parameters are the worker, its nonce and
+/// the lease's end: ids, delivery numbers and messages, in the order of the ids.
+fn lease(
+    t: &Transaction<'_>,
+    selection: &str,
+    parameters: impl rusqlite::Params,
+) -> rusqlite::Result<Vec<(i64, u64, String)>> {
+    let mut lease = t.prepare_cached(&format!(
+        "UPDATE tasks SET state = 'leased', owner = ?1, nonce = ?2, lease_end_ms = ?3, \
+         delivery = delivery + 1 WHERE id IN ({selection}) RETURNING id, delivery, task"
+    ))?;
+    let rows = lease.query_map(parameters, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let mut rows = rows.collect::<rusqlite::Result<Vec<(i64, u64, String)>>>()?;
+    rows.sort_unstable_by_key(|(id, ..)| *id);
+    Ok(rows)
+}
+
+/// Marks a task as done, if this delivery of it is still with this worker.
+fn acknowledge(t: &Transaction<'_>, worker: &str, token: &Token) -> rusqlite::Result<bool> {
+    t.prepare_cached(
+        "UPDATE tasks SET state = 'done' \
+         WHERE id = ? AND state = 'leased' AND owner = ? AND delivery = ?",
+    )?
+    .execute(params![token.id, worker, token.number])
+    .map(|changed| changed == 1)
+}
+
+fn is_settled(t: &Transaction<'_>, chunk: u64) -> rusqlite::Result<bool> {
+    t.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM results WHERE chunk = ?1) \
+         OR EXISTS (SELECT 1 FROM dead_letters WHERE chunk = ?1)",
+    )?
+    .query_row([chunk], |row| row.get(0))
+}
+
+fn open_file(path: &Path, patience: Duration) -> std::result::Result<Connection, String> {
+    if rusqlite::version_number() < SQLITE_MIN {
+        return Err(format!(
+            "SQLite {} can lose commits, 3.51.3 or newer is needed (build with the bundled one)",
+            rusqlite::version()
+        ));
+    }
+    let opened = || -> rusqlite::Result<Connection> {
+        let connection = Connection::open(path)?;
+        connection.busy_timeout(patience)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.execute_batch(include_str!("schema.sql"))?;
+        Ok(connection)
+    };
+    opened().map_err(|error| format!("cannot open it as a queue: {error}"))
+}
+
+fn now_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}

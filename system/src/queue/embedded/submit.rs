@@ -1,0 +1,88 @@
+//! The coordinator's side.
+
+use async_trait::async_trait;
+use rusqlite::{OptionalExtension, Row, Transaction, params};
+
+use super::Embedded;
+use crate::chunk::Sweep;
+use crate::queue::{QueueError, Result, Submit, SweepInfo};
+use crate::wire::{self, Task};
+
+/// The columns that [`read_sweep`] reads.
+pub(super) const SWEEP: &str =
+    "SELECT start_param, params, chunk_size, job_id, created_at, submitted FROM sweep";
+
+#[async_trait(?Send)]
+impl Submit for Embedded {
+    async fn open(&self, sweep: &Sweep, job_id: Option<&str>) -> Result<u64> {
+        let wanted = SweepInfo {
+            sweep: *sweep,
+            job_id: job_id.unwrap_or_default().to_owned(),
+            created_at: wire::now(),
+        };
+        let asked = wanted.to_string();
+        let (there, submitted) = self
+            .transact(move |t| {
+                let Sweep { start, params, chunk_size } = wanted.sweep;
+                t.execute(
+                    "INSERT OR IGNORE INTO sweep \
+                     (id, start_param, params, chunk_size, job_id, created_at) \
+                     VALUES (1, ?, ?, ?, ?, ?)",
+                    params![start, params, chunk_size, wanted.job_id, wanted.created_at],
+                )?;
+                t.query_row(SWEEP, [], read_sweep)
+            })
+            .await?;
+        if there.sweep == *sweep && job_id.is_none_or(|job| job == there.job_id) {
+            return Ok(submitted);
+        }
+        let address = self.settings.address.clone();
+        Err(QueueError::OtherSweep { address, there: there.to_string(), asked })
+    }
+
+    async fn submit(&self, sweep: &Sweep, from: u64, to: u64) -> Result<u64> {
+        let sweep = *sweep;
+        self.transact(move |t| {
+            let submitted = submitted(t)?;
+            if submitted != from {
+                return Ok(submitted);
+            }
+            let created_at = wire::now();
+            let mut insert = t.prepare_cached("INSERT INTO tasks (task) VALUES (?)")?;
+            for index in from..to {
+                let task = Task {
+                    chunk: sweep.chunk(index),
+                    total_params: sweep.params,
+                    total_chunks: sweep.chunks(),
+                    created_at: created_at.clone(),
+                    retry_count: 0,
+                };
+                insert.execute([wire::to_json(&task.to_fields())])?;
+            }
+            t.execute("UPDATE sweep SET submitted = ?", [to])?;
+            Ok(to)
+        })
+        .await
+    }
+
+    async fn reset(&self) -> Result<()> {
+        self.transact(|t| {
+            t.execute_batch(
+                "DELETE FROM sweep; DELETE FROM tasks; DELETE FROM results; DELETE FROM dead_letters",
+            )
+        })
+        .await
+    }
+}
+
+/// Reads a row of [`SWEEP`]: the sweep and how many chunks are submitted.
+pub(super) fn read_sweep(row: &Row<'_>) -> rusqlite::Result<(SweepInfo, u64)> {
+    let sweep = Sweep { start: row.get(0)?, params: row.get(1)?, chunk_size: row.get(2)? };
+    let info = SweepInfo { sweep, job_id: row.get(3)?, created_at: row.get(4)? };
+    Ok((info, row.get(5)?))
+}
+
+fn submitted(t: &Transaction<'_>) -> rusqlite::Result<u64> {
+    let submitted = t.query_row("SELECT submitted FROM sweep", [], |row| row.get(0)).optional()?;
+    Ok(submitted.unwrap_or(0))
+}

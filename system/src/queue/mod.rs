@@ -1,0 +1,328 @@
+//! The queue: what worker, coordinator, aggregator and onlookers ask of a broker.
+//!
+//! One small trait a role, implemented by one type a backend. The promises:
+//!
+//! - A chunk is *settled* once: committed by the first commit of its index, or dead. Later commits
+//!   of it change nothing, whoever makes them and however late.
+//! - A delivery belongs to its worker while it is renewed; a delivery is known by its number, so
+//!   a worker that was frozen and wakes up can neither acknowledge, nor extend, nor give back what
+//!   is with somebody else by then.
+//! - Every call may be repeated after an error: an error says that the outcome is not known.
+
+pub mod embedded;
+pub mod redis;
+
+use std::fmt;
+use std::rc::Rc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::chunk::Sweep;
+use crate::wire::{DeadLetter, Task, TaskResult};
+
+/// How a queue is reached and what its leases and retries are.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Which broker, and where.
+    pub address: Address,
+    /// Without a sign of life for this long, a delivery is anybody's.
+    pub lease: Duration,
+    /// How often a worker looks for deliveries that are anybody's.
+    pub takeover_interval: Duration,
+    /// How often a failed chunk is attempted again.
+    pub max_retries: u32,
+    /// How long a failed chunk waits for that.
+    pub retry_delay: Duration,
+    /// A chunk that was delivered this often and never settled is dead: it kills its workers.
+    pub max_deliveries: u32,
+    /// How long a broker that does not answer is tried before an error is reported.
+    pub patience: Duration,
+}
+
+impl Settings {
+    /// Defaults for a broker at `address`.
+    pub fn new(address: Address) -> Self {
+        Self {
+            address,
+            lease: Duration::from_secs(5),
+            takeover_interval: Duration::from_millis(100),
+            max_retries: 3,
+            retry_delay: Duration::from_secs(1),
+            max_deliveries: 10,
+            patience: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Which broker, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    /// A SQLite file.
+    Embedded(std::path::PathBuf),
+    /// A Redis server.
+    Redis {
+        /// Host name or address.
+        host: String,
+        /// TCP port.
+        port: u16,
+        /// Database number.
+        db: i64,
+    },
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Embedded(path) => write!(f, "the file {}", path.display()),
+            Self::Redis { host, port, db } => write!(f, "redis at {host}:{port}, database {db}"),
+        }
+    }
+}
+
+/// Why a call had no outcome, or not the one that was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum QueueError {
+    /// The broker did not answer for as long as the settings allow.
+    #[error("{address} does not answer: {cause} (is it running, and is the address right?)")]
+    Unreachable {
+        /// Which broker.
+        address: Address,
+        /// The last error.
+        cause: String,
+    },
+    /// The broker answered that it cannot do this.
+    #[error("{address} refused: {cause}")]
+    Refused {
+        /// Which broker.
+        address: Address,
+        /// What it said.
+        cause: String,
+    },
+    /// The broker holds another sweep.
+    #[error("{address} holds {there}, not {asked} (finish that one, or discard it with --reset)")]
+    OtherSweep {
+        /// Which broker.
+        address: Address,
+        /// The sweep that is there.
+        there: String,
+        /// The sweep that was asked for.
+        asked: String,
+    },
+}
+
+/// What calls return.
+pub type Result<T> = std::result::Result<T, QueueError>;
+
+/// A chunk handed to this worker.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Delivery {
+    /// Which delivery, of which task.
+    pub token: Token,
+    /// The task.
+    pub task: Task,
+}
+
+/// Names one delivery of one task: the fence against workers that lost it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Token {
+    /// The broker's id of the task.
+    pub id: String,
+    /// How many deliveries of the task there were, this one included.
+    pub number: u64,
+}
+
+/// What became of a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Commit {
+    /// The result counts.
+    Committed,
+    /// The chunk was settled before; nothing changed.
+    AlreadySettled,
+}
+
+/// What became of a failed attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// The chunk is attempted again after the retry delay.
+    Retried,
+    /// That was the last attempt.
+    DeadLettered,
+    /// The delivery was somebody else's by then; nothing changed.
+    NotHeld,
+}
+
+/// Who asks for what the dead left behind: idle workers get a head start, so that a chunk does
+/// not wait behind another where somebody has nothing to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asker {
+    /// Takes over at once.
+    Idle,
+    /// Takes over what nobody took since it last looked.
+    Busy,
+}
+
+/// Where a sweep stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Chunks of the sweep, once a coordinator has said so.
+    pub total: Option<u64>,
+    /// Chunks submitted.
+    pub submitted: u64,
+    /// Chunks committed.
+    pub committed: u64,
+    /// Chunks dead.
+    pub dead: u64,
+}
+
+impl Progress {
+    /// Whether nothing is left to do.
+    pub fn is_complete(&self) -> bool {
+        self.total
+            .is_some_and(|total| self.submitted >= total && self.committed + self.dead >= total)
+    }
+}
+
+/// What a worker asks of a broker.
+#[async_trait(?Send)]
+pub trait Queue {
+    /// Up to `max` deliveries: new tasks, or what the dead left behind; none after `wait`.
+    /// Returns as soon as there is something, and early when the sweep is complete.
+    async fn claim(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>>;
+
+    /// Stores results and acknowledges their deliveries, each pair as one step.
+    async fn commit(&self, done: &[(Token, TaskResult)]) -> Result<Vec<Commit>>;
+
+    /// A sign of life for deliveries; those that were lost are returned.
+    async fn renew(&self, held: &[Token]) -> Result<Vec<Token>>;
+
+    /// Takes over up to `max` deliveries whose workers are dead, or silent for a lease. `held`
+    /// is what this worker knows to be its own: anything else under its name was a former life's.
+    async fn take_over(&self, max: usize, held: &[Token], asker: Asker) -> Result<Vec<Delivery>>;
+
+    /// An attempt failed.
+    async fn fail(&self, delivery: &Delivery, reason: &str) -> Result<Failure>;
+
+    /// Gives deliveries back, for others to take at once.
+    async fn release(&self, held: &[Token]) -> Result<()>;
+
+    /// Where the sweep stands.
+    async fn progress(&self) -> Result<Progress>;
+
+    /// Signs off. What is still held is others' at once.
+    async fn leave(&self) -> Result<()>;
+}
+
+/// What a coordinator asks of a broker.
+#[async_trait(?Send)]
+pub trait Submit {
+    /// Opens a sweep, or finds it open; how many of its chunks are submitted.
+    ///
+    /// # Errors
+    /// [`QueueError::OtherSweep`] where the broker holds another one.
+    async fn open(&self, sweep: &Sweep, job_id: Option<&str>) -> Result<u64>;
+
+    /// Submits the chunks from index `from` to below `to`, if exactly those below `from` are
+    /// submitted: a second coordinator, or a repetition, changes nothing. Returns how many are
+    /// submitted now.
+    async fn submit(&self, sweep: &Sweep, from: u64, to: u64) -> Result<u64>;
+
+    /// Discards the sweep that is there, with everything of it.
+    async fn reset(&self) -> Result<()>;
+}
+
+/// What an onlooker asks of a broker; it changes nothing there.
+#[async_trait(?Send)]
+pub trait Inspect {
+    /// The sweep that is there.
+    async fn sweep(&self) -> Result<Option<SweepInfo>>;
+
+    /// Where the sweep stands.
+    async fn standing(&self) -> Result<Progress>;
+
+    /// Up to `max` results from `cursor` on, waiting up to `wait` for the first; the cursor moves
+    /// on. Results that cannot be read come as errors with the reason.
+    async fn results(
+        &self,
+        cursor: &mut Cursor,
+        max: usize,
+        wait: Duration,
+    ) -> Result<Vec<Stamped<std::result::Result<TaskResult, String>>>>;
+
+    /// Up to `max` submitted tasks from `cursor` on; those of retries are left out.
+    async fn submissions(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<Stamped<Task>>>;
+
+    /// What is with workers at the moment.
+    async fn held(&self) -> Result<Vec<Held>>;
+
+    /// Up to `max` dead letters from `cursor` on.
+    async fn dead_letters(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<DeadLetter>>;
+
+    /// Deliveries beyond the first of each task.
+    async fn redelivered(&self) -> Result<u64>;
+}
+
+/// The sweep that a broker holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SweepInfo {
+    /// Parameters and chunk size.
+    pub sweep: Sweep,
+    /// Which job.
+    pub job_id: String,
+    /// RFC 3339, UTC.
+    pub created_at: String,
+}
+
+impl fmt::Display for SweepInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Sweep { start, params, chunk_size } = self.sweep;
+        write!(f, "a sweep of {params} parameters from {start} in chunks of {chunk_size}")?;
+        if self.job_id.is_empty() { Ok(()) } else { write!(f, " (job {})", self.job_id) }
+    }
+}
+
+/// How far an onlooker has read; begins at the beginning.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cursor(String);
+
+/// Something with the broker's time for it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stamped<T> {
+    /// Milliseconds since 1970, by the broker's clock.
+    pub at_ms: i64,
+    /// What.
+    pub what: T,
+}
+
+/// A task that is with a worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The chunk's index, where the task can be read.
+    pub chunk_index: Option<u64>,
+    /// The worker.
+    pub worker: String,
+    /// The delivery.
+    pub token: Token,
+}
+
+/// Everything that a backend can do.
+pub trait Broker: Queue + Submit + Inspect {}
+
+impl<T: Queue + Submit + Inspect> Broker for T {}
+
+/// Connects to the broker of the settings. A worker says its name (`worker-1`); others have none.
+///
+/// # Errors
+/// Where it does not answer within a few seconds.
+pub async fn connect(settings: &Settings, worker: Option<&str>) -> Result<Rc<dyn Broker>> {
+    Ok(match &settings.address {
+        Address::Embedded(path) => Rc::new(embedded::Embedded::open(path, settings, worker).await?),
+        Address::Redis { .. } => Rc::new(redis::Redis::connect(settings, worker).await?),
+    })
+}
+
+/// How long the first connection is tried.
+const FIRST_CONTACT: Duration = Duration::from_secs(3);
+
+/// Name under which deliveries wait that were given back: nobody's.
+const RELEASED: &str = "released";

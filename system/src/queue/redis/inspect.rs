@@ -1,0 +1,166 @@
+//! The onlooker's side. Nothing here changes what the server holds.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use ::redis::{Pipeline, cmd};
+use async_trait::async_trait;
+
+use super::keys::{GROUP, LETTERS, METADATA, PROGRESS, RESULTS, TASKS};
+use super::link::Link;
+use super::submit::from_metadata;
+use super::{Entry, Redis, entry_ms, to_fields};
+use crate::queue::{Cursor, Held, Inspect, Progress, Result, Stamped, SweepInfo, Token};
+use crate::wire::{DeadLetter, Task, TaskResult};
+
+/// Longest blocking read: shorter than the longest wait for an answer.
+const BLOCK: Duration = Duration::from_secs(1);
+
+/// How many deliveries are looked at.
+const HELD_BOUND: usize = 100_000;
+
+#[async_trait(?Send)]
+impl Inspect for Redis {
+    async fn sweep(&self) -> Result<Option<SweepInfo>> {
+        let fields: HashMap<String, String> = self
+            .link
+            .call(async |mut c| cmd("HGETALL").arg(METADATA).query_async(&mut c).await)
+            .await?;
+        Ok(from_metadata(&fields))
+    }
+
+    async fn standing(&self) -> Result<Progress> {
+        progress(&self.link).await
+    }
+
+    async fn results(
+        &self,
+        cursor: &mut Cursor,
+        max: usize,
+        wait: Duration,
+    ) -> Result<Vec<Stamped<std::result::Result<TaskResult, String>>>> {
+        let from = if cursor.0.is_empty() { "0" } else { &cursor.0 };
+        let read: Option<Vec<(String, Vec<Entry>)>> = self
+            .reader
+            .call(async |mut c| {
+                let mut read = cmd("XREAD");
+                read.arg("COUNT").arg(max);
+                if !wait.is_zero() {
+                    read.arg("BLOCK").arg(wait.min(BLOCK).as_millis().max(1) as u64);
+                }
+                read.arg("STREAMS").arg(RESULTS).arg(from).query_async(&mut c).await
+            })
+            .await?;
+        let entries: Vec<Entry> =
+            read.into_iter().flatten().flat_map(|(_, entries)| entries).collect();
+        advance(cursor, &entries);
+        Ok(entries
+            .iter()
+            .map(|(id, values)| Stamped {
+                at_ms: entry_ms(id),
+                what: TaskResult::from_fields(&to_fields(values)),
+            })
+            .collect())
+    }
+
+    async fn submissions(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<Stamped<Task>>> {
+        Ok(self
+            .range(TASKS, cursor, max)
+            .await?
+            .iter()
+            .filter_map(|(id, values)| {
+                let task = Task::from_fields(&to_fields(values)).ok()?;
+                (task.retry_count == 0).then_some(Stamped { at_ms: entry_ms(id), what: task })
+            })
+            .collect())
+    }
+
+    async fn held(&self) -> Result<Vec<Held>> {
+        let pending: Vec<(String, String, u64, u64)> = self
+            .link
+            .call(async |mut c| {
+                let mut pending = cmd("XPENDING");
+                pending.arg(TASKS).arg(GROUP).arg("-").arg("+").arg(HELD_BOUND);
+                match pending.query_async(&mut c).await {
+                    Err(error) if error.code() == Some("NOGROUP") => Ok(Vec::new()),
+                    other => other,
+                }
+            })
+            .await?;
+        if pending.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut lookup = Pipeline::new();
+        for (id, ..) in &pending {
+            lookup.cmd("XRANGE").arg(TASKS).arg(id).arg(id);
+        }
+        let entries: Vec<Vec<Entry>> =
+            self.link.call(async |mut c| lookup.query_async(&mut c).await).await?;
+        let chunk_index = |entries: &[Entry]| {
+            let (_, values) = entries.first()?;
+            Task::from_fields(&to_fields(values)).ok().map(|task| task.chunk.index)
+        };
+        Ok(pending
+            .into_iter()
+            .zip(&entries)
+            .map(|((id, worker, _idle, number), entries)| Held {
+                chunk_index: chunk_index(entries),
+                worker,
+                token: Token { id, number },
+            })
+            .collect())
+    }
+
+    async fn dead_letters(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<DeadLetter>> {
+        let entries = self.range(LETTERS, cursor, max).await?;
+        Ok(entries.iter().map(|(_, values)| DeadLetter::from_fields(to_fields(values))).collect())
+    }
+
+    async fn redelivered(&self) -> Result<u64> {
+        let count: Option<u64> = self
+            .link
+            .call(async |mut c| {
+                cmd("HGET").arg(PROGRESS).arg("redelivered").query_async(&mut c).await
+            })
+            .await?;
+        Ok(count.unwrap_or(0))
+    }
+}
+
+impl Redis {
+    async fn range(&self, key: &str, cursor: &mut Cursor, max: usize) -> Result<Vec<Entry>> {
+        let from = if cursor.0.is_empty() { "-".to_owned() } else { format!("({}", cursor.0) };
+        let entries: Vec<Entry> = self
+            .link
+            .call(async |mut c| {
+                let mut range = cmd("XRANGE");
+                range.arg(key).arg(&from).arg("+").arg("COUNT").arg(max);
+                range.query_async(&mut c).await
+            })
+            .await?;
+        advance(cursor, &entries);
+        Ok(entries)
+    }
+}
+
+pub(super) async fn progress(link: &Link) -> Result<Progress> {
+    let mut read = Pipeline::new();
+    read.cmd("HGET").arg(METADATA).arg("total_chunks");
+    read.cmd("HMGET").arg(PROGRESS).arg(&["submitted", "committed", "dead"]);
+    let (total, counts): (Option<u64>, Vec<Option<u64>>) =
+        link.call(async |mut c| read.query_async(&mut c).await).await?;
+    let count = |at: usize| counts.get(at).copied().flatten();
+    Ok(Progress {
+        total,
+        // A foreign coordinator does not count what it submits: its word is the total.
+        submitted: count(0).or(total).unwrap_or(0),
+        committed: count(1).unwrap_or(0),
+        dead: count(2).unwrap_or(0),
+    })
+}
+
+fn advance(cursor: &mut Cursor, entries: &[Entry]) {
+    if let Some((id, _)) = entries.last() {
+        cursor.0.clone_from(id);
+    }
+}

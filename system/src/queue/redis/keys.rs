@@ -1,0 +1,23 @@
+//! The keys of a sweep. The two streams and the metadata are the wire contract's.
+
+pub(super) const TASKS: &str = "ttg:tasks";
+pub(super) const RESULTS: &str = "ttg:results";
+pub(super) const METADATA: &str = "ttg:metadata";
+/// Consumer group of [`TASKS`].
+pub(super) const GROUP: &str = "ttg-workers";
+/// Dead letters: a stream.
+pub(super) const LETTERS: &str = "ttg:tasks:dlq";
+/// Failed chunks by the moment of their next attempt: a sorted set.
+pub(super) const RETRY: &str = "ttg:tasks:retry";
+/// Bitmap of committed chunks.
+pub(super) const COMMITTED: &str = "ttg:committed";
+/// Bitmap of dead chunks.
+pub(super) const DEAD: &str = "ttg:dead";
+/// Counters: `submitted`, `committed`, `dead`, `redelivered`.
+pub(super) const PROGRESS: &str = "ttg:progress";
+/// Workers by name, with the nonce of their present life: their connections are named after both.
+pub(super) const MEMBERS: &str = "ttg:members";
+
+/// Every key, for a reset.
+pub(super) const ALL: [&str; 9] =
+    [TASKS, RESULTS, METADATA, LETTERS, RETRY, COMMITTED, DEAD, PROGRESS, MEMBERS];

@@ -1,0 +1,452 @@
+//! Redis Streams: one consumer group, server-side scripts for every step that must be whole.
+//!
+//! Neither `XACK` nor `XCLAIM` asks who owns an entry, so each script first compares the owner and
+//! the delivery count that the pending list holds. Who is alive is seen from the server's list of
+//! clients: a worker registers a nonce, and its connections are named after it; when none of that
+//! name is left, its deliveries are anybody's at once. A worker that is frozen still has its
+//! connections: its leases run out instead.
+//!
+//! The commit and its acknowledgement are one script, so nothing is left for the aggregator to
+//! remove. Keys are not tagged for a cluster: the wire contract's names decide.
+
+mod inspect;
+mod keys;
+mod link;
+mod submit;
+
+use std::collections::HashSet;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use ::redis::{RedisResult, Script, ScriptInvocation, cmd};
+use async_trait::async_trait;
+use tokio::time::Instant;
+
+use super::{
+    Asker, Commit, Delivery, FIRST_CONTACT, Failure, Progress, Queue, QueueError, RELEASED, Result,
+    Settings, Token,
+};
+use crate::wire::{self, DeadLetter, Fields, Task, TaskResult};
+use keys::{COMMITTED, DEAD, GROUP, LETTERS, MEMBERS, PROGRESS, RESULTS, RETRY, TASKS};
+use link::Link;
+
+/// After a lost connection, how long others are given to come back too before they count as dead.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// With more workers than this, each of them looks for the dead less often.
+const FLEET: u32 = 8;
+
+/// An entry of a stream; values may be any bytes.
+type Entry = (String, Vec<Vec<u8>>);
+
+/// A Redis server.
+pub struct Redis {
+    settings: Settings,
+    /// For everything but blocking reads.
+    link: Link,
+    /// For blocking reads only: they would hold up everything else, and are never cancelled,
+    /// since the server would hand the next task to a request that nobody waits for.
+    reader: Link,
+    member: Option<Member>,
+    state: Mutex<State>,
+    scripts: Scripts,
+}
+
+struct Member {
+    name: String,
+    nonce: String,
+}
+
+#[derive(Default)]
+struct State {
+    joined: bool,
+    /// Lives of both links when deliveries under this name were last looked through.
+    searched: Option<(u64, u64)>,
+    next_survey: Option<Instant>,
+    /// Who looked dead at the last survey.
+    suspects: HashSet<(String, String)>,
+}
+
+struct Scripts {
+    commit: Script,
+    renew: Script,
+    release: Script,
+    leave: Script,
+    survey: Script,
+    take_over: Script,
+    fail: Script,
+}
+
+impl Redis {
+    /// Connects, as a worker or as an onlooker.
+    ///
+    /// # Errors
+    /// Where the server does not answer within a few seconds.
+    pub async fn connect(settings: &Settings, worker: Option<&str>) -> Result<Self> {
+        let member = worker.map(|name| Member {
+            name: name.to_owned(),
+            nonce: format!("{:016x}", fastrand::Rng::new().u64(..)),
+        });
+        let client_name = member.as_ref().map(Member::client_name);
+        let link = |client_name| {
+            Link::connect(&settings.address, client_name, FIRST_CONTACT, settings.patience)
+        };
+        Ok(Self {
+            link: link(client_name.clone()).await?,
+            reader: link(client_name).await?,
+            settings: settings.clone(),
+            member,
+            state: Mutex::default(),
+            scripts: Scripts {
+                commit: Script::new(include_str!("lua/commit.lua")),
+                renew: Script::new(include_str!("lua/renew.lua")),
+                release: Script::new(include_str!("lua/release.lua")),
+                leave: Script::new(include_str!("lua/leave.lua")),
+                survey: Script::new(include_str!("lua/survey.lua")),
+                take_over: Script::new(include_str!("lua/take_over.lua")),
+                fail: Script::new(include_str!("lua/fail.lua")),
+            },
+        })
+    }
+
+    fn member(&self) -> &Member {
+        self.member.as_ref().expect("only a worker asks for deliveries")
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().expect("no holder panics")
+    }
+
+    async fn run<T: ::redis::FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T> {
+        self.link.call(async |mut c| script.invoke_async(&mut c).await).await
+    }
+
+    /// Makes the consumer group, and this worker known.
+    async fn join(&self) -> Result<()> {
+        if self.state().joined {
+            return Ok(());
+        }
+        let Member { name, nonce } = self.member();
+        self.link
+            .call(async |mut c| {
+                create_group(&mut c).await?;
+                cmd("HSET").arg(MEMBERS).arg(name).arg(nonce).query_async::<()>(&mut c).await
+            })
+            .await?;
+        self.state().joined = true;
+        Ok(())
+    }
+
+    /// New tasks; waits for them up to `wait`.
+    async fn read_new(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>> {
+        let name = &self.member().name;
+        let read: Result<Option<Vec<(String, Vec<Entry>)>>> = self
+            .reader
+            .call(async |mut c| {
+                let mut read = cmd("XREADGROUP");
+                read.arg("GROUP").arg(GROUP).arg(name).arg("COUNT").arg(max);
+                // 0 would wait for ever.
+                read.arg("BLOCK").arg(wait.as_millis().max(1) as u64);
+                read.arg("STREAMS").arg(TASKS).arg(">").query_async(&mut c).await
+            })
+            .await;
+        let streams = match read {
+            Err(error) if is_no_group(&error) => {
+                self.state().joined = false;
+                tokio::time::sleep(wait).await;
+                return Ok(Vec::new());
+            }
+            other => other?,
+        };
+        let entries = streams.into_iter().flatten().flat_map(|(_, entries)| entries);
+        self.readable(entries.map(|(id, values)| (Token { id, number: 1 }, values)).collect()).await
+    }
+
+    /// Deliveries of the entries that are tasks. The others, and those that were delivered too
+    /// often, become dead letters.
+    async fn readable(&self, entries: Vec<(Token, Vec<Vec<u8>>)>) -> Result<Vec<Delivery>> {
+        let mut deliveries = Vec::with_capacity(entries.len());
+        for (token, values) in entries {
+            let fields = to_fields(&values);
+            match Task::from_fields(&fields) {
+                Ok(task) if token.number > u64::from(self.settings.max_deliveries) => {
+                    let reason = format!(
+                        "delivered {} times, and each time the worker died or fell silent",
+                        token.number - 1
+                    );
+                    let attempts = task.retry_count;
+                    self.bury(&token, Some(task.chunk.index), fields, &reason, attempts).await?;
+                }
+                Ok(task) => deliveries.push(Delivery { token, task }),
+                Err(reason) => {
+                    tracing::warn!(entry = token.id, reason, "a task cannot be read");
+                    self.bury(&token, None, fields, &reason, 0).await?;
+                }
+            }
+        }
+        Ok(deliveries)
+    }
+
+    async fn bury(
+        &self,
+        token: &Token,
+        chunk: Option<u64>,
+        task: Fields,
+        reason: &str,
+        retry_count: u32,
+    ) -> Result<Failure> {
+        let letter =
+            DeadLetter { task, last_error: reason.to_owned(), failed_at: wire::now(), retry_count };
+        let mut script = self.failing(token);
+        script.arg("dead").arg(chunk.map(|index| index.to_string()).unwrap_or_default());
+        script.arg(letter.to_fields());
+        self.run::<u8>(&script).await.map(failure)
+    }
+
+    fn failing(&self, token: &Token) -> ScriptInvocation<'_> {
+        let mut script = self.scripts.fail.prepare_invoke();
+        script.key(TASKS).key(RETRY).key(LETTERS).key(COMMITTED).key(DEAD).key(PROGRESS);
+        script.arg(GROUP).arg(&self.member().name).arg(&token.id).arg(token.number);
+        script
+    }
+
+    /// Whether it is time to look for the dead again, and sets the next time.
+    fn survey_is_due(&self) -> bool {
+        let mut state = self.state();
+        let now = Instant::now();
+        let due = state.next_survey.is_none_or(|next| next <= now);
+        if due {
+            state.next_survey = Some(now + self.settings.takeover_interval);
+        }
+        due
+    }
+
+    /// The consumers that hold deliveries and have no connection, and whether leases ran out.
+    async fn survey(&self) -> Result<(HashSet<(String, String)>, bool)> {
+        let mut script = self.scripts.survey.prepare_invoke();
+        script.key(TASKS).key(RETRY).key(MEMBERS);
+        script.arg(GROUP).arg(self.settings.lease.as_millis() as u64).arg(100);
+        let (holders, overdue): (Vec<(String, String)>, u64) = self.run(&script).await?;
+        let fleet = u32::try_from(holders.len()).unwrap_or(u32::MAX);
+        if fleet > FLEET {
+            let rarer = self.settings.takeover_interval * fleet / FLEET;
+            self.state().next_survey = Some(Instant::now() + rarer);
+        }
+        let me = &self.member().name;
+        let mut suspects: HashSet<_> = holders
+            .into_iter()
+            // Without a nonce it is a foreign worker, whose connections have no name.
+            .filter(|(name, nonce)| name == RELEASED || (name != me && !nonce.is_empty()))
+            .collect();
+        if suspects.iter().any(|(name, _)| name != RELEASED) {
+            let connected = self.connected().await?;
+            suspects.retain(|(name, nonce)| {
+                name == RELEASED || !connected.contains(&client_name(name, nonce))
+            });
+        }
+        Ok((suspects, overdue > 0))
+    }
+
+    /// Names of all clients of the server.
+    async fn connected(&self) -> Result<HashSet<String>> {
+        let list: String = self
+            .link
+            .call(async |mut c| {
+                cmd("CLIENT").arg("LIST").arg("TYPE").arg("NORMAL").query_async(&mut c).await
+            })
+            .await?;
+        Ok(list
+            .lines()
+            .filter_map(|line| line.split(' ').find_map(|field| field.strip_prefix("name=")))
+            .map(str::to_owned)
+            .collect())
+    }
+
+    /// Whether a connection broke a moment ago, so that others may just not be back yet.
+    async fn in_grace(&self) -> bool {
+        let (lives, since) = self.link.life().await;
+        lives > 1 && since.is_some_and(|since| since.elapsed() < GRACE)
+    }
+
+    /// Whether deliveries under this name must be looked through: at first, and after each broken
+    /// connection, whose last read may have been answered to nobody.
+    async fn must_search_own(&self) -> (bool, (u64, u64)) {
+        let lives = (self.link.life().await.0, self.reader.life().await.0);
+        (self.state().searched != Some(lives), lives)
+    }
+}
+
+#[async_trait(?Send)]
+impl Queue for Redis {
+    async fn claim(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>> {
+        self.join().await?;
+        let deadline = Instant::now() + wait;
+        loop {
+            let left_behind = self.take_over(max, &[], Asker::Idle).await?;
+            if !left_behind.is_empty() {
+                return Ok(left_behind);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            let fresh = self.read_new(max, left.min(self.settings.takeover_interval)).await?;
+            if !fresh.is_empty() || Instant::now() >= deadline {
+                return Ok(fresh);
+            }
+            if self.progress().await?.is_complete() {
+                return Ok(Vec::new());
+            }
+        }
+    }
+
+    async fn commit(&self, done: &[(Token, TaskResult)]) -> Result<Vec<Commit>> {
+        let mut script = self.scripts.commit.prepare_invoke();
+        script.key(TASKS).key(RESULTS).key(COMMITTED).key(DEAD).key(PROGRESS);
+        script.arg(GROUP).arg(&self.member().name);
+        for (token, result) in done {
+            let fields = result.to_fields();
+            script.arg(&token.id).arg(token.number).arg(result.chunk_index);
+            script.arg(2 * fields.len()).arg(fields);
+        }
+        let outcomes: Vec<u8> = self.run(&script).await?;
+        Ok(outcomes
+            .into_iter()
+            .map(|first| if first == 1 { Commit::Committed } else { Commit::AlreadySettled })
+            .collect())
+    }
+
+    async fn renew(&self, held: &[Token]) -> Result<Vec<Token>> {
+        let mut script = self.scripts.renew.prepare_invoke();
+        script.key(TASKS).arg(GROUP).arg(&self.member().name);
+        for token in held {
+            script.arg(&token.id).arg(token.number);
+        }
+        let lost: HashSet<String> = self.run(&script).await?;
+        Ok(held.iter().filter(|token| lost.contains(&token.id)).cloned().collect())
+    }
+
+    async fn take_over(&self, max: usize, held: &[Token], asker: Asker) -> Result<Vec<Delivery>> {
+        self.join().await?;
+        let (search_own, lives) = self.must_search_own().await;
+        if !search_own && !self.survey_is_due() {
+            return Ok(Vec::new());
+        }
+        let (mut dead, mut overdue) = match self.survey().await {
+            Err(error) if is_no_group(&error) => {
+                self.state().joined = false;
+                return Ok(Vec::new());
+            }
+            other => other?,
+        };
+        if self.in_grace().await {
+            (dead, overdue) = (HashSet::new(), false);
+        }
+        let seen_before = std::mem::replace(&mut self.state().suspects, dead.clone());
+        if asker == Asker::Busy {
+            dead.retain(|suspect| seen_before.contains(suspect));
+        }
+        if !search_own && dead.is_empty() && !overdue {
+            return Ok(Vec::new());
+        }
+        let mut script = self.scripts.take_over.prepare_invoke();
+        script.key(TASKS).key(MEMBERS).key(PROGRESS);
+        script.arg(GROUP).arg(&self.member().name);
+        script.arg(if overdue { self.settings.lease.as_millis() as u64 } else { 0 });
+        script.arg(max).arg(u8::from(search_own)).arg(dead.len());
+        for (name, nonce) in &dead {
+            script.arg(name).arg(nonce);
+        }
+        for token in held {
+            script.arg(&token.id);
+        }
+        let (taken, gone): (Vec<(String, u64, Vec<Vec<u8>>)>, Vec<String>) =
+            self.run(&script).await?;
+        if search_own && taken.len() < max {
+            self.state().searched = Some(lives);
+        }
+        if !gone.is_empty() {
+            tracing::error!(entries = ?gone, "pending tasks were trimmed from the stream: lost");
+        }
+        let entries =
+            taken.into_iter().map(|(id, number, values)| (Token { id, number }, values)).collect();
+        self.readable(entries).await
+    }
+
+    async fn fail(&self, delivery: &Delivery, reason: &str) -> Result<Failure> {
+        let attempts = delivery.task.retry_count + 1;
+        let task = Task { retry_count: attempts, ..delivery.task.clone() };
+        if attempts > self.settings.max_retries {
+            let chunk = Some(task.chunk.index);
+            return self.bury(&delivery.token, chunk, task.to_fields(), reason, attempts).await;
+        }
+        let mut script = self.failing(&delivery.token);
+        script.arg("retry").arg(self.settings.retry_delay.as_millis() as u64);
+        script.arg(wire::to_json(&task.to_fields()));
+        self.run::<u8>(&script).await.map(failure)
+    }
+
+    async fn release(&self, held: &[Token]) -> Result<()> {
+        let mut script = self.scripts.release.prepare_invoke();
+        script.key(TASKS).arg(GROUP).arg(&self.member().name).arg(RELEASED);
+        for token in held {
+            script.arg(&token.id).arg(token.number);
+        }
+        self.run::<i64>(&script).await.map(drop)
+    }
+
+    async fn progress(&self) -> Result<Progress> {
+        inspect::progress(&self.link).await
+    }
+
+    async fn leave(&self) -> Result<()> {
+        let Member { name, nonce } = self.member();
+        let mut script = self.scripts.leave.prepare_invoke();
+        script.key(TASKS).key(MEMBERS).arg(GROUP).arg(name).arg(nonce).arg(RELEASED);
+        self.run::<i64>(&script).await.map(drop)
+    }
+}
+
+impl Member {
+    fn client_name(&self) -> String {
+        client_name(&self.name, &self.nonce)
+    }
+}
+
+fn client_name(worker: &str, nonce: &str) -> String {
+    format!("ttg:{worker}:{nonce}")
+}
+
+fn failure(code: u8) -> Failure {
+    match code {
+        1 => Failure::Retried,
+        2 => Failure::DeadLettered,
+        _ => Failure::NotHeld,
+    }
+}
+
+/// Whether the task stream was deleted: by a reset, or with the broker's data.
+fn is_no_group(error: &QueueError) -> bool {
+    matches!(error, QueueError::Refused { cause, .. } if cause.contains("NOGROUP"))
+}
+
+/// Makes the group that reads from the beginning, if there is none.
+async fn create_group(connection: &mut ::redis::aio::MultiplexedConnection) -> RedisResult<()> {
+    let mut create = cmd("XGROUP");
+    create.arg("CREATE").arg(TASKS).arg(GROUP).arg("0").arg("MKSTREAM");
+    match create.query_async(connection).await {
+        Err(error) if error.code() == Some("BUSYGROUP") => Ok(()),
+        other => other,
+    }
+}
+
+/// Names and values in turn, as fields. Bytes that are not UTF-8 are replaced.
+fn to_fields(values: &[Vec<u8>]) -> Fields {
+    let text = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).into_owned();
+    values
+        .chunks(2)
+        .map(|pair| (text(&pair[0]), pair.get(1).map(text).unwrap_or_default()))
+        .collect()
+}
+
+/// The moment in an entry's id, in milliseconds since 1970.
+fn entry_ms(id: &str) -> i64 {
+    id.split('-').next().and_then(|ms| ms.parse().ok()).unwrap_or(0)
+}

@@ -1,0 +1,99 @@
+//! The coordinator's side.
+
+use std::collections::HashMap;
+
+use ::redis::{Script, cmd};
+use async_trait::async_trait;
+
+use super::keys::{ALL, METADATA, PROGRESS, TASKS};
+use super::{Redis, create_group};
+use crate::chunk::Sweep;
+use crate::queue::{QueueError, Result, Submit, SweepInfo};
+use crate::wire::{self, Task};
+
+#[async_trait(?Send)]
+impl Submit for Redis {
+    async fn open(&self, sweep: &Sweep, job_id: Option<&str>) -> Result<u64> {
+        let wanted = SweepInfo {
+            sweep: *sweep,
+            job_id: job_id.unwrap_or_default().to_owned(),
+            created_at: wire::now(),
+        };
+        let script = Script::new(include_str!("lua/open.lua"));
+        let mut script = script.key(METADATA);
+        script.key(PROGRESS).arg(to_metadata(&wanted));
+        let (metadata, submitted): (HashMap<String, String>, u64) = self
+            .link
+            .call(async |mut c| {
+                create_group(&mut c).await?;
+                script.invoke_async(&mut c).await
+            })
+            .await?;
+        let there = from_metadata(&metadata);
+        match there {
+            Some(there)
+                if there.sweep == *sweep && job_id.is_none_or(|job| job == there.job_id) =>
+            {
+                Ok(submitted)
+            }
+            there => Err(QueueError::OtherSweep {
+                address: self.settings.address.clone(),
+                there: there.map_or("metadata of a foreign form".into(), |info| info.to_string()),
+                asked: wanted.to_string(),
+            }),
+        }
+    }
+
+    async fn submit(&self, sweep: &Sweep, from: u64, to: u64) -> Result<u64> {
+        let script = Script::new(include_str!("lua/submit.lua"));
+        let mut script = script.key(TASKS);
+        script.key(PROGRESS).arg(from);
+        let created_at = wire::now();
+        for index in from..to {
+            let task = Task {
+                chunk: sweep.chunk(index),
+                total_params: sweep.params,
+                total_chunks: sweep.chunks(),
+                created_at: created_at.clone(),
+                retry_count: 0,
+            };
+            let fields = task.to_fields();
+            if index == from {
+                script.arg(fields.len());
+            }
+            script.arg(fields);
+        }
+        self.run(&script).await
+    }
+
+    async fn reset(&self) -> Result<()> {
+        self.link.call(async |mut c| cmd("DEL").arg(&ALL).query_async(&mut c).await).await
+    }
+}
+
+fn to_metadata(info: &SweepInfo) -> Vec<(&'static str, String)> {
+    let Sweep { start, params, chunk_size } = info.sweep;
+    vec![
+        ("total_parameters", params.to_string()),
+        ("chunk_size", chunk_size.to_string()),
+        ("total_chunks", info.sweep.chunks().to_string()),
+        ("job_id", info.job_id.clone()),
+        ("created_at", info.created_at.clone()),
+        ("start_param", start.to_string()),
+    ]
+}
+
+/// The sweep of the metadata; a foreign coordinator's has no `start_param`.
+pub(super) fn from_metadata(fields: &HashMap<String, String>) -> Option<SweepInfo> {
+    let number = |name| fields.get(name).and_then(|text| text.parse::<u64>().ok());
+    let text = |name| fields.get(name).cloned().unwrap_or_default();
+    Some(SweepInfo {
+        sweep: Sweep {
+            start: number("start_param").unwrap_or(0),
+            params: number("total_parameters")?,
+            chunk_size: number("chunk_size").filter(|size| *size > 0)?,
+        },
+        job_id: text("job_id"),
+        created_at: text("created_at"),
+    })
+}

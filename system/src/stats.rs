@@ -1,0 +1,114 @@
+//! Sum, count, minimum, maximum and mean, the same to the last bit in any order.
+
+use serde::{Deserialize, Serialize};
+use xsum::{Xsum, XsumSmall};
+
+/// What a chunk's values, or a whole sweep's, come to: `result_data` on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Stats {
+    /// Sum of the values.
+    pub sum: f64,
+    /// Number of values.
+    pub count: u64,
+    /// Smallest value.
+    pub min: f64,
+    /// Largest value.
+    pub max: f64,
+    /// `sum / count`.
+    pub avg: f64,
+}
+
+/// Collects values or the stats of chunks.
+///
+/// The sum is exact until it is read (Radford Neal's superaccumulator, arXiv:1505.05571), so the
+/// order of what is added cannot show; minima and maxima compare by IEEE total order, so not even
+/// the sign of a zero can.
+#[derive(Debug)]
+pub struct Collector {
+    sum: XsumSmall,
+    count: u64,
+    min: Option<f64>,
+    max: Option<f64>,
+}
+
+impl Default for Collector {
+    fn default() -> Self {
+        Self { sum: XsumSmall::new(), count: 0, min: None, max: None }
+    }
+}
+
+impl Collector {
+    /// Adds one value, which must be finite.
+    pub fn add(&mut self, value: f64) {
+        self.fold(value, 1, value, value);
+    }
+
+    /// Adds what a chunk came to.
+    pub fn merge(&mut self, chunk: &Stats) {
+        self.fold(chunk.sum, chunk.count, chunk.min, chunk.max);
+    }
+
+    fn fold(&mut self, sum: f64, count: u64, min: f64, max: f64) {
+        self.sum.add(sum);
+        self.count += count;
+        self.min = Some(self.min.map_or(min, |m| if min.total_cmp(&m).is_lt() { min } else { m }));
+        self.max = Some(self.max.map_or(max, |m| if max.total_cmp(&m).is_gt() { max } else { m }));
+    }
+
+    /// Number of values so far.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// What has been added, or nothing where nothing was.
+    pub fn stats(&mut self) -> Option<Stats> {
+        let (min, max) = (self.min?, self.max?);
+        let sum = self.sum.sum();
+        // Precise up to 2^53 values.
+        let avg = sum / self.count as f64;
+        Some(Stats { sum, count: self.count, min, max, avg })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn collect(chunks: &[Stats]) -> Option<Stats> {
+        let mut collector = Collector::default();
+        chunks.iter().for_each(|chunk| collector.merge(chunk));
+        collector.stats()
+    }
+
+    #[test]
+    fn nothing_has_no_stats() {
+        assert_eq!(Collector::default().stats(), None);
+    }
+
+    #[test]
+    fn a_sum_that_floats_would_lose_is_kept() {
+        let mut collector = Collector::default();
+        for value in [1e16, 1.0, -1e16] {
+            collector.add(value);
+        }
+        assert_eq!(collector.stats().map(|s| s.sum), Some(1.0));
+    }
+
+    proptest! {
+        #[test]
+        fn order_of_arrival_cannot_show(
+            values in prop::collection::vec((-1e12f64..1e12, 1u64..9), 1..60), seed: u64,
+        ) {
+            let mut chunks: Vec<Stats> = values
+                .iter()
+                .map(|&(v, count)| Stats { sum: v, count, min: v, max: v, avg: v })
+                .collect();
+            let before = collect(&chunks);
+            fastrand::Rng::with_seed(seed).shuffle(&mut chunks);
+            let after = collect(&chunks);
+            prop_assert_eq!(before.map(|s| s.sum.to_bits()), after.map(|s| s.sum.to_bits()));
+            prop_assert_eq!(before, after);
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Logs, on standard error: standard output is for results.
+
+use std::io::IsTerminal;
+
+use clap::ValueEnum;
+use tracing::level_filters::LevelFilter;
+
+/// How logs are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Levels by the names that existing deployments use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "UPPER")]
+pub(crate) enum Level {
+    Trace,
+    Debug,
+    Info,
+    #[value(alias = "WARN")]
+    Warning,
+    #[value(alias = "CRITICAL")]
+    Error,
+}
+
+pub(crate) fn start(level: Level, format: Format) {
+    let level = match level {
+        Level::Trace => LevelFilter::TRACE,
+        Level::Debug => LevelFilter::DEBUG,
+        Level::Info => LevelFilter::INFO,
+        Level::Warning => LevelFilter::WARN,
+        Level::Error => LevelFilter::ERROR,
+    };
+    let logs = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
+    // A second start, as in a test, keeps the first.
+    let _ = match format {
+        Format::Text => logs.with_target(false).try_init(),
+        Format::Json => logs.json().flatten_event(true).try_init(),
+    };
+}

@@ -1,0 +1,323 @@
+//! Tasks, results and dead letters as they travel: the fields that any program must speak.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::chunk::Chunk;
+use crate::stats::Stats;
+
+/// Largest chunk index that a task without `total_chunks` may have: it bounds the commit bitmap.
+const INDEX_BOUND: u64 = 1 << 32;
+
+/// Longest text of a foreign message that is kept in a dead letter, in bytes.
+const RAW_BOUND: usize = 4096;
+
+/// The fields of a message, in the order in which they are written.
+pub type Fields = Vec<(String, String)>;
+
+/// A chunk to be computed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Task {
+    /// The chunk.
+    pub chunk: Chunk,
+    /// Parameters of the whole sweep.
+    pub total_params: u64,
+    /// Chunks of the whole sweep.
+    pub total_chunks: u64,
+    /// RFC 3339, UTC.
+    pub created_at: String,
+    /// Failed attempts so far.
+    pub retry_count: u32,
+}
+
+impl Task {
+    /// The message. `retry_count` appears once an attempt has failed.
+    pub fn to_fields(&self) -> Fields {
+        let mut fields = vec![
+            ("chunk_id", self.chunk.id().to_string()),
+            ("start_param", self.chunk.start.to_string()),
+            ("end_param", self.chunk.end.to_string()),
+            ("params_count", self.chunk.params().to_string()),
+            ("total_params", self.total_params.to_string()),
+            ("total_chunks", self.total_chunks.to_string()),
+            ("created_at", self.created_at.clone()),
+            ("status", "pending".to_owned()),
+        ];
+        if self.retry_count > 0 {
+            fields.push(("retry_count", self.retry_count.to_string()));
+        }
+        owned(fields)
+    }
+
+    /// Reads a message; fields that it does not know are ignored.
+    ///
+    /// # Errors
+    /// One fragment that says which field is wrong: the reason for a dead letter.
+    pub fn from_fields(fields: &Fields) -> Result<Self, String> {
+        let chunk = Chunk {
+            index: number(fields, "chunk_id")?,
+            start: number(fields, "start_param")?,
+            end: number(fields, "end_param")?,
+        };
+        if chunk.end <= chunk.start {
+            return Err(format!(
+                "end_param {} is not above start_param {}",
+                chunk.end, chunk.start
+            ));
+        }
+        let count = optional_number(fields, "params_count")?.unwrap_or(chunk.params());
+        if count != chunk.params() {
+            return Err(format!(
+                "params_count is {count}, but the range has {} parameters",
+                chunk.params()
+            ));
+        }
+        let total_chunks = optional_number(fields, "total_chunks")?;
+        let bound = total_chunks.unwrap_or(INDEX_BOUND).min(INDEX_BOUND);
+        if chunk.index >= bound {
+            return Err(format!("chunk_id {} is not below the {bound} chunks", chunk.id()));
+        }
+        let retry_count = optional_number(fields, "retry_count")?.unwrap_or(0);
+        Ok(Self {
+            chunk,
+            total_params: optional_number(fields, "total_params")?.unwrap_or(0),
+            total_chunks: total_chunks.unwrap_or(0),
+            created_at: get(fields, "created_at").unwrap_or_default().to_owned(),
+            retry_count: u32::try_from(retry_count).unwrap_or(u32::MAX),
+        })
+    }
+}
+
+/// What a worker says of a chunk that it has computed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskResult {
+    /// The chunk's index.
+    pub chunk_index: u64,
+    /// `worker-1`.
+    pub worker_id: String,
+    /// Seconds of computing.
+    pub duration_seconds: f64,
+    /// RFC 3339, UTC.
+    pub completed_at: String,
+    /// What its values came to.
+    pub stats: Stats,
+}
+
+impl TaskResult {
+    /// The message.
+    pub fn to_fields(&self) -> Fields {
+        owned(vec![
+            ("chunk_id", crate::chunk::ChunkId(self.chunk_index).to_string()),
+            ("worker_id", self.worker_id.clone()),
+            ("status", "completed".to_owned()),
+            ("duration_seconds", format!("{:.4}", self.duration_seconds)),
+            ("completed_at", self.completed_at.clone()),
+            ("result_data", json_text(&self.stats)),
+        ])
+    }
+
+    /// Reads a message.
+    ///
+    /// # Errors
+    /// One fragment that says which field is wrong.
+    pub fn from_fields(fields: &Fields) -> Result<Self, String> {
+        let data = get(fields, "result_data").ok_or("result_data is missing")?;
+        Ok(Self {
+            chunk_index: number(fields, "chunk_id")?,
+            worker_id: get(fields, "worker_id").unwrap_or("unknown").to_owned(),
+            duration_seconds: get(fields, "duration_seconds")
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(0.0),
+            completed_at: get(fields, "completed_at").unwrap_or_default().to_owned(),
+            stats: serde_json::from_str(data)
+                .map_err(|error| format!("result_data is not readable: {error}"))?,
+        })
+    }
+}
+
+/// A task that nobody will attempt again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeadLetter {
+    /// The task's own fields, or what of it could be kept.
+    pub task: Fields,
+    /// Why.
+    pub last_error: String,
+    /// RFC 3339, UTC.
+    pub failed_at: String,
+    /// Failed attempts.
+    pub retry_count: u32,
+}
+
+impl DeadLetter {
+    /// The message: the task's fields with `status`, `last_error`, `failed_at`, `retry_count`.
+    pub fn to_fields(&self) -> Fields {
+        let mut fields: Fields = self
+            .task
+            .iter()
+            .filter(|(name, _)| name != "status" && name != "retry_count")
+            .map(|(name, value)| (name.clone(), bounded(value)))
+            .collect();
+        fields.extend(owned(vec![
+            ("status", "dead_lettered".to_owned()),
+            ("last_error", bounded(&self.last_error)),
+            ("failed_at", self.failed_at.clone()),
+            ("retry_count", self.retry_count.to_string()),
+        ]));
+        fields
+    }
+
+    /// Reads a message. Every message is readable: what is missing stays empty.
+    pub fn from_fields(fields: Fields) -> Self {
+        let text = |name| get(&fields, name).unwrap_or_default().to_owned();
+        let (last_error, failed_at) = (text("last_error"), text("failed_at"));
+        let retry_count = text("retry_count").parse().unwrap_or(0);
+        Self { task: fields, last_error, failed_at, retry_count }
+    }
+
+    /// The task, where it can be read.
+    pub fn task(&self) -> Option<Task> {
+        Task::from_fields(&self.task).ok()
+    }
+}
+
+/// Fields as a JSON object: numbers where the wire has numbers is for the reader to decide.
+pub fn to_json(fields: &Fields) -> String {
+    let object: Map<String, Value> =
+        fields.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
+    Value::Object(object).to_string()
+}
+
+/// Fields of a JSON object; strings and numbers are taken alike. Anything else is kept whole
+/// under `raw`, so that nothing is dropped.
+pub fn from_json(text: &str) -> Fields {
+    match serde_json::from_str::<Map<String, Value>>(text) {
+        Ok(object) => object
+            .into_iter()
+            .map(|(name, value)| match value {
+                Value::String(text) => (name, text),
+                other => (name, other.to_string()),
+            })
+            .collect(),
+        Err(_) => vec![("raw".to_owned(), bounded(text))],
+    }
+}
+
+/// The value of a field.
+pub fn get<'a>(fields: &'a Fields, name: &str) -> Option<&'a str> {
+    fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())
+}
+
+/// The present moment as the wire writes it.
+pub fn now() -> String {
+    jiff::Timestamp::now().to_string()
+}
+
+fn owned(fields: Vec<(&str, String)>) -> Fields {
+    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn number(fields: &Fields, name: &str) -> Result<u64, String> {
+    optional_number(fields, name)?.ok_or_else(|| format!("{name} is missing"))
+}
+
+fn optional_number(fields: &Fields, name: &str) -> Result<Option<u64>, String> {
+    get(fields, name)
+        .map(|text| {
+            text.parse().map_err(|_| format!("{name} is {:?}, not a whole number", bounded(text)))
+        })
+        .transpose()
+}
+
+fn json_text(stats: &Stats) -> String {
+    serde_json::to_string(stats).expect("stats are plain numbers")
+}
+
+fn bounded(text: &str) -> String {
+    text.char_indices().take_while(|(at, _)| *at < RAW_BOUND).map(|(_, c)| c).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    fn task() -> Task {
+        Task {
+            chunk: Chunk { index: 42, start: 4200, end: 4300 },
+            total_params: 10_000,
+            total_chunks: 100,
+            created_at: "2026-01-02T03:04:05Z".to_owned(),
+            retry_count: 0,
+        }
+    }
+
+    #[test]
+    fn a_task_has_the_fields_of_the_contract() {
+        insta::assert_snapshot!(to_json(&task().to_fields()), @r#"{"chunk_id":"00042","created_at":"2026-01-02T03:04:05Z","end_param":"4300","params_count":"100","start_param":"4200","status":"pending","total_chunks":"100","total_params":"10000"}"#);
+    }
+
+    #[test]
+    fn a_result_has_the_fields_of_the_contract() {
+        let stats = Stats { sum: 1.5, count: 2, min: 0.5, max: 1.0, avg: 0.75 };
+        let result = TaskResult {
+            chunk_index: 42,
+            worker_id: "worker-1".to_owned(),
+            duration_seconds: 0.207_14,
+            completed_at: "2026-01-02T03:04:05Z".to_owned(),
+            stats,
+        };
+        let fields = result.to_fields();
+        insta::assert_snapshot!(to_json(&fields), @r#"{"chunk_id":"00042","completed_at":"2026-01-02T03:04:05Z","duration_seconds":"0.2071","result_data":"{\"sum\":1.5,\"count\":2,\"min\":0.5,\"max\":1.0,\"avg\":0.75}","status":"completed","worker_id":"worker-1"}"#);
+        assert_eq!(TaskResult::from_fields(&fields).map(|r| r.stats), Ok(stats));
+    }
+
+    #[test]
+    fn a_task_reads_back_and_ignores_what_it_does_not_know() {
+        let mut fields = task().to_fields();
+        fields.push(("colour".to_owned(), "blue".to_owned()));
+        assert_eq!(Task::from_fields(&fields), Ok(task()));
+        let numbers = r#"{"chunk_id":"00042","start_param":4200,"end_param":4300,"retry_count":2}"#;
+        assert_eq!(Task::from_fields(&from_json(numbers)).map(|t| t.retry_count), Ok(2));
+    }
+
+    #[rstest]
+    #[case::missing(r#"{"start_param":"1","end_param":"2"}"#, "chunk_id is missing")]
+    #[case::text(
+        r#"{"chunk_id":"x","start_param":"1","end_param":"2"}"#,
+        "chunk_id is \"x\", not a whole number"
+    )]
+    #[case::negative(
+        r#"{"chunk_id":"1","start_param":"-1","end_param":"2"}"#,
+        "start_param is \"-1\", not a whole number"
+    )]
+    #[case::reversed(
+        r#"{"chunk_id":"1","start_param":"9","end_param":"2"}"#,
+        "end_param 2 is not above start_param 9"
+    )]
+    #[case::count(
+        r#"{"chunk_id":"1","start_param":"1","end_param":"2","params_count":"7"}"#,
+        "params_count is 7, but the range has 1 parameters"
+    )]
+    #[case::beyond(
+        r#"{"chunk_id":"9","start_param":"1","end_param":"2","total_chunks":"3"}"#,
+        "chunk_id 00009 is not below the 3 chunks"
+    )]
+    #[case::garbage("\u{0} not json", "chunk_id is missing")]
+    fn a_task_that_cannot_be_read_says_why(#[case] text: &str, #[case] reason: &str) {
+        assert_eq!(Task::from_fields(&from_json(text)), Err(reason.to_owned()));
+    }
+
+    #[test]
+    fn a_dead_letter_keeps_the_task_and_says_why() {
+        let letter = DeadLetter {
+            task: task().to_fields(),
+            last_error: "division by zero".to_owned(),
+            failed_at: "2026-01-02T03:04:06Z".to_owned(),
+            retry_count: 4,
+        };
+        let read = DeadLetter::from_fields(letter.to_fields());
+        assert_eq!(read.task().map(|t| t.chunk), Some(task().chunk));
+        assert_eq!(get(&read.task, "status"), Some("dead_lettered"));
+        assert_eq!((read.last_error.as_str(), read.retry_count), ("division by zero", 4));
+    }
+}

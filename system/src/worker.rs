@@ -1,0 +1,419 @@
+//! The worker: claims chunks, computes them, commits their results.
+//!
+//! Two loops share one task: one computes, the other keeps the leases alive and takes over what
+//! dead workers left behind. Neither knows the wall clock, the broker or the kernel, so both can
+//! run on simulated time and a model of a broker.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::rc::Rc;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio::time::{Instant, interval, timeout_at};
+
+use crate::kernel::Kernel;
+use crate::queue::{Asker, Commit, Delivery, Queue, Result, Token};
+use crate::stats::Stats;
+use crate::wire::{self, TaskResult};
+
+/// How long a claim waits before the worker looks around.
+const CLAIM_WAIT: Duration = Duration::from_millis(250);
+
+/// A busy worker takes over only what it can start within this time: a chunk that waited longer
+/// behind another would be better off with whoever is free first.
+const SOON: Duration = Duration::from_secs(2);
+
+/// How a worker behaves.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// `worker-1`.
+    pub name: String,
+    /// Leave after this long without a chunk, if the sweep does not end before.
+    pub idle_timeout: Duration,
+    /// A lease's length; it is renewed three times as often.
+    pub lease: Duration,
+    /// How often to look for what the dead left behind.
+    pub takeover_interval: Duration,
+    /// How long a chunk that is being computed may take on after a request to stop.
+    pub stop_grace: Duration,
+    /// Work per claim, where chunks are so small that the broker would be the bottleneck.
+    pub batch: Batch,
+    /// Chance of a chunk to fail on purpose, to exercise retries.
+    pub fault_rate: f64,
+    /// Seed of those failures.
+    pub seed: u64,
+}
+
+/// What a worker did: its last line on standard output.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Summary {
+    /// `worker-1`.
+    pub worker_id: String,
+    /// How it ended.
+    pub status: Status,
+    /// Chunks whose results it committed.
+    pub chunks_processed: u64,
+    /// Parameters of those.
+    pub params_processed: u64,
+    /// Seconds from start to end.
+    pub duration_seconds: f64,
+    /// Parameters per second of that.
+    pub params_per_second: f64,
+}
+
+/// How a worker ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// The sweep is complete.
+    Completed,
+    /// There was nothing to do for the idle timeout.
+    Idle,
+    /// It was asked to stop.
+    Interrupted,
+    /// The broker could not be reached any more.
+    Failed,
+}
+
+impl Summary {
+    /// A summary of nothing yet.
+    pub fn new(worker_id: &str) -> Self {
+        Self {
+            worker_id: worker_id.to_owned(),
+            status: Status::Failed,
+            chunks_processed: 0,
+            params_processed: 0,
+            duration_seconds: 0.0,
+            params_per_second: 0.0,
+        }
+    }
+
+    /// Closes it.
+    pub fn end(mut self, status: Status, took: Duration) -> Self {
+        self.status = status;
+        self.duration_seconds = took.as_secs_f64();
+        if !took.is_zero() {
+            self.params_per_second = self.params_processed as f64 / self.duration_seconds;
+        }
+        self
+    }
+}
+
+/// How many chunks are claimed at once: as many as take about `target`, so that the last of them
+/// does not keep a sweep waiting.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// Time that a batch should take.
+    pub target: Duration,
+    /// Most chunks in a batch.
+    pub max: usize,
+    chunk_time: Option<Duration>,
+    size: usize,
+}
+
+impl Batch {
+    /// Begins with batches of one.
+    pub fn new(target: Duration, max: usize) -> Self {
+        Self { target, max, chunk_time: None, size: 1 }
+    }
+
+    /// Learns how long a chunk took. Sizes at most double, so that one lucky chunk decides little.
+    fn observe(&mut self, took: Duration) {
+        let chunk_time = self.chunk_time.map_or(took, |before| (before * 3 + took) / 4);
+        self.chunk_time = Some(chunk_time);
+        let fitting = self.target.as_nanos() / chunk_time.as_nanos().max(1);
+        let fitting = usize::try_from(fitting).unwrap_or(usize::MAX);
+        self.size = fitting.min(self.size * 2).clamp(1, self.max);
+    }
+}
+
+/// Runs until the sweep is complete, nothing came for the idle timeout, or `stop` becomes true:
+/// then the chunk at hand is finished if that takes no longer than the grace, and everything else
+/// is given back.
+///
+/// # Errors
+/// Where the broker cannot be reached any more. The summary says what was done until then.
+pub async fn run(
+    queue: Rc<dyn Queue>,
+    kernel: Box<dyn Kernel>,
+    options: Options,
+    stop: watch::Receiver<bool>,
+) -> (Summary, Result<()>) {
+    let begun = Instant::now();
+    let worker = Worker {
+        desk: RefCell::new(Desk {
+            summary: Summary::new(&options.name),
+            batch: options.batch.clone(),
+            ..Desk::default()
+        }),
+        queue,
+        options,
+        stop,
+    };
+    let ended = tokio::select! {
+        ended = worker.compute(kernel) => ended,
+        Err(error) = worker.keep() => Err(error),
+    };
+    let (status, outcome) = match ended {
+        Ok(status) => (status, worker.sign_off().await),
+        Err(error) => (Status::Failed, Err(error)),
+    };
+    (worker.desk.into_inner().summary.end(status, begun.elapsed()), outcome)
+}
+
+struct Worker {
+    queue: Rc<dyn Queue>,
+    options: Options,
+    stop: watch::Receiver<bool>,
+    /// Borrowed only between awaits.
+    desk: RefCell<Desk>,
+}
+
+/// What a worker has before it.
+struct Desk {
+    backlog: VecDeque<Delivery>,
+    current: Option<(Delivery, Instant)>,
+    done: Vec<(Token, TaskResult, u64)>,
+    done_since: Instant,
+    batch: Batch,
+    summary: Summary,
+}
+
+impl Default for Desk {
+    fn default() -> Self {
+        Self {
+            backlog: VecDeque::new(),
+            current: None,
+            done: Vec::new(),
+            done_since: Instant::now(),
+            batch: Batch::new(Duration::ZERO, 1),
+            summary: Summary::new(""),
+        }
+    }
+}
+
+impl Desk {
+    /// Everything that is not acknowledged yet.
+    fn held(&self) -> Vec<Token> {
+        let waiting = self.backlog.iter().map(|delivery| &delivery.token);
+        let current = self.current.iter().map(|(delivery, _)| &delivery.token);
+        let done = self.done.iter().map(|(token, ..)| token);
+        waiting.chain(current).chain(done).cloned().collect()
+    }
+
+    /// Whether a chunk taken over now would be started soon.
+    fn is_free_soon(&self) -> bool {
+        let Some((_, since)) = self.current else {
+            return true;
+        };
+        let chunk_time = self.batch.chunk_time.unwrap_or(Duration::MAX);
+        self.backlog.is_empty() && chunk_time.saturating_sub(since.elapsed()) <= SOON
+    }
+
+    fn must_flush(&self) -> bool {
+        !self.done.is_empty()
+            && (self.backlog.is_empty() || self.done_since.elapsed() >= self.batch.target)
+    }
+}
+
+impl Worker {
+    async fn compute(&self, mut kernel: Box<dyn Kernel>) -> Result<Status> {
+        let mut idle_since = Instant::now();
+        loop {
+            if *self.stop.borrow() {
+                return Ok(Status::Interrupted);
+            }
+            let next = self.desk.borrow_mut().backlog.pop_front();
+            let Some(delivery) = next else {
+                if let Some(status) = self.claim(idle_since).await? {
+                    return Ok(status);
+                }
+                continue;
+            };
+            if !self.attempt(&mut *kernel, delivery).await? {
+                return Ok(Status::Interrupted);
+            }
+            if self.desk.borrow().must_flush() {
+                self.flush().await?;
+            }
+            idle_since = Instant::now();
+        }
+    }
+
+    /// Fills the backlog, or says why the worker should leave.
+    async fn claim(&self, idle_since: Instant) -> Result<Option<Status>> {
+        let max = self.desk.borrow().batch.size;
+        let claimed = self.queue.claim(max, CLAIM_WAIT).await?;
+        let nothing = claimed.is_empty();
+        self.desk.borrow_mut().backlog.extend(claimed);
+        if !nothing {
+            return Ok(None);
+        }
+        if self.queue.progress().await?.is_complete() {
+            return Ok(Some(Status::Completed));
+        }
+        let idle = idle_since.elapsed() >= self.options.idle_timeout;
+        Ok(idle.then_some(Status::Idle))
+    }
+
+    /// Computes a chunk. False where it was given up because of a request to stop: it stays on
+    /// the desk, to be given back.
+    async fn attempt(&self, kernel: &mut dyn Kernel, delivery: Delivery) -> Result<bool> {
+        let begun = Instant::now();
+        self.desk.borrow_mut().current = Some((delivery.clone(), begun));
+        let chunk = delivery.task.chunk;
+        let computed = if self.fails_on_purpose(&delivery) {
+            Err("simulated fault".to_owned())
+        } else {
+            tokio::select! {
+                computed = kernel.run(&chunk) => computed,
+                () = self.stop_and_grace() => return Ok(false),
+            }
+        };
+        match computed {
+            Ok(stats) => self.put_down(delivery, stats, begun.elapsed()),
+            Err(reason) => {
+                // What is done must not wait for the broker's answer to a failure.
+                self.flush().await?;
+                let outcome = self.queue.fail(&delivery, &reason).await?;
+                tracing::warn!(chunk = %chunk.id(), reason, ?outcome, "an attempt failed");
+                self.desk.borrow_mut().current = None;
+            }
+        }
+        Ok(true)
+    }
+
+    fn put_down(&self, delivery: Delivery, stats: Stats, took: Duration) {
+        let result = TaskResult {
+            chunk_index: delivery.task.chunk.index,
+            worker_id: self.options.name.clone(),
+            duration_seconds: took.as_secs_f64(),
+            completed_at: wire::now(),
+            stats,
+        };
+        let mut desk = self.desk.borrow_mut();
+        if desk.done.is_empty() {
+            desk.done_since = Instant::now();
+        }
+        desk.done.push((delivery.token, result, stats.count));
+        desk.current = None;
+        desk.batch.observe(took);
+    }
+
+    /// Commits what is done. It stays on the desk, and its leases are renewed, until the broker
+    /// has answered.
+    async fn flush(&self) -> Result<()> {
+        let done: Vec<_> = {
+            let desk = self.desk.borrow();
+            desk.done.iter().map(|(token, result, _)| (token.clone(), result.clone())).collect()
+        };
+        if done.is_empty() {
+            return Ok(());
+        }
+        let outcomes = self.queue.commit(&done).await?;
+        let mut desk = self.desk.borrow_mut();
+        for ((_, result, params), outcome) in
+            std::mem::take(&mut desk.done).into_iter().zip(outcomes)
+        {
+            match outcome {
+                Commit::Committed => {
+                    desk.summary.chunks_processed += 1;
+                    desk.summary.params_processed += params;
+                }
+                Commit::AlreadySettled => {
+                    tracing::info!(chunk = result.chunk_index, "the chunk was settled before");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn keep(&self) -> Result<Infallible> {
+        let mut tick = interval(self.options.takeover_interval);
+        let mut renewed = Instant::now();
+        loop {
+            tick.tick().await;
+            let held = self.desk.borrow().held();
+            if held.is_empty() {
+                // Idle: the claim looks around by itself.
+                renewed = Instant::now();
+                continue;
+            }
+            if renewed.elapsed() >= self.options.lease / 3 {
+                renewed = Instant::now();
+                self.forget(&self.queue.renew(&held).await?);
+            }
+            if self.desk.borrow().is_free_soon() && !*self.stop.borrow() {
+                let max = self.desk.borrow().batch.size;
+                let taken = self.queue.take_over(max, &held, Asker::Busy).await?;
+                self.desk.borrow_mut().backlog.extend(taken);
+            }
+        }
+    }
+
+    /// Lost deliveries that were not begun are left to their new workers. One that is being
+    /// computed goes on: whoever commits first has the chunk.
+    fn forget(&self, lost: &[Token]) {
+        if !lost.is_empty() {
+            tracing::warn!(count = lost.len(), "leases were lost");
+            self.desk.borrow_mut().backlog.retain(|delivery| !lost.contains(&delivery.token));
+        }
+    }
+
+    async fn stop_and_grace(&self) {
+        let mut stop = self.stop.clone();
+        if stop.wait_for(|stop| *stop).await.is_err() {
+            // Nobody is left who could ask.
+            std::future::pending::<()>().await;
+        }
+        let until = Instant::now() + self.options.stop_grace;
+        let _ = timeout_at(until, std::future::pending::<()>()).await;
+    }
+
+    fn fails_on_purpose(&self, delivery: &Delivery) -> bool {
+        let Options { fault_rate, seed, .. } = self.options;
+        let attempt = u64::from(delivery.task.retry_count);
+        // One draw for each attempt of each chunk, whoever makes it.
+        let draw =
+            seed ^ delivery.task.chunk.index.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ (attempt << 56);
+        fault_rate > 0.0 && fastrand::Rng::with_seed(draw).f64() < fault_rate
+    }
+
+    /// Commits what is done, gives back what is not, and says goodbye.
+    async fn sign_off(&self) -> Result<()> {
+        self.flush().await?;
+        let held = self.desk.borrow().held();
+        if !held.is_empty() {
+            self.queue.release(&held).await?;
+        }
+        self.queue.leave().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settled(batch: &mut Batch, took: Duration) -> usize {
+        (0..32).for_each(|_| batch.observe(took));
+        batch.size
+    }
+
+    #[test]
+    fn batches_fit_the_target_and_the_bound() {
+        let batch = || Batch::new(Duration::from_millis(20), 64);
+        assert_eq!(settled(&mut batch(), Duration::from_secs(1)), 1);
+        assert_eq!(settled(&mut batch(), Duration::from_millis(1)), 20);
+        assert_eq!(settled(&mut batch(), Duration::ZERO), 64);
+    }
+
+    #[test]
+    fn one_quick_chunk_at_most_doubles_a_batch() {
+        let mut batch = Batch::new(Duration::from_millis(20), 64);
+        batch.observe(Duration::ZERO);
+        assert_eq!(batch.size, 2);
+    }
+}
