@@ -1,0 +1,93 @@
+//! When a run is ended although it is not complete: generous, so that it only ever ends runs
+//! that go nowhere.
+
+use std::time::Duration;
+
+use super::error::Problem;
+use super::fault;
+use super::fields::Fields;
+use super::nominal::{self, duration};
+use super::units::show;
+use crate::plan::{Plan, Target, Trigger};
+
+/// The longest time without a commit: what the scenario says, or 20 s, ten chunks, the longest
+/// fault and three leases. A kernel without a nominal duration gets ten minutes.
+pub(super) fn stall_after(scenario: &Fields<'_>, plan: &Plan) -> Result<Duration, Problem> {
+    let chunk_s = nominal::chunk_s(&plan.sweep);
+    if let Some(field) = scenario.get("stall_after") {
+        let limit = field.duration("stall_after: 30s")?;
+        return match chunk_s {
+            Some(chunk) if chunk >= limit.as_secs_f64() => Err(field.refuse(format!(
+                "is {}, but one chunk alone takes {} (allow more)",
+                show(limit),
+                show(duration(chunk))
+            ))),
+            _ => Ok(limit),
+        };
+    }
+    let work_s = chunk_s.map_or(600.0, |chunk| 20.0 + 10.0 * chunk);
+    let longest_fault = plan.faults.iter().filter_map(|fault| fault.hold).max();
+    let fault_s = longest_fault.unwrap_or_default().as_secs_f64();
+    Ok(duration(work_s + fault_s + 3.0 * lease_s(plan)))
+}
+
+/// The longest run: what the scenario says, or a minute and four times the sweep on the workers
+/// that are left, the faults' own time and the leases that they cost. It is never below what the
+/// scenario allows elsewhere. A kernel without a nominal duration gets an hour.
+pub(super) fn timeout(scenario: &Fields<'_>, plan: &Plan) -> Result<Duration, Problem> {
+    let allowed = plan.expect.duration_max.unwrap_or_default();
+    let ideal_s = |workers| nominal::ideal_s(&plan.sweep, plan.backend, workers);
+    if let Some(field) = scenario.get("timeout") {
+        let limit = field.duration("timeout: 120s")?;
+        let latest = plan.faults.iter().filter_map(|fault| match fault.trigger {
+            Trigger::Time(time) => Some(time),
+            Trigger::Progress(_) | Trigger::After(_) => None,
+        });
+        let needed = [
+            (allowed, "duration_max allows"),
+            (latest.max().unwrap_or_default(), "a fault strikes at"),
+            (
+                ideal_s(plan.workers).map(duration).unwrap_or_default(),
+                "the sweep alone takes",
+            ),
+        ];
+        return match needed.into_iter().find(|(time, _)| *time > limit) {
+            Some((time, why)) => Err(field.refuse(format!(
+                "is {}, but {why} {} (allow more)",
+                show(limit),
+                show(time)
+            ))),
+            None => Ok(limit),
+        };
+    }
+    let Some(nominal_s) = ideal_s(survivors(plan)) else {
+        return Ok(Duration::from_secs(3600).max(allowed));
+    };
+    let faults_s: f64 = plan
+        .faults
+        .iter()
+        .map(|fault| lease_s(plan) + fault.hold.unwrap_or_default().as_secs_f64())
+        .sum();
+    let derived = duration(60.0 + 4.0 * nominal_s + faults_s);
+    Ok(derived.max(allowed))
+}
+
+/// Workers that no fault ends for good; at least one, so that there is a time to speak of.
+fn survivors(plan: &Plan) -> u32 {
+    let ended = plan
+        .faults
+        .iter()
+        .filter(|fault| fault::ends_worker(fault))
+        .map(|fault| match fault.target {
+            Target::All => plan.workers,
+            _ => 1,
+        });
+    plan.workers.saturating_sub(ended.sum()).max(1)
+}
+
+/// Seconds of a lease, where the scenario sets it; the system's own is within every margin here.
+fn lease_s(plan: &Plan) -> f64 {
+    let ms = plan.env.get("STALE_THRESHOLD_MS");
+    ms.and_then(|ms| ms.parse::<u32>().ok())
+        .map_or(0.0, |ms| f64::from(ms) / 1e3)
+}

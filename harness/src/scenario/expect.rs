@@ -1,0 +1,152 @@
+//! What a scenario expects, and whether that can be at all.
+
+use std::time::Duration;
+
+use super::error::Problem;
+use super::fault;
+use super::fields::{Field, Fields};
+use super::nominal;
+use super::units::show;
+use crate::plan::{Backend, Coverage, Expect, Kernel, Plan};
+
+const KEYS: &[&str] = &[
+    "coverage",
+    "throughput_min",
+    "duration_max",
+    "efficiency_min",
+    "recovery_max",
+];
+
+const COVERAGE: &[(&str, Coverage)] = &[
+    ("exactly-once", Coverage::ExactlyOnce),
+    ("lost-with-worker", Coverage::LostWithWorker),
+];
+
+/// What the scenario expects of a plan that is complete but for this.
+pub(super) fn read(scenario: &Fields<'_>, plan: &Plan) -> Result<Expect, Problem> {
+    let Some(expect) = scenario.get("expect") else {
+        return Ok(plan.expect.clone());
+    };
+    let fields = expect.mapping(KEYS)?;
+    let given = |key| fields.get(key);
+    let duration_max = given("duration_max")
+        .map(|field| duration_max(&field, plan))
+        .transpose()?;
+    Ok(Expect {
+        coverage: given("coverage")
+            .map(|field| coverage(&field, plan))
+            .transpose()?
+            .unwrap_or(Coverage::ExactlyOnce),
+        throughput_min: given("throughput_min")
+            .map(|field| throughput_min(&field, plan, duration_max))
+            .transpose()?,
+        duration_max,
+        efficiency_min: given("efficiency_min")
+            .map(|field| efficiency_min(&field, plan))
+            .transpose()?,
+        recovery_max: given("recovery_max")
+            .map(|field| recovery_max(&field, plan))
+            .transpose()?,
+    })
+}
+
+fn coverage(field: &Field<'_>, plan: &Plan) -> Result<Coverage, Problem> {
+    let coverage = field.choice(COVERAGE)?;
+    if coverage == Coverage::LostWithWorker {
+        if plan.backend != Backend::Static {
+            return Err(field.refuse(format!(
+                "is lost-with-worker, but backend {} loses nothing (write exactly-once, or \
+                 backend: static)",
+                plan.backend
+            )));
+        }
+        if !plan.faults.iter().any(fault::ends_worker) {
+            return Err(field.refuse(
+                "is lost-with-worker, but no fault kills or terminates a worker (write \
+                 exactly-once, or add such a fault)",
+            ));
+        }
+    }
+    Ok(coverage)
+}
+
+fn ideal_s(plan: &Plan) -> Option<f64> {
+    nominal::ideal_s(&plan.sweep, plan.backend, plan.workers)
+}
+
+fn duration_max(field: &Field<'_>, plan: &Plan) -> Result<Duration, Problem> {
+    let limit = field.duration("duration_max: 50s")?;
+    match ideal_s(plan) {
+        Some(ideal) if ideal > limit.as_secs_f64() => Err(field.refuse(format!(
+            "is {}, but the sweep takes at least {} even if nothing goes wrong (allow more)",
+            show(limit),
+            show(nominal::duration(ideal))
+        ))),
+        _ => Ok(limit),
+    }
+}
+
+fn throughput_min(
+    field: &Field<'_>,
+    plan: &Plan,
+    duration_max: Option<Duration>,
+) -> Result<f64, Problem> {
+    let rate = field.amount("throughput_min: 20")?;
+    let params = plan.sweep.params() as f64;
+    if rate == 0.0 {
+        return Err(field.refuse("is 0, which is always true (ask for more, or remove it)"));
+    }
+    if let Some(ideal) = ideal_s(plan)
+        && rate * ideal > params
+    {
+        return Err(field.refuse(format!(
+            "is {rate}, but at best the sweep does {:.1} parameters per second (ask for less)",
+            params / ideal
+        )));
+    }
+    if let Some(limit) = duration_max
+        && rate * limit.as_secs_f64() > params
+    {
+        return Err(field.refuse(format!(
+            "is {rate}, but duration_max allows {:.1} parameters per second (ask for less, or \
+             write duration_max: {})",
+            params / limit.as_secs_f64(),
+            show(nominal::duration(params / rate))
+        )));
+    }
+    Ok(rate)
+}
+
+fn efficiency_min(field: &Field<'_>, plan: &Plan) -> Result<f64, Problem> {
+    let share = field.amount("efficiency_min: 0.95")?;
+    if share == 0.0 || share > 1.0 {
+        return Err(field.refuse(format!(
+            "is {share}, but must be above 0 and at most 1 (write for example efficiency_min: \
+             0.95)"
+        )));
+    }
+    if plan.sweep.kernel == (Kernel::Reference { work_ms: 0.0 }) {
+        return Err(field.refuse(
+            "has nothing to compare with where work_ms is 0 (give the kernel some work, or \
+             remove it)",
+        ));
+    }
+    Ok(share)
+}
+
+fn recovery_max(field: &Field<'_>, plan: &Plan) -> Result<Duration, Problem> {
+    let limit = field.duration("recovery_max: 1s")?;
+    if plan.backend == Backend::Static {
+        return Err(field.refuse(
+            "cannot be judged with backend static, where nobody takes over (remove it, or choose \
+             another backend)",
+        ));
+    }
+    if !plan.faults.iter().any(fault::orphans_chunks) {
+        return Err(field.refuse(
+            "cannot be judged, because no fault kills, pauses or restarts a worker (add one, or \
+             remove it)",
+        ));
+    }
+    Ok(limit)
+}

@@ -1,0 +1,273 @@
+//! From the tree of a scenario to a plan. Every key of the format is in one of the `KEYS` here,
+//! in `fault.rs` or in `expect.rs`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use super::deadline;
+use super::error::Problem;
+use super::expect;
+use super::fault;
+use super::fields::{Field, Fields};
+use super::node::{Node, Value};
+use super::units;
+use super::words::quoted;
+use crate::plan::{Backend, Coverage, Environment, Expect, Kernel, Plan, SCHEMA_VERSION, Sweep};
+
+const KEYS: &[&str] = &[
+    "name",
+    "description",
+    "sweep",
+    "backend",
+    "environment",
+    "workers",
+    "seed",
+    "faults",
+    "system",
+    "expect",
+    "stall_after",
+    "timeout",
+];
+
+/// More processes than that are no use on one machine.
+const MAX_WORKERS: u64 = 1_000;
+/// The checkers keep a bitmap of the chunks.
+const MAX_CHUNKS: u64 = 10_000_000;
+/// The largest index that survives a program which computes in floating point.
+const MAX_PARAM: u64 = 1 << 53;
+
+/// The plan that a scenario asks for. Where it gives no seed, one is drawn.
+pub(super) fn plan(root: &Node, file: &Path) -> Result<Plan, Problem> {
+    if matches!(root.value, Value::Null) {
+        let hint = "(start from a copy of quickstart.yaml)";
+        return Err(Problem::new(
+            &root.place,
+            format!("the file is empty, but must hold a scenario {hint}"),
+        ));
+    }
+    let fields = Field::unnamed("the scenario", root).mapping(KEYS)?;
+    let sweep = sweep(&fields.need("sweep", SWEEP_EXAMPLE)?)?;
+    let backend = match fields.get("backend") {
+        Some(field) => field.choice(&Backend::ALL.map(|backend| (backend.name(), backend)))?,
+        None => Backend::Embedded,
+    };
+    let workers = workers(&fields)?;
+    let mut plan = Plan {
+        schema_version: SCHEMA_VERSION,
+        scenario: name(&fields, file)?,
+        description: description(&fields)?,
+        sweep,
+        backend,
+        environment: environment(&fields)?,
+        workers,
+        seed: match fields.get("seed") {
+            Some(field) => field.whole("seed: 7")?,
+            // 32 bits: enough, and short enough to be typed again.
+            None => u64::from(fastrand::u32(..)),
+        },
+        env: env(&fields)?,
+        defect: None,
+        faults: fault::read(&fields, workers, backend)?,
+        // The rest is judged by what stands above.
+        expect: Expect {
+            coverage: Coverage::ExactlyOnce,
+            throughput_min: None,
+            duration_max: None,
+            efficiency_min: None,
+            recovery_max: None,
+        },
+        stall_after: Duration::ZERO,
+        timeout: Duration::ZERO,
+    };
+    plan.expect = expect::read(&fields, &plan)?;
+    plan.stall_after = deadline::stall_after(&fields, &plan)?;
+    plan.timeout = deadline::timeout(&fields, &plan)?;
+    Ok(plan)
+}
+
+fn name(fields: &Fields<'_>, file: &Path) -> Result<String, Problem> {
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+    let field = fields.need("name", "name: my-sweep")?;
+    let name = field.name("name: my-sweep")?;
+    if name != stem {
+        return Err(field.refuse(format!(
+            "is {}, but the file is called {stem} (give both the same name)",
+            quoted(name)
+        )));
+    }
+    Ok(name.to_owned())
+}
+
+fn description(fields: &Fields<'_>) -> Result<String, Problem> {
+    let example = "description: What this shows, in one sentence.";
+    let field = fields.need("description", example)?;
+    Ok(field.text(example)?.to_owned())
+}
+
+fn environment(fields: &Fields<'_>) -> Result<Environment, Problem> {
+    match fields.get("environment") {
+        Some(field) => field.choice(&[("process", Environment::Process)]),
+        None => Ok(Environment::Process),
+    }
+}
+
+fn workers(fields: &Fields<'_>) -> Result<u32, Problem> {
+    let field = fields.need("workers", "workers: 3")?;
+    let workers = field.count(MAX_WORKERS, "workers: 3")?;
+    Ok(u32::try_from(workers).expect("MAX_WORKERS fits"))
+}
+
+const SWEEP_EXAMPLE: &str =
+    "sweep: { params: 1000, chunk_size: 10, kernel: { reference: { work_ms: 1 } } }";
+
+fn sweep(field: &Field<'_>) -> Result<Sweep, Problem> {
+    let fields = field.mapping(&["params", "chunk_size", "kernel"])?;
+    let params = fields.need("params", "params: 1000")?;
+    let (start, end) = range(&params)?;
+    let size = fields.need("chunk_size", "chunk_size: 10")?;
+    let sweep = Sweep {
+        start,
+        end,
+        chunk_size: size.count(MAX_PARAM, "chunk_size: 10")?,
+        kernel: kernel(&fields.need("kernel", "kernel: { reference: { work_ms: 1 } }")?)?,
+    };
+    if sweep.chunks() > MAX_CHUNKS {
+        return Err(size.refuse(format!(
+            "is {}, which makes {} chunks, but at most {MAX_CHUNKS} are possible (write at least \
+             chunk_size: {})",
+            sweep.chunk_size,
+            sweep.chunks(),
+            sweep.params().div_ceil(MAX_CHUNKS)
+        )));
+    }
+    Ok(sweep)
+}
+
+fn range(field: &Field<'_>) -> Result<(u64, u64), Problem> {
+    let Value::Text(text) = &field.node.value else {
+        return Ok((0, field.count(MAX_PARAM, "params: 1000")?));
+    };
+    let Some((start, end)) = units::range(text) else {
+        return Err(field.refuse(format!(
+            "is {}, but must be a count or a half-open range (write for example params: 1000 or \
+             params: 200..1200)",
+            quoted(text)
+        )));
+    };
+    if end <= start {
+        return Err(field.refuse(format!(
+            "is {start}..{end}, which holds nothing: the end is not included and must be above \
+             the start (write for example params: {start}..{})",
+            start.saturating_add(1000)
+        )));
+    }
+    if end > MAX_PARAM {
+        return Err(field.refuse(format!(
+            "ends at {end}, but at most {MAX_PARAM} is possible"
+        )));
+    }
+    Ok((start, end))
+}
+
+fn kernel(field: &Field<'_>) -> Result<Kernel, Problem> {
+    let kinds = ["reference", "exec"];
+    let fields = field.mapping(&kinds)?;
+    let kind = fields.exactly_one(&kinds, "kernel: { reference: { work_ms: 1 } }")?;
+    match kind.name {
+        "exec" => exec(&kind),
+        _ => reference(&kind),
+    }
+}
+
+fn reference(field: &Field<'_>) -> Result<Kernel, Problem> {
+    /// An hour for one parameter.
+    const MAX_WORK_MS: f64 = 3_600_000.0;
+    let work = field.mapping(&["work_ms"])?.need("work_ms", "work_ms: 1")?;
+    let work_ms = work.amount("work_ms: 1")?;
+    if work_ms > MAX_WORK_MS {
+        return Err(work.refuse(format!(
+            "is {work_ms}, but at most {MAX_WORK_MS} (an hour per parameter) is possible"
+        )));
+    }
+    Ok(Kernel::Reference { work_ms })
+}
+
+fn exec(field: &Field<'_>) -> Result<Kernel, Problem> {
+    let example = r#"command: ["python3", "kernel.py"]"#;
+    let list = field.mapping(&["command"])?.need("command", example)?;
+    let command: Vec<String> = list
+        .list(example)?
+        .into_iter()
+        .map(|item| match &item.value {
+            Value::Text(text) if !text.contains('\0') => Ok(text.clone()),
+            other => Err(Problem::new(
+                &item.place,
+                format!("an argument of command is {other}, but must be text (put it in quotes)"),
+            )),
+        })
+        .collect::<Result<_, _>>()?;
+    if command.first().is_none_or(String::is_empty) {
+        return Err(list.refuse(format!("names no program (write for example {example})")));
+    }
+    Ok(Kernel::Exec { command })
+}
+
+fn env(fields: &Fields<'_>) -> Result<BTreeMap<String, String>, Problem> {
+    let Some(system) = fields.get("system") else {
+        return Ok(BTreeMap::new());
+    };
+    let Some(env) = system.mapping(&["env"])?.get("env") else {
+        return Ok(BTreeMap::new());
+    };
+    env.any_mapping()?
+        .map(|variable| Ok((variable_name(&variable)?, variable_value(&variable)?)))
+        .collect()
+}
+
+/// What the plan itself says to the processes, and the key that says it. Setting one of these
+/// another way would make the run something else than its plan.
+const IMPLIED: &[(&str, &str)] = &[
+    ("CHUNK_SIZE", "sweep.chunk_size"),
+    ("JOB_COMPLETION_INDEX", "workers"),
+    ("QUEUE_BACKEND", "backend"),
+    ("REDIS_DB", "backend"),
+    ("REDIS_HOST", "backend"),
+    ("REDIS_PORT", "backend"),
+    ("SIMULATE_WORK_MS", "sweep.kernel.reference.work_ms"),
+    ("TOTAL_PARAMETERS", "sweep.params"),
+    ("TOTAL_PARAMS", "sweep.params"),
+    ("TOTAL_WORKERS", "workers"),
+    ("USE_QUEUE", "backend"),
+    ("WORKER_ID", "workers"),
+];
+
+fn variable_name(field: &Field<'_>) -> Result<String, Problem> {
+    let name = field.name;
+    let refuse = |what: String| Problem::new(field.key_place, what);
+    let start = name.starts_with(|c: char| c.is_ascii_uppercase() || c == '_');
+    let rest = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    if !start || !name.chars().all(rest) {
+        return Err(refuse(format!(
+            "the variable {} in env must be capital letters, digits and `_`, not first a digit \
+             (write for example STALE_THRESHOLD_MS)",
+            quoted(name)
+        )));
+    }
+    match IMPLIED.iter().find(|(implied, _)| *implied == name) {
+        Some((_, key)) => Err(refuse(format!(
+            "the variable {name} follows from the scenario (remove it, and change {key} instead)"
+        ))),
+        None => Ok(name.to_owned()),
+    }
+}
+
+fn variable_value(field: &Field<'_>) -> Result<String, Problem> {
+    match &field.node.value {
+        Value::Text(text) if !text.contains('\0') => Ok(text.clone()),
+        Value::Bool(value) => Ok(value.to_string()),
+        Value::Whole(value) => Ok(value.to_string()),
+        Value::Real(value) => Ok(format!("{value:?}")),
+        other => Err(field.refuse(format!("is {other}, but must be text (put it in quotes)"))),
+    }
+}
