@@ -53,6 +53,11 @@ pub enum Event {
     /// A result was committed at the broker (in static mode: printed by a worker). Seen twice
     /// for one chunk, it was committed twice.
     Result(SeenResult),
+    /// A message among the results that is none.
+    UnreadableResult {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A dead letter was seen at the broker.
     DeadLettered {
         /// The chunk's id, where the letter has one.
@@ -112,6 +117,18 @@ pub enum Event {
     Redelivered {
         /// How many deliveries beyond the first of each chunk.
         deliveries: u64,
+    },
+    /// The harness itself told a process to end, because the run is over.
+    Stopped {
+        /// As in `ProcessStarted`.
+        process: String,
+        /// Signal number.
+        signal: i32,
+    },
+    /// The broker could not be read to the end: what it holds is not known.
+    BrokerLost {
+        /// Why.
+        reason: String,
     },
     /// Nothing more will happen.
     RunEnded {

@@ -46,10 +46,7 @@ pub(super) fn timeout(scenario: &Fields<'_>, plan: &Plan) -> Result<Duration, Pr
         let needed = [
             (allowed, "duration_max allows"),
             (latest.max().unwrap_or_default(), "a fault strikes at"),
-            (
-                ideal_s(plan.workers).map(duration).unwrap_or_default(),
-                "the sweep alone takes",
-            ),
+            (ideal_s(plan.workers).map(duration).unwrap_or_default(), "the sweep alone takes"),
         ];
         return match needed.into_iter().find(|(time, _)| *time > limit) {
             Some((time, why)) => Err(field.refuse(format!(
@@ -74,13 +71,12 @@ pub(super) fn timeout(scenario: &Fields<'_>, plan: &Plan) -> Result<Duration, Pr
 
 /// Workers that no fault ends for good; at least one, so that there is a time to speak of.
 fn survivors(plan: &Plan) -> u32 {
-    let ended = plan
-        .faults
-        .iter()
-        .filter(|fault| fault::ends_worker(fault))
-        .map(|fault| match fault.target {
-            Target::All => plan.workers,
-            _ => 1,
+    let ended =
+        plan.faults.iter().filter(|fault| fault::ends_worker(fault)).map(|fault| {
+            match fault.target {
+                Target::All => plan.workers,
+                _ => 1,
+            }
         });
     plan.workers.saturating_sub(ended.sum()).max(1)
 }
@@ -88,6 +84,5 @@ fn survivors(plan: &Plan) -> u32 {
 /// Seconds of a lease, where the scenario sets it; the system's own is within every margin here.
 fn lease_s(plan: &Plan) -> f64 {
     let ms = plan.env.get("STALE_THRESHOLD_MS");
-    ms.and_then(|ms| ms.parse::<u32>().ok())
-        .map_or(0.0, |ms| f64::from(ms) / 1e3)
+    ms.and_then(|ms| ms.parse::<u32>().ok()).map_or(0.0, |ms| f64::from(ms) / 1e3)
 }

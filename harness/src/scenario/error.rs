@@ -46,10 +46,7 @@ pub(super) struct Problem {
 
 impl Problem {
     pub(super) fn new(place: &Place, what: impl Into<String>) -> Self {
-        Self {
-            place: place.clone(),
-            what: what.into(),
-        }
+        Self { place: place.clone(), what: what.into() }
     }
 
     /// The problem of this file.
@@ -59,10 +56,6 @@ impl Problem {
 
     /// The problem that these arguments made of a file that is valid without them.
     pub(super) fn because_of(self, file: &Path, arguments: Vec<String>) -> ScenarioError {
-        ScenarioError {
-            file: file.to_owned(),
-            because_of: arguments,
-            problem: self,
-        }
+        ScenarioError { file: file.to_owned(), because_of: arguments, problem: self }
     }
 }

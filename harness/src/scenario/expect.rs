@@ -9,18 +9,11 @@ use super::nominal;
 use super::units::show;
 use crate::plan::{Backend, Coverage, Expect, Kernel, Plan};
 
-const KEYS: &[&str] = &[
-    "coverage",
-    "throughput_min",
-    "duration_max",
-    "efficiency_min",
-    "recovery_max",
-];
+const KEYS: &[&str] =
+    &["coverage", "throughput_min", "duration_max", "efficiency_min", "recovery_max"];
 
-const COVERAGE: &[(&str, Coverage)] = &[
-    ("exactly-once", Coverage::ExactlyOnce),
-    ("lost-with-worker", Coverage::LostWithWorker),
-];
+const COVERAGE: &[(&str, Coverage)] =
+    &[("exactly-once", Coverage::ExactlyOnce), ("lost-with-worker", Coverage::LostWithWorker)];
 
 /// What the scenario expects of a plan that is complete but for this.
 pub(super) fn read(scenario: &Fields<'_>, plan: &Plan) -> Result<Expect, Problem> {
@@ -29,9 +22,7 @@ pub(super) fn read(scenario: &Fields<'_>, plan: &Plan) -> Result<Expect, Problem
     };
     let fields = expect.mapping(KEYS)?;
     let given = |key| fields.get(key);
-    let duration_max = given("duration_max")
-        .map(|field| duration_max(&field, plan))
-        .transpose()?;
+    let duration_max = given("duration_max").map(|field| duration_max(&field, plan)).transpose()?;
     Ok(Expect {
         coverage: given("coverage")
             .map(|field| coverage(&field, plan))
@@ -44,9 +35,7 @@ pub(super) fn read(scenario: &Fields<'_>, plan: &Plan) -> Result<Expect, Problem
         efficiency_min: given("efficiency_min")
             .map(|field| efficiency_min(&field, plan))
             .transpose()?,
-        recovery_max: given("recovery_max")
-            .map(|field| recovery_max(&field, plan))
-            .transpose()?,
+        recovery_max: given("recovery_max").map(|field| recovery_max(&field, plan)).transpose()?,
     })
 }
 

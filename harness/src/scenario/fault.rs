@@ -30,26 +30,18 @@ const KINDS: &[Kind] = &[
 ];
 
 /// Workers that are not called by their number.
-const WORKERS: &[(&str, Target)] = &[
-    ("random", Target::Random),
-    ("busy", Target::Busy),
-    ("all", Target::All),
-];
+const WORKERS: &[(&str, Target)] =
+    &[("random", Target::Random), ("busy", Target::Busy), ("all", Target::All)];
 
 /// What is not a worker.
-const ROLES: &[(&str, Target)] = &[
-    ("coordinator", Target::Coordinator),
-    ("aggregator", Target::Aggregator),
-];
+const ROLES: &[(&str, Target)] =
+    &[("coordinator", Target::Coordinator), ("aggregator", Target::Aggregator)];
 
 /// `at` and `after`: exactly one of them.
 const TRIGGERS: &[&str] = &["at", "after"];
 
 fn kind(of: FaultKind) -> &'static Kind {
-    KINDS
-        .iter()
-        .find(|kind| kind.kind == of)
-        .expect("every fault was read by way of the table")
+    KINDS.iter().find(|kind| kind.kind == of).expect("every fault was read by way of the table")
 }
 
 fn strikes_workers(fault: &PlannedFault) -> bool {
@@ -94,8 +86,7 @@ pub(super) fn read(
         }
         all.push(written);
     }
-    all.iter()
-        .try_for_each(|written| check_order(written, &all))?;
+    all.iter().try_for_each(|written| check_order(written, &all))?;
     Ok(all.into_iter().map(|written| written.fault).collect())
 }
 
@@ -126,11 +117,7 @@ fn one(item: &Node, number: usize, workers: u32, backend: Backend) -> Result<Wri
         hold: hold(&details, kind)?,
     };
     let name_place = name.map_or(&item.place, |field| &field.node.place);
-    Ok(Written {
-        fault,
-        name_place,
-        when,
-    })
+    Ok(Written { fault, name_place, when })
 }
 
 fn trigger(field: &Field<'_>) -> Result<Trigger, Problem> {
@@ -185,10 +172,7 @@ fn target(
     let Value::Whole(number) = whom.node.value else {
         return worker_by_word(&whom, workers);
     };
-    match u32::try_from(number)
-        .ok()
-        .filter(|number| *number < workers)
-    {
+    match u32::try_from(number).ok().filter(|number| *number < workers) {
         Some(number) => Ok(Target::Worker(number)),
         None if workers == 1 => Err(whom.refuse(format!("is {number}, but the only worker is 0"))),
         None => Err(whom.refuse(format!(

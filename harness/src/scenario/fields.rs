@@ -27,19 +27,11 @@ pub(super) struct Fields<'a> {
 impl<'a> Field<'a> {
     /// A value that has no key: the scenario itself, or an item of a list.
     pub(super) fn unnamed(name: &'a str, node: &'a Node) -> Self {
-        Self {
-            name,
-            key_place: &node.place,
-            node,
-        }
+        Self { name, key_place: &node.place, node }
     }
 
     fn of(entry: &'a Entry) -> Self {
-        Self {
-            name: &entry.key,
-            key_place: &entry.place,
-            node: &entry.node,
-        }
+        Self { name: &entry.key, key_place: &entry.place, node: &entry.node }
     }
 
     /// The sentence "<name> <what>", about the value.
@@ -60,10 +52,7 @@ impl<'a> Field<'a> {
     /// A mapping with no other keys than these.
     pub(super) fn mapping(&self, keys: &[&str]) -> Result<Fields<'a>, Problem> {
         let fields = self.free_mapping(&format!("with the keys {}", listed(keys, "and")))?;
-        match fields
-            .iter()
-            .find(|entry| !keys.contains(&entry.key.as_str()))
-        {
+        match fields.iter().find(|entry| !keys.contains(&entry.key.as_str())) {
             Some(unknown) => Err(Problem::new(
                 &unknown.place,
                 format!(
@@ -97,19 +86,13 @@ impl<'a> Field<'a> {
         {
             return Err(Problem::new(
                 &empty.place,
-                format!(
-                    "{} has no value (give one, or leave the key out)",
-                    quoted(&empty.key)
-                ),
+                format!("{} has no value (give one, or leave the key out)", quoted(&empty.key)),
             ));
         }
         Ok(Fields {
             owner: self.name,
             place: &self.node.place,
-            entries: entries
-                .iter()
-                .filter(|entry| !entry.node.removed())
-                .collect(),
+            entries: entries.iter().filter(|entry| !entry.node.removed()).collect(),
         })
     }
 
@@ -231,10 +214,7 @@ impl<'a> Fields<'a> {
 
     /// The field of the one key among these that is there; two or none is a mistake.
     pub(super) fn exactly_one(&self, keys: &[&str], example: &str) -> Result<Field<'a>, Problem> {
-        let mut found = self
-            .entries
-            .iter()
-            .filter(|entry| keys.contains(&entry.key.as_str()));
+        let mut found = self.entries.iter().filter(|entry| keys.contains(&entry.key.as_str()));
         match (found.next(), found.next()) {
             (Some(one), None) => Ok(Field::of(one)),
             (Some(one), Some(other)) => Err(Problem::new(

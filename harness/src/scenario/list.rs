@@ -39,10 +39,7 @@ pub fn list(dir: &Path) -> Result<Vec<Listed>, ScenarioError> {
     let mut listed = Vec::new();
     for entry in dir.read_dir().map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "yaml")
-        {
+        if path.extension().is_some_and(|extension| extension == "yaml") {
             let plan = load(&path, &Overrides::default())?;
             listed.push(in_short(plan, path));
         }
@@ -78,9 +75,7 @@ fn fault(fault: &PlannedFault) -> String {
         Target::Coordinator => "coordinator".into(),
         Target::Aggregator => "aggregator".into(),
     };
-    let hold = fault
-        .hold
-        .map_or(String::new(), |hold| format!(" for {}", show(hold)));
+    let hold = fault.hold.map_or(String::new(), |hold| format!(" for {}", show(hold)));
     let when = match &fault.trigger {
         Trigger::Progress(share) => format!("at {share}%"),
         Trigger::Time(time) => format!("at {}", show(*time)),

@@ -163,9 +163,7 @@ fn range(field: &Field<'_>) -> Result<(u64, u64), Problem> {
         )));
     }
     if end > MAX_PARAM {
-        return Err(field.refuse(format!(
-            "ends at {end}, but at most {MAX_PARAM} is possible"
-        )));
+        return Err(field.refuse(format!("ends at {end}, but at most {MAX_PARAM} is possible")));
     }
     Ok((start, end))
 }

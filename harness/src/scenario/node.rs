@@ -57,10 +57,7 @@ impl Node {
 
     /// Whether an argument such as `--set seed=null` took the value away.
     pub(super) fn removed(&self) -> bool {
-        matches!(
-            (&self.value, &self.place),
-            (Value::Null, Place::Argument(_))
-        )
+        matches!((&self.value, &self.place), (Value::Null, Place::Argument(_)))
     }
 }
 
@@ -83,20 +80,14 @@ fn place(location: Location) -> Place {
     if location == Location::UNKNOWN {
         return Place::File;
     }
-    Place::At {
-        line: location.line(),
-        column: location.column(),
-    }
+    Place::At { line: location.line(), column: location.column() }
 }
 
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         // `defined`: of an alias, the place to change is the anchor's.
         let Spanned { value, defined, .. } = Spanned::<Value>::deserialize(from)?;
-        Ok(Self {
-            place: place(defined),
-            value,
-        })
+        Ok(Self { place: place(defined), value })
     }
 }
 
@@ -159,11 +150,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
         let mut entries = Vec::new();
         while let Some(key) = from.next_key::<Spanned<String>>()? {
             let node = from.next_value()?;
-            entries.push(Entry {
-                key: key.value,
-                place: place(key.defined),
-                node,
-            });
+            entries.push(Entry { key: key.value, place: place(key.defined), node });
         }
         Ok(Value::Map(entries))
     }

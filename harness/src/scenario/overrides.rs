@@ -77,10 +77,7 @@ fn changes(overrides: &Overrides) -> Result<Vec<Change>, Problem> {
         .into_iter()
         .chain(seed)
         .map(|(argument, path, value)| Change {
-            value: Node {
-                place: Place::Argument(argument.clone()),
-                value,
-            },
+            value: Node { place: Place::Argument(argument.clone()), value },
             path: path.to_owned(),
             argument,
         })
@@ -113,16 +110,10 @@ impl Change {
 fn child<'a>(node: &'a mut Node, key: &str, place: &Place) -> Result<&'a mut Node, Problem> {
     if key.is_empty() {
         let example = "(write for example --set sweep.chunk_size=10)";
-        return Err(Problem::new(
-            place,
-            format!("a part of the key is empty {example}"),
-        ));
+        return Err(Problem::new(place, format!("a part of the key is empty {example}")));
     }
     if !matches!(node.value, Value::List(_) | Value::Map(_)) {
-        *node = Node {
-            place: place.clone(),
-            value: Value::Map(Vec::new()),
-        };
+        *node = Node { place: place.clone(), value: Value::Map(Vec::new()) };
     }
     match &mut node.value {
         Value::List(items) => item(items, key, place),
@@ -134,35 +125,24 @@ fn child<'a>(node: &'a mut Node, key: &str, place: &Place) -> Result<&'a mut Nod
 fn item<'a>(items: &'a mut [Node], key: &str, place: &Place) -> Result<&'a mut Node, Problem> {
     let count = items.len();
     let index = key.parse().ok();
-    index
-        .and_then(|index: usize| items.get_mut(index))
-        .ok_or_else(|| {
-            let valid = match count {
-                0 => "it is empty".to_owned(),
-                1 => "write 0, its only item".to_owned(),
-                _ => format!("write 0 to {}", count - 1),
-            };
-            Problem::new(
-                place,
-                format!("the list has no item {} ({valid})", quoted(key)),
-            )
-        })
+    index.and_then(|index: usize| items.get_mut(index)).ok_or_else(|| {
+        let valid = match count {
+            0 => "it is empty".to_owned(),
+            1 => "write 0, its only item".to_owned(),
+            _ => format!("write 0 to {}", count - 1),
+        };
+        Problem::new(place, format!("the list has no item {} ({valid})", quoted(key)))
+    })
 }
 
 fn member<'a>(entries: &'a mut Vec<Entry>, key: &str, place: &Place) -> &'a mut Node {
-    let index = entries
-        .iter()
-        .position(|entry| entry.key == key)
-        .unwrap_or_else(|| {
-            entries.push(Entry {
-                key: key.to_owned(),
-                place: place.clone(),
-                node: Node {
-                    place: place.clone(),
-                    value: Value::Null,
-                },
-            });
-            entries.len() - 1
+    let index = entries.iter().position(|entry| entry.key == key).unwrap_or_else(|| {
+        entries.push(Entry {
+            key: key.to_owned(),
+            place: place.clone(),
+            node: Node { place: place.clone(), value: Value::Null },
         });
+        entries.len() - 1
+    });
     &mut entries[index].node
 }

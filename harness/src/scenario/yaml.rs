@@ -24,44 +24,28 @@ pub(super) fn read(path: &Path) -> Result<String, Problem> {
         _ => unreadable(error),
     })?;
     if metadata.is_dir() {
-        return Err(refuse(
-            "is a directory, but must be a scenario file (a .yaml in it)".into(),
-        ));
+        return Err(refuse("is a directory, but must be a scenario file (a .yaml in it)".into()));
     }
     if !metadata.is_file() {
-        return Err(refuse(
-            "is not a regular file, but must be a scenario (.yaml)".into(),
-        ));
+        return Err(refuse("is not a regular file, but must be a scenario (.yaml)".into()));
     }
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(unreadable)?;
-    file.take(MAX_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .map_err(unreadable)?;
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > MAX_BYTES {
-        return Err(refuse(
-            "is over 1 MiB, which no scenario needs (is it another file?)".into(),
-        ));
+        return Err(refuse("is over 1 MiB, which no scenario needs (is it another file?)".into()));
     }
     String::from_utf8(bytes).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = 1 + valid.iter().filter(|byte| **byte == b'\n').count() as u64;
-        let start = valid
-            .iter()
-            .rposition(|byte| *byte == b'\n')
-            .map_or(0, |at| at + 1);
+        let start = valid.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         let column = 1 + String::from_utf8_lossy(&valid[start..]).chars().count() as u64;
-        Problem::new(
-            &Place::At { line, column },
-            "is not UTF-8 (save the file as UTF-8)",
-        )
+        Problem::new(&Place::At { line, column }, "is not UTF-8 (save the file as UTF-8)")
     })
 }
 
 fn missing(path: &Path) -> String {
-    let siblings = path
-        .parent()
-        .and_then(|directory| directory.read_dir().ok());
+    let siblings = path.parent().and_then(|directory| directory.read_dir().ok());
     let names: Vec<String> = siblings
         .into_iter()
         .flatten()
@@ -84,10 +68,9 @@ pub(super) fn parse(text: &str) -> Result<Node, Problem> {
             return Problem::new(&place, "not valid YAML: a tab indents here (use spaces)");
         }
         let place = match error.location() {
-            Some(at) if at != Location::UNKNOWN => Place::At {
-                line: at.line(),
-                column: at.column(),
-            },
+            Some(at) if at != Location::UNKNOWN => {
+                Place::At { line: at.line(), column: at.column() }
+            }
             _ => Place::File,
         };
         Problem::new(&place, explain(error))
@@ -96,10 +79,7 @@ pub(super) fn parse(text: &str) -> Result<Node, Problem> {
 
 /// The first tab in the indentation of a line: the likely cause where the syntax is wrong.
 fn indenting_tab(text: &str) -> Option<Place> {
-    let column = |line: &str| {
-        line.find(|c| c != ' ')
-            .filter(|at| line[*at..].starts_with('\t'))
-    };
+    let column = |line: &str| line.find(|c| c != ' ').filter(|at| line[*at..].starts_with('\t'));
     (1..).zip(text.lines()).find_map(|(line, content)| {
         let column = 1 + column(content)? as u64;
         Some(Place::At { line, column })
@@ -143,10 +123,7 @@ const OWN_WORDS: &[(&str, &str)] = &[
     ("simple key expected", "a key has no `:` after it"),
     ("unclosed quote", "a quote is not closed"),
     ("recursion limit", "too many levels of brackets"),
-    (
-        "unexpected character",
-        "a value cannot begin with this sign (put it in quotes)",
-    ),
+    ("unexpected character", "a value cannot begin with this sign (put it in quotes)"),
 ];
 
 fn explain(error: &Error) -> String {

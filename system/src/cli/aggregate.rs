@@ -5,9 +5,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::args::{BrokerArgs, LogArgs, seconds};
-use super::{Ended, Failed, print_json, stop_signal};
+use super::{Ended, Failed, Hooks, print_json, stop_signal};
 use crate::aggregator::{self, Until};
-use crate::queue;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -29,10 +28,10 @@ pub(super) struct Args {
     log: LogArgs,
 }
 
-pub(super) async fn run(args: Args) -> Result<Ended, Failed> {
+pub(super) async fn run(args: Args, hooks: &Hooks) -> Result<Ended, Failed> {
     args.log.start();
     let (stop, signal) = stop_signal()?;
-    let broker = queue::connect(&args.broker.settings(), None).await?;
+    let broker = hooks.connect(&args.broker.settings(hooks), None).await?;
     let until = match args.timeout {
         _ if args.now => Until::Read,
         Some(timeout) => Until::CompleteOr(Instant::now() + timeout),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::Failed;
+use super::{Failed, Hooks};
 use crate::chunk::Sweep;
 use crate::queue::{Address, Settings};
 use crate::telemetry::{self, Format, Level};
@@ -62,7 +62,7 @@ pub(super) struct BrokerArgs {
 }
 
 impl BrokerArgs {
-    pub(super) fn settings(&self) -> Settings {
+    pub(super) fn settings(&self, hooks: &Hooks) -> Settings {
         let address = match self.backend {
             Backend::Embedded => Address::Embedded(self.embedded_path.clone()),
             Backend::Redis => Address::Redis {
@@ -71,7 +71,7 @@ impl BrokerArgs {
                 db: self.redis_db,
             },
         };
-        Settings {
+        let mut settings = Settings {
             lease: Duration::from_millis(self.stale_threshold_ms),
             takeover_interval: self.stale_check_interval_seconds,
             max_retries: self.max_retries,
@@ -79,7 +79,9 @@ impl BrokerArgs {
             max_deliveries: self.max_deliveries,
             patience: self.broker_patience_seconds,
             ..Settings::new(address)
-        }
+        };
+        (hooks.settings)(&mut settings);
+        settings
     }
 }
 

@@ -1,8 +1,8 @@
 //! `ttg coordinator`.
 
 use super::args::{BrokerArgs, LogArgs, SweepArgs};
-use super::{Ended, Failed, print_json};
-use crate::{coordinator, queue};
+use super::{Ended, Failed, Hooks, print_json};
+use crate::coordinator;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -20,10 +20,10 @@ pub(super) struct Args {
     log: LogArgs,
 }
 
-pub(super) async fn run(args: Args) -> Result<Ended, Failed> {
+pub(super) async fn run(args: Args, hooks: &Hooks) -> Result<Ended, Failed> {
     args.log.start();
     let sweep = args.sweep.sweep()?;
-    let broker = queue::connect(&args.broker.settings(), None).await?;
+    let broker = hooks.connect(&args.broker.settings(hooks), None).await?;
     if args.reset {
         broker.reset().await?;
     }

@@ -3,6 +3,7 @@
 mod aggregate;
 mod args;
 mod coordinator;
+mod hooks;
 mod worker;
 
 use std::ffi::OsString;
@@ -11,6 +12,8 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use tokio::sync::watch;
+
+pub use hooks::Hooks;
 
 use crate::queue::QueueError;
 
@@ -64,7 +67,7 @@ impl From<QueueError> for Failed {
 }
 
 /// Runs `ttg` with these arguments, the first of which is the program's name.
-pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+pub fn main(arguments: impl IntoIterator<Item = OsString>, hooks: &Hooks) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
@@ -80,9 +83,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let outcome = runtime.block_on(async {
         match cli.role {
-            Role::Coordinator(args) => coordinator::run(args).await,
-            Role::Worker(args) => worker::run(*args).await,
-            Role::Aggregate(args) => aggregate::run(args).await,
+            Role::Coordinator(args) => coordinator::run(args, hooks).await,
+            Role::Worker(args) => worker::run(*args, hooks).await,
+            Role::Aggregate(args) => aggregate::run(args, hooks).await,
         }
     });
     // A blocking step that a frozen broker holds up must not hold up the end.

@@ -5,11 +5,11 @@ use std::time::Duration;
 use clap::ValueEnum;
 
 use super::args::{BrokerArgs, LogArgs, SweepArgs, seconds, switch};
-use super::{Ended, Failed, print_json, stop_signal};
+use super::{Ended, Failed, Hooks, print_json, stop_signal};
 use crate::chunk::Sweep;
 use crate::kernel::{Exec, Kernel, Reference};
 use crate::worker::{Batch, Options, Status, Summary};
-use crate::{coordinator, queue, static_mode, worker};
+use crate::{coordinator, static_mode, worker};
 
 /// Work per claim where chunks are small, and most chunks of one.
 const BATCH: (Duration, usize) = (Duration::from_millis(20), 64);
@@ -126,7 +126,7 @@ fn usage<T>(message: String) -> Result<T, Failed> {
     Err(Failed::Usage(message))
 }
 
-pub(super) async fn run(args: Args) -> Result<Ended, Failed> {
+pub(super) async fn run(args: Args, hooks: &Hooks) -> Result<Ended, Failed> {
     args.log.start();
     let number = args.worker_id.or(args.job_completion_index).unwrap_or(0);
     if number >= WORKER_BOUND {
@@ -135,7 +135,7 @@ pub(super) async fn run(args: Args) -> Result<Ended, Failed> {
     let sweep = args.sweep.sweep()?;
     let kernel = args.kernel.build()?;
     let (summary, failure) = if args.use_queue {
-        run_queue(&args, number, &sweep, kernel).await?
+        run_queue(&args, number, &sweep, kernel, hooks).await?
     } else {
         run_static(&args, number, &sweep, kernel).await?
     };
@@ -150,11 +150,17 @@ pub(super) async fn run(args: Args) -> Result<Ended, Failed> {
 
 type Outcome = Result<((Summary, u8), Option<Failed>), Failed>;
 
-async fn run_queue(args: &Args, number: u64, sweep: &Sweep, kernel: Box<dyn Kernel>) -> Outcome {
+async fn run_queue(
+    args: &Args,
+    number: u64,
+    sweep: &Sweep,
+    kernel: Box<dyn Kernel>,
+    hooks: &Hooks,
+) -> Outcome {
     let (stop, signal) = stop_signal()?;
-    let settings = args.broker.settings();
+    let settings = args.broker.settings(hooks);
     let name = format!("worker-{number}");
-    let queue = queue::connect(&settings, Some(&name)).await?;
+    let queue = hooks.connect(&settings, Some(&name)).await?;
     if args.coordinate && number == 0 {
         coordinator::run(&*queue, sweep, None).await?;
     }

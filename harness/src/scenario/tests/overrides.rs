@@ -7,10 +7,7 @@ use crate::scenario::{Overrides, ScenarioError, from_text};
 
 fn set(pairs: &[(&str, &str)]) -> Overrides {
     Overrides {
-        set: pairs
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-            .collect(),
+        set: pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
         ..Overrides::default()
     }
 }
@@ -42,10 +39,7 @@ fn a_value_on_the_command_line_takes_the_place_of_the_files() {
 
 #[test]
 fn a_key_that_the_file_does_not_have_is_added() {
-    let plan = with(&[
-        ("system.env.STALE_THRESHOLD_MS", "500"),
-        ("expect.duration_max", "50s"),
-    ]);
+    let plan = with(&[("system.env.STALE_THRESHOLD_MS", "500"), ("expect.duration_max", "50s")]);
     assert_eq!(plan.env["STALE_THRESHOLD_MS"], "500");
     assert_eq!(plan.expect.duration_max, Some(Duration::from_secs(50)));
 }
@@ -120,16 +114,12 @@ fn several_arguments_that_only_together_make_the_file_wrong_are_all_named() {
 #[test]
 fn a_backend_that_cannot_do_what_the_scenario_says_is_refused() {
     let to = |backend, text: &str| {
-        let overrides = Overrides {
-            backend: Some(backend),
-            ..Overrides::default()
-        };
+        let overrides = Overrides { backend: Some(backend), ..Overrides::default() };
         over(text, &overrides).expect_err("refused").to_string()
     };
     insta::assert_snapshot!(to(Backend::Static, BASE), @"--backend static: scenarios/x.yaml:13:17: recovery_max cannot be judged with backend static, where nobody takes over (remove it, or choose another backend)");
-    let coordinator = BASE
-        .replace("worker: busy", "role: coordinator")
-        .replace("  recovery_max: 1s\n", "");
+    let coordinator =
+        BASE.replace("worker: busy", "role: coordinator").replace("  recovery_max: 1s\n", "");
     insta::assert_snapshot!(to(Backend::Static, &coordinator), @r#"--backend static: scenarios/x.yaml:10:19: role is "coordinator", but backend static has no coordinator and no aggregator (strike a worker instead, or choose another backend)"#);
     let control = BASE
         .replace("exactly-once", "lost-with-worker")

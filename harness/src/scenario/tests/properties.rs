@@ -65,9 +65,8 @@ fn millis(range: std::ops::Range<u64>) -> impl Strategy<Value = Duration> {
 /// Any plan without a contradiction: every expectation is one that the sweep can meet.
 fn plans() -> impl Strategy<Value = Plan> {
     let kernel = prop_oneof![
-        (1..5_000_u32).prop_map(|hundredths| Kernel::Reference {
-            work_ms: f64::from(hundredths) / 100.0
-        }),
+        (1..5_000_u32)
+            .prop_map(|hundredths| Kernel::Reference { work_ms: f64::from(hundredths) / 100.0 }),
         prop::collection::vec("[ -~]{1,12}", 1..4).prop_map(|command| Kernel::Exec { command }),
     ];
     let backend = prop::sample::select(vec![Backend::Embedded, Backend::Redis]);
@@ -81,12 +80,7 @@ fn plans() -> impl Strategy<Value = Plan> {
                 schema_version: SCHEMA_VERSION,
                 scenario: "x".into(),
                 description: description.clone(),
-                sweep: Sweep {
-                    start,
-                    end: start + params,
-                    chunk_size,
-                    kernel: kernel.clone(),
-                },
+                sweep: Sweep { start, end: start + params, chunk_size, kernel: kernel.clone() },
                 backend,
                 environment: Environment::Process,
                 workers,
@@ -164,35 +158,16 @@ fn print(plan: &Plan) -> String {
             format!("exec: {{ command: {command} }}")
         }
     };
-    let Sweep {
-        start,
-        end,
-        chunk_size,
-        ..
-    } = plan.sweep;
-    line(format_args!(
-        "sweep:\n  params: {start}..{end}\n  chunk_size: {chunk_size}"
-    ));
+    let Sweep { start, end, chunk_size, .. } = plan.sweep;
+    line(format_args!("sweep:\n  params: {start}..{end}\n  chunk_size: {chunk_size}"));
     line(format_args!("  kernel: {{ {kernel} }}"));
-    line(format_args!(
-        "backend: {}\nenvironment: process",
-        plan.backend
-    ));
-    line(format_args!(
-        "workers: {}\nseed: {}",
-        plan.workers, plan.seed
-    ));
+    line(format_args!("backend: {}\nenvironment: process", plan.backend));
+    line(format_args!("workers: {}\nseed: {}", plan.workers, plan.seed));
     let seconds = |time: Duration| format!("{}s", time.as_millis() as f64 / 1e3);
     line(format_args!("stall_after: {}", seconds(plan.stall_after)));
     line(format_args!("timeout: {}", seconds(plan.timeout)));
-    line(format_args!(
-        "system:\n  env: {}",
-        serde_json::to_string(&plan.env).unwrap()
-    ));
-    line(format_args!(
-        "faults: [ {} ]",
-        plan.faults.iter().map(print_fault).collect::<String>()
-    ));
+    line(format_args!("system:\n  env: {}", serde_json::to_string(&plan.env).unwrap()));
+    line(format_args!("faults: [ {} ]", plan.faults.iter().map(print_fault).collect::<String>()));
     line(format_args!("expect:\n  coverage: exactly-once"));
     if let Some(share) = plan.expect.efficiency_min {
         line(format_args!("  efficiency_min: {share}"));
@@ -220,9 +195,7 @@ fn print_fault(fault: &PlannedFault) -> String {
         Target::Coordinator => "role: coordinator".into(),
         Target::Aggregator => "role: aggregator".into(),
     };
-    let hold = fault.hold.map_or(String::new(), |time| {
-        format!(", for: {}ms", time.as_millis())
-    });
+    let hold = fault.hold.map_or(String::new(), |time| format!(", for: {}ms", time.as_millis()));
     let (name, kind) = (&fault.name, fault.kind.name());
     format!("{{ name: {name}, {trigger}, {kind}: {{ {target}{hold} }} }}, ")
 }

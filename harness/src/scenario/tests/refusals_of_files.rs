@@ -15,9 +15,7 @@ fn refused_bytes(bytes: &[u8]) -> String {
 
 fn refused_path(dir: &std::path::Path, path: &std::path::Path) -> String {
     let error = load(path, &Overrides::default()).expect_err("refused");
-    error
-        .to_string()
-        .replace(dir.to_str().unwrap(), "scenarios")
+    error.to_string().replace(dir.to_str().unwrap(), "scenarios")
 }
 
 #[test]
@@ -95,15 +93,9 @@ fn a_mistake_in_an_alias_is_shown_where_it_is_written() {
 #[test]
 fn a_directory_with_a_bad_scenario_is_not_listed() {
     let dir = tempfile::tempdir().unwrap();
-    std::fs::write(
-        dir.path().join("x.yaml"),
-        BASE.replace("workers: 3", "workers: 0"),
-    )
-    .unwrap();
+    std::fs::write(dir.path().join("x.yaml"), BASE.replace("workers: 3", "workers: 0")).unwrap();
     let shown = |error: crate::scenario::ScenarioError| {
-        error
-            .to_string()
-            .replace(dir.path().to_str().unwrap(), "scenarios")
+        error.to_string().replace(dir.path().to_str().unwrap(), "scenarios")
     };
     insta::assert_snapshot!(shown(list(dir.path()).unwrap_err()), @"scenarios/x.yaml:5:10: workers is 0, but a sweep needs at least 1 (write for example workers: 3)");
     insta::assert_snapshot!(shown(list(&dir.path().join("none")).unwrap_err()), @"scenarios/none: the directory of scenarios cannot be read (No such file or directory (os error 2))");

@@ -79,19 +79,13 @@ fn what_a_scenario_leaves_out_has_a_default() {
     assert_eq!(plan.expect.coverage, Coverage::ExactlyOnce);
     assert_eq!(plan.stall_after, Duration::from_secs(20 + 10));
     assert_eq!(plan.timeout, Duration::from_secs(60 + 4 * 34));
-    assert_eq!(
-        (plan.env.len(), plan.faults.len(), plan.defect),
-        (0, 0, None)
-    );
+    assert_eq!((plan.env.len(), plan.faults.len(), plan.defect), (0, 0, None));
 }
 
 #[test]
 fn deadlines_leave_time_for_faults_leases_and_what_is_allowed() {
-    let text = changed(
-        "kill: { worker: busy }",
-        "pause: { worker: busy, for: 40s }",
-    )
-    .replace("seed: 7", "system: { env: { STALE_THRESHOLD_MS: 2000 } }");
+    let text = changed("kill: { worker: busy }", "pause: { worker: busy, for: 40s }")
+        .replace("seed: 7", "system: { env: { STALE_THRESHOLD_MS: 2000 } }");
     let plan = read(&text).unwrap();
     assert_eq!(plan.stall_after, Duration::from_secs(20 + 10 + 40 + 3 * 2));
     assert_eq!(plan.timeout, Duration::from_secs(60 + 4 * 34 + 40 + 2));
@@ -144,49 +138,22 @@ fn faults_have_triggers_kinds_targets_and_names() {
     let faults: Vec<_> = plan
         .faults
         .iter()
-        .map(|fault| {
-            (
-                fault.name.as_str(),
-                fault.kind,
-                fault.target,
-                fault.trigger.clone(),
-            )
-        })
+        .map(|fault| (fault.name.as_str(), fault.kind, fault.target, fault.trigger.clone()))
         .collect();
     let after = |name: &str| Trigger::After(name.into());
     assert_eq!(
         faults,
         [
-            (
-                "first",
-                FaultKind::Kill,
-                Target::Busy,
-                Trigger::Progress(30.0)
-            ),
-            (
-                "pause-2",
-                FaultKind::Pause,
-                Target::Worker(1),
-                after("first")
-            ),
-            (
-                "restart-3",
-                FaultKind::Restart,
-                Target::Coordinator,
-                Trigger::Progress(0.5)
-            ),
+            ("first", FaultKind::Kill, Target::Busy, Trigger::Progress(30.0)),
+            ("pause-2", FaultKind::Pause, Target::Worker(1), after("first")),
+            ("restart-3", FaultKind::Restart, Target::Coordinator, Trigger::Progress(0.5)),
             (
                 "terminate-4",
                 FaultKind::Terminate,
                 Target::All,
                 Trigger::Time(Duration::from_millis(500))
             ),
-            (
-                "kill-5",
-                FaultKind::Kill,
-                Target::Aggregator,
-                after("pause-2")
-            ),
+            ("kill-5", FaultKind::Kill, Target::Aggregator, after("pause-2")),
         ]
     );
     assert_eq!(plan.faults[1].hold, Some(Duration::from_secs(3)));
@@ -203,15 +170,9 @@ fn values_of_the_environment_are_taken_as_text() {
 
 #[test]
 fn an_expectation_that_can_just_be_met_is_accepted() {
-    let plan = accepted(
-        "coverage: exactly-once",
-        "duration_max: 34s\n  throughput_min: 29.4",
-    );
+    let plan = accepted("coverage: exactly-once", "duration_max: 34s\n  throughput_min: 29.4");
     assert_eq!(plan.expect.throughput_min, Some(29.4));
-    let exact = accepted(
-        "coverage: exactly-once",
-        "duration_max: 50s\n  throughput_min: 20",
-    );
+    let exact = accepted("coverage: exactly-once", "duration_max: 50s\n  throughput_min: 20");
     assert_eq!(exact.expect.throughput_min, Some(20.0));
 }
 

@@ -1,0 +1,27 @@
+//! Processes that cannot outlive the harness: each is started through this program, which asks
+//! the kernel for a SIGKILL at its parent's death and then becomes the program wanted.
+//!
+//! The wish survives the `exec`. It is for the death of the parent's *thread*, so children are
+//! only ever started on the harness's main thread.
+
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+
+/// The hidden subcommand that leads here: `harness guard <parent> <program> <arguments>`.
+pub const SUBCOMMAND: &str = "guard";
+
+/// Becomes `program`. Returns only to say why it could not.
+pub fn become_program(parent: u32, program: &OsString, arguments: &[OsString]) -> String {
+    if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
+        return format!("cannot tie {program:?} to its parent: {error}");
+    }
+    // The parent may have died before the wish was heard.
+    if getppid().map(Pid::as_raw_nonzero).map(|pid| pid.get().unsigned_abs()) != Some(parent) {
+        return format!("cannot start {program:?}: the harness has ended");
+    }
+    let error = Command::new(program).args(arguments).exec();
+    format!("cannot start {program:?}: {error}")
+}

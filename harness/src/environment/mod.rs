@@ -1,0 +1,80 @@
+//! Where a sweep's processes and its broker run, and how they are reached.
+
+pub mod guard;
+mod process;
+mod redis_server;
+
+pub use process::{Exit, Fleet, Output, Process, Program};
+pub use redis_server::RedisServer;
+
+use std::path::{Path, PathBuf};
+
+use ttg_system::queue::{Address, Settings};
+
+use crate::plan::{Backend, Plan};
+
+/// Why a run could not begin: something that the machine lacks.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Unavailable(pub String);
+
+/// The broker of a run. It ends when this is dropped.
+pub enum BrokerProcess {
+    /// Nothing runs: the file is the broker.
+    Embedded(PathBuf),
+    /// A server of our own.
+    Redis(RedisServer),
+}
+
+impl BrokerProcess {
+    /// Starts the broker that the plan asks for, with its data in `directory`; none in static
+    /// mode.
+    ///
+    /// # Errors
+    /// Where the program is missing or does not start.
+    pub async fn start(plan: &Plan, directory: &Path) -> Result<Option<Self>, Unavailable> {
+        Ok(match plan.backend {
+            Backend::Static => None,
+            Backend::Embedded => Some(Self::Embedded(directory.join("queue.db"))),
+            Backend::Redis => Some(Self::Redis(RedisServer::start(directory).await?)),
+        })
+    }
+
+    /// How to reach it.
+    pub fn settings(&self) -> Settings {
+        Settings::new(match self {
+            Self::Embedded(path) => Address::Embedded(path.clone()),
+            Self::Redis(server) => Address::Redis {
+                host: "127.0.0.1".to_owned(),
+                port: server.port(),
+                db: 0,
+            },
+        })
+    }
+
+    /// Environment variables by which the system's processes reach it.
+    pub fn variables(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::Embedded(path) => vec![
+                ("QUEUE_BACKEND", "embedded".to_owned()),
+                ("EMBEDDED_PATH", path.display().to_string()),
+            ],
+            Self::Redis(server) => vec![
+                ("QUEUE_BACKEND", "redis".to_owned()),
+                ("REDIS_HOST", "127.0.0.1".to_owned()),
+                ("REDIS_PORT", server.port().to_string()),
+                ("REDIS_DB", "0".to_owned()),
+            ],
+        }
+    }
+
+    /// For people.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Embedded(_) => "embedded SQLite file".to_owned(),
+            Self::Redis(server) => {
+                format!("redis-server {} on 127.0.0.1:{}", server.version(), server.port())
+            }
+        }
+    }
+}

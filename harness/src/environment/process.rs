@@ -1,0 +1,234 @@
+//! Processes of this machine: started, signalled, watched, ended.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::rc::Rc;
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use tokio::process::{ChildStdout, Command};
+use tokio::sync::watch;
+
+use super::guard;
+
+/// How much of a log's end is looked at for what a process said last.
+const TAIL: u64 = 4096;
+
+/// Variables of the wire contract that must not leak in from the harness's own environment.
+const CONTRACT: [&str; 34] = [
+    "USE_QUEUE", "QUEUE_BACKEND", "WORKER_ID", "JOB_COMPLETION_INDEX", "TOTAL_WORKERS",
+    "TOTAL_PARAMETERS", "TOTAL_PARAMS", "START_PARAMETER", "CHUNK_SIZE", "BATCH_SIZE",
+    "SIMULATE_WORK_MS", "SIMULATE_FAULT_RATE", "IDLE_TIMEOUT_SECONDS",
+    "STALE_CHECK_INTERVAL_SECONDS", "STALE_THRESHOLD_MS", "REDIS_HOST", "REDIS_PORT", "REDIS_DB",
+    "EMBEDDED_PATH", "MAX_RETRIES", "RETRY_DELAY_MS", "MAX_DELIVERIES",
+    "BROKER_PATIENCE_SECONDS", "STOP_GRACE_SECONDS", "JOB_ID", "COORDINATE", "KERNEL",
+    "KERNEL_COMMAND", "KERNEL_TIMEOUT_SECONDS", "SEED", "LOG_LEVEL", "LOG_FORMAT",
+    "RABBITMQ_MAX_RETRIES", "RABBITMQ_RETRY_DELAY_MS",
+];
+
+/// What to start.
+#[derive(Debug, Clone)]
+pub struct Program {
+    /// `worker-0`, `coordinator`, `aggregator`, `redis-server`.
+    pub name: String,
+    /// Program and arguments.
+    pub command: Vec<OsString>,
+    /// Variables over the harness's own environment.
+    pub variables: Vec<(String, String)>,
+    /// Where its standard output goes.
+    pub output: Output,
+}
+
+/// Where standard output goes. Standard error always goes to the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// To the log too.
+    Log,
+    /// To `<name>.out` beside the log.
+    File,
+    /// To the harness.
+    Pipe,
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exit {
+    /// Exit code, where it exited.
+    pub code: Option<i32>,
+    /// Signal number, where a signal ended it.
+    pub signal: Option<i32>,
+}
+
+/// A process that was started.
+#[derive(Debug, Clone)]
+pub struct Process {
+    /// As in [`Program`].
+    pub name: String,
+    /// Operating system's process id.
+    pub pid: u32,
+    exit: watch::Receiver<Option<Exit>>,
+}
+
+impl Process {
+    /// How it ended, if it has.
+    pub fn exit(&self) -> Option<Exit> {
+        *self.exit.borrow()
+    }
+
+    /// Waits for its end.
+    pub async fn ended(&self) -> Exit {
+        let mut exit = self.exit.clone();
+        match exit.wait_for(Option::is_some).await.map(|exit| *exit) {
+            Ok(Some(exit)) => exit,
+            // The one who waits for it went away, at the end of everything.
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// Sends a signal; false where it has ended already.
+    pub fn signal(&self, signal: Signal) -> bool {
+        // Until its end is known it is not reaped, so the id cannot be another's.
+        self.exit().is_none()
+            && self.raw().is_some_and(|pid| kill_process(pid, signal).is_ok())
+    }
+
+    /// The state letter of the kernel's process table: `T` is stopped, `Z` and nothing are dead.
+    pub fn state(&self) -> Option<char> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).ok()?;
+        // The second field is the program's name in brackets, and may hold anything.
+        stat.rsplit_once(')')?.1.trim_start().chars().next()
+    }
+
+    fn raw(&self) -> Option<Pid> {
+        Pid::from_raw(i32::try_from(self.pid).ok()?)
+    }
+}
+
+/// All processes of a run. They end when this is dropped.
+pub struct Fleet {
+    logs: PathBuf,
+    processes: RefCell<BTreeMap<String, Process>>,
+}
+
+impl Fleet {
+    /// A fleet whose logs go to `logs`, which must exist.
+    pub fn new(logs: &Path) -> Self {
+        Self { logs: logs.to_owned(), processes: RefCell::default() }
+    }
+
+    /// Starts a program. One that was there under this name is forgotten; it must have ended.
+    ///
+    /// # Errors
+    /// Where the program cannot be started or its log not written.
+    pub fn start(&self, program: &Program) -> io::Result<(Process, Option<ChildStdout>)> {
+        let log = self.open_log(&program.name, "log")?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg(guard::SUBCOMMAND).arg(std::process::id().to_string()).args(&program.command);
+        for name in CONTRACT {
+            command.env_remove(name);
+        }
+        command.envs(program.variables.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::null()).stderr(log.try_clone()?);
+        command.stdout(match program.output {
+            Output::Log => log.into(),
+            Output::File => Stdio::from(self.open_log(&program.name, "out")?),
+            Output::Pipe => Stdio::piped(),
+        });
+        // A group of its own: Ctrl-C is for the harness, which then ends the others in order.
+        let mut child = command.process_group(0).kill_on_drop(true).spawn()?;
+        let pid = child.id().ok_or_else(|| io::Error::other("the process has no id"))?;
+        let stdout = child.stdout.take();
+        let (ended, exit) = watch::channel(None);
+        tokio::task::spawn_local(async move {
+            if let Ok(status) = child.wait().await {
+                let _ = ended.send(Some(Exit { code: status.code(), signal: status.signal() }));
+            }
+        });
+        let process = Process { name: program.name.clone(), pid, exit };
+        self.processes.borrow_mut().insert(program.name.clone(), process.clone());
+        Ok((process, stdout))
+    }
+
+    /// The process of this name.
+    pub fn get(&self, name: &str) -> Option<Process> {
+        self.processes.borrow().get(name).cloned()
+    }
+
+    /// Workers that have not ended, by number.
+    pub fn workers(&self) -> Vec<Process> {
+        let mut workers: Vec<(u64, Process)> = self
+            .processes
+            .borrow()
+            .values()
+            .filter(|process| process.exit().is_none())
+            .filter_map(|process| Some((worker_number(&process.name)?, process.clone())))
+            .collect();
+        workers.sort_unstable_by_key(|(number, _)| *number);
+        workers.into_iter().map(|(_, process)| process).collect()
+    }
+
+    /// Everything that has not ended.
+    pub fn living(&self) -> Vec<Process> {
+        self.processes.borrow().values().filter(|process| process.exit().is_none()).cloned().collect()
+    }
+
+    /// The last line that a process wrote to its log.
+    pub fn said(&self, name: &str) -> Option<String> {
+        let mut log = File::open(self.log_path(name, "log")).ok()?;
+        let length = log.seek(SeekFrom::End(0)).ok()?;
+        log.seek(SeekFrom::Start(length.saturating_sub(TAIL))).ok()?;
+        let mut tail = Vec::new();
+        log.take(TAIL).read_to_end(&mut tail).ok()?;
+        let tail = String::from_utf8_lossy(&tail);
+        tail.lines().rev().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned)
+    }
+
+    /// What a process with [`Output::File`] wrote, up to `bound` bytes.
+    pub fn output(&self, name: &str, bound: u64) -> Option<String> {
+        let mut text = String::new();
+        File::open(self.log_path(name, "out")).ok()?.take(bound).read_to_string(&mut text).ok()?;
+        Some(text)
+    }
+
+    fn open_log(&self, name: &str, ending: &str) -> io::Result<File> {
+        OpenOptions::new().create(true).append(true).open(self.log_path(name, ending))
+    }
+
+    fn log_path(&self, name: &str, ending: &str) -> PathBuf {
+        self.logs.join(format!("{name}.{ending}"))
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        for process in self.processes.borrow().values() {
+            // The whole group: a kernel's program may have outlived its worker.
+            if let Some(group) = process.raw() {
+                let _ = kill_process_group(group, Signal::KILL);
+            }
+        }
+    }
+}
+
+/// A program of the system: this program again, in another role.
+pub fn role_command(defect: Option<&str>, arguments: &[&str]) -> io::Result<Vec<OsString>> {
+    let mut command = vec![std::env::current_exe()?.into_os_string()];
+    match defect {
+        None => command.push("system".into()),
+        Some(defect) => command.extend(["defect".into(), defect.into()]),
+    }
+    command.extend(arguments.iter().map(Into::into));
+    Ok(command)
+}
+
+fn worker_number(name: &str) -> Option<u64> {
+    name.strip_prefix("worker-")?.parse().ok()
+}
+
+/// Shares a fleet with the tasks of a run.
+pub type SharedFleet = Rc<Fleet>;

@@ -1,0 +1,123 @@
+//! A `redis-server` of our own: a free port of the loopback, its data in a directory of its own.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep};
+
+use super::{Unavailable, guard};
+
+/// How long a server may take until it answers.
+const START: Duration = Duration::from_secs(10);
+
+/// A port that was free may be taken by the time the server wants it; so many are tried.
+const PORTS: usize = 5;
+
+/// A server that runs. It ends when this is dropped.
+pub struct RedisServer {
+    _child: Child,
+    port: u16,
+    version: String,
+}
+
+impl RedisServer {
+    /// Starts one and waits until it answers.
+    ///
+    /// # Errors
+    /// Where there is no `redis-server`, or it does not start.
+    pub async fn start(directory: &Path) -> Result<Self, Unavailable> {
+        let version = version().await?;
+        let mut last = String::new();
+        for _ in 0..PORTS {
+            let port = free_port()?;
+            match start_on(port, directory).await {
+                Ok(child) => return Ok(Self { _child: child, port, version }),
+                Err(problem) => last = problem,
+            }
+        }
+        Err(Unavailable(format!("redis-server does not start: {last}")))
+    }
+
+    /// TCP port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// `7.0.15`.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+}
+
+/// The version of the `redis-server` of the search path.
+///
+/// # Errors
+/// Where there is none.
+pub async fn version() -> Result<String, Unavailable> {
+    let output = Command::new("redis-server").arg("--version").output().await.map_err(|error| {
+        Unavailable(format!(
+            "redis-server cannot be run: {error} (install it, on Debian and Ubuntu: \
+             apt-get install redis-server; or use --backend embedded)"
+        ))
+    })?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let version = text.split_whitespace().find_map(|word| word.strip_prefix("v="));
+    Ok(version.unwrap_or("of an unknown version").to_owned())
+}
+
+async fn start_on(port: u16, directory: &Path) -> Result<Child, String> {
+    let log = directory.join("redis-server.log");
+    let port_text = port.to_string();
+    let this = std::env::current_exe().map_err(|error| error.to_string())?;
+    let mut child = Command::new(this)
+        .arg(guard::SUBCOMMAND)
+        .arg(std::process::id().to_string())
+        .arg("redis-server")
+        .args(["--port", &port_text, "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes"])
+        .arg("--dir")
+        .arg(directory)
+        .arg("--logfile")
+        .arg(&log)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| error.to_string())?;
+    let deadline = Instant::now() + START;
+    while Instant::now() < deadline {
+        if answers(port).await {
+            return Ok(child);
+        }
+        if let Ok(Some(status)) = child.try_wait() {
+            return Err(format!("{status}: {}", last_line(&log)));
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+    Err(format!("no answer within {START:?}: {}", last_line(&log)))
+}
+
+async fn answers(port: u16) -> bool {
+    let ping = async {
+        let client = redis::Client::open(("127.0.0.1", port))?;
+        let mut connection = client.get_multiplexed_async_connection().await?;
+        redis::cmd("PING").query_async::<()>(&mut connection).await
+    };
+    ping.await.is_ok()
+}
+
+fn free_port() -> Result<u16, Unavailable> {
+    TcpListener::bind(("127.0.0.1", 0))
+        .and_then(|listener| listener.local_addr())
+        .map(|address| address.port())
+        .map_err(|error| Unavailable(format!("no free port on 127.0.0.1: {error}")))
+}
+
+fn last_line(log: &PathBuf) -> String {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    text.lines().last().unwrap_or("it wrote no log").to_owned()
+}

@@ -1,0 +1,32 @@
+//! `restart`: SIGKILL, and a new process takes the place, under the same name.
+
+use std::rc::Rc;
+
+use async_trait::async_trait;
+
+use super::kill::Kill;
+use super::{Fault, Proof};
+use crate::environment::Process;
+use crate::run::Stage;
+
+/// See the file.
+pub(super) struct Restart;
+
+#[async_trait(?Send)]
+impl Fault for Restart {
+    async fn inject(&self, stage: &Rc<Stage>, victim: &Process) -> Proof {
+        // A coordinator leaves when its work is done: there is nothing to kill, but starting it
+        // once more is what a restarted deployment does.
+        let had_left = victim.exit().is_some();
+        let killed = if had_left {
+            Proof::bit(format!("process {} had left", victim.pid))
+        } else {
+            Kill.inject(stage, victim).await
+        };
+        match stage.start(&victim.name) {
+            Ok(new) if killed.bit => Proof::bit(format!("{}, now process {}", killed.seen, new.pid)),
+            Ok(_) => killed,
+            Err(error) => Proof::missed(format!("{}, and cannot start again: {error}", killed.seen)),
+        }
+    }
+}

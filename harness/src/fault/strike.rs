@@ -1,0 +1,83 @@
+//! One planned fault from its trigger to its end.
+
+use std::rc::Rc;
+
+use tokio::time::{Instant, sleep};
+
+use super::target::{self, Victim};
+use super::{Fault, of, trigger};
+use crate::history::{Event, HeldChunk};
+use crate::plan::{FaultKind, PlannedFault};
+use crate::run::Stage;
+
+/// Waits for the fault's moment, then strikes every target, and heals what lasts.
+pub async fn carry_out(stage: Rc<Stage>, fault: PlannedFault) {
+    trigger::moment(&stage, &fault.trigger).await;
+    stage.change(|standing| standing.in_flight += 1);
+    match target::choose(&stage, &fault, fault.kind == FaultKind::Restart).await {
+        Ok(victims) => strike(&stage, &fault, victims).await,
+        Err((target, reason)) => {
+            stage.emit(Event::FaultInjected {
+                fault: fault.name.clone(),
+                kind: fault.kind.name().to_owned(),
+                target,
+                bit: false,
+                proof: reason,
+                held: Vec::new(),
+            });
+        }
+    }
+    stage.change(|standing| {
+        standing.in_flight -= 1;
+        standing.struck.insert(fault.name.clone());
+    });
+}
+
+async fn strike(stage: &Rc<Stage>, fault: &PlannedFault, victims: Vec<Victim>) {
+    let action: &dyn Fault = of(fault.kind);
+    let mut struck = Vec::new();
+    for Victim { process, held, since } in victims {
+        for chunk in &held {
+            tokio::task::spawn_local(watch_takeover(
+                Rc::clone(stage),
+                fault.name.clone(),
+                process.name.clone(),
+                chunk.clone(),
+                since,
+            ));
+        }
+        let proof = action.inject(stage, &process).await;
+        stage.emit_at(
+            since,
+            Event::FaultInjected {
+                fault: fault.name.clone(),
+                kind: fault.kind.name().to_owned(),
+                target: process.name.clone(),
+                bit: proof.bit,
+                proof: proof.seen,
+                held,
+            },
+        );
+        struck.push((process, since));
+    }
+    let Some(hold) = fault.hold else { return };
+    for (process, since) in struck {
+        sleep((since + hold).saturating_duration_since(Instant::now())).await;
+        action.heal(stage, &process).await;
+        stage.emit(Event::FaultHealed { fault: fault.name.clone(), target: process.name });
+    }
+}
+
+/// Watches a chunk that a victim held until another delivery of it exists, or its result. A
+/// victim that committed it after all has no successor.
+async fn watch_takeover(
+    stage: Rc<Stage>,
+    fault: String,
+    from: String,
+    chunk: HeldChunk,
+    since: Instant,
+) {
+    let Some(to) = stage.successor(&from, &chunk).await else { return };
+    let after_ms = since.elapsed().as_secs_f64() * 1000.0;
+    stage.emit(Event::TakenOver { fault, chunk_id: chunk.chunk_id, from, to, after_ms });
+}

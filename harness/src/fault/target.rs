@@ -1,0 +1,103 @@
+//! Whom a fault strikes. A victim is stopped first (SIGSTOP): what it holds cannot change any
+//! more, and a busy one is surely struck in the middle of its chunk.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tokio::time::{Instant, sleep};
+
+use super::becomes_stopped;
+use crate::environment::Process;
+use crate::history::HeldChunk;
+use crate::plan::{PlannedFault, Target};
+use crate::run::Stage;
+
+/// How often to look for a busy worker.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// A process that is stopped, or has ended.
+pub(super) struct Victim {
+    pub(super) process: Process,
+    /// What it holds uncommitted.
+    pub(super) held: Vec<HeldChunk>,
+    /// When it was stopped.
+    pub(super) since: Instant,
+}
+
+/// The victims of a fault, or why there are none. A victim that has ended already is none, except
+/// for a restart, for which `ended_too` is set.
+pub(super) async fn choose(
+    stage: &Stage,
+    fault: &PlannedFault,
+    ended_too: bool,
+) -> Result<Vec<Victim>, (String, String)> {
+    let named = |name: String| async move {
+        let process = stage.fleet.get(&name).ok_or((name.clone(), format!("{name} never started")))?;
+        match process.exit() {
+            Some(exit) if !ended_too => {
+                Err((name.clone(), format!("{name} had left: it {}", super::describe(exit))))
+            }
+            Some(_) => Ok(Victim { process, held: Vec::new(), since: Instant::now() }),
+            None => arrest(stage, process).await,
+        }
+    };
+    match fault.target {
+        Target::Worker(number) => Ok(vec![named(format!("worker-{number}")).await?]),
+        Target::Coordinator => Ok(vec![named("coordinator".to_owned()).await?]),
+        Target::Aggregator => Ok(vec![named("aggregator".to_owned()).await?]),
+        Target::Busy => Ok(vec![busy(stage).await?]),
+        Target::Random => {
+            let drawn = stage.draw(stage.fleet.workers()).ok_or_else(|| nobody("random"))?;
+            Ok(vec![arrest(stage, drawn).await?])
+        }
+        Target::All => {
+            let mut victims = Vec::new();
+            for worker in stage.fleet.workers() {
+                victims.push(arrest(stage, worker).await?);
+            }
+            if victims.is_empty() { Err(nobody("all")) } else { Ok(victims) }
+        }
+    }
+}
+
+fn nobody(target: &str) -> (String, String) {
+    (target.to_owned(), "no worker was alive".to_owned())
+}
+
+/// Stops a process and sees what it holds.
+async fn arrest(stage: &Stage, process: Process) -> Result<Victim, (String, String)> {
+    let since = Instant::now();
+    process.signal(Signal::STOP);
+    if !becomes_stopped(&process, true).await {
+        let name = process.name.clone();
+        return Err((name.clone(), format!("{name} ended by itself before it could be struck")));
+    }
+    // What it sent before it stopped may still be on its way: the first answer came after the
+    // broker had begun to read, the second after it had carried out what it read.
+    stage.held_by(&process.name).await;
+    let held = stage.held_by(&process.name).await;
+    Ok(Victim { process, held, since })
+}
+
+/// A worker that holds an uncommitted chunk.
+async fn busy(stage: &Stage) -> Result<Victim, (String, String)> {
+    loop {
+        let workers = stage.fleet.workers();
+        if workers.is_empty() {
+            return Err(nobody("busy"));
+        }
+        let holders = stage.holders().await;
+        let candidates: Vec<_> =
+            workers.into_iter().filter(|worker| holders.contains(&worker.name)).collect();
+        if let Some(candidate) = stage.draw(candidates)
+            && let Ok(victim) = arrest(stage, candidate).await
+        {
+            if !victim.held.is_empty() {
+                return Ok(victim);
+            }
+            // It committed just then: not busy any more.
+            victim.process.signal(Signal::CONT);
+        }
+        sleep(LOOK).await;
+    }
+}

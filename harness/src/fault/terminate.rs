@@ -1,0 +1,36 @@
+//! `terminate`: SIGTERM. The process is asked to leave, and may finish or give back its work.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rustix::process::Signal;
+use tokio::time::{Instant, timeout};
+
+use super::{Fault, Proof, describe};
+use crate::environment::Process;
+use crate::run::Stage;
+
+/// How long a process may take to leave: as long as Kubernetes gives a pod.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// See the file.
+pub(super) struct Terminate;
+
+#[async_trait(?Send)]
+impl Fault for Terminate {
+    async fn inject(&self, _stage: &Rc<Stage>, victim: &Process) -> Proof {
+        let asked = Instant::now();
+        victim.signal(Signal::TERM);
+        victim.signal(Signal::CONT);
+        match timeout(GRACE, victim.ended()).await {
+            Ok(exit) => {
+                let took = asked.elapsed().as_millis();
+                let seen = format!("process {} {} after {took} ms", victim.pid, describe(exit));
+                // A process that had just finished leaves with 0: the request came too late.
+                if exit.code == Some(0) { Proof::missed(seen) } else { Proof::bit(seen) }
+            }
+            Err(_) => Proof::missed(format!("process {} did not leave within {GRACE:?}", victim.pid)),
+        }
+    }
+}

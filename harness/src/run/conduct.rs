@@ -1,0 +1,197 @@
+//! A run from its first process to its last: start, faults, heal, wait, final reading.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde::Deserialize;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::LocalSet;
+use tokio::time::{Instant, interval, sleep, timeout};
+use ttg_system::queue::{self, Broker};
+use ttg_system::stats::Stats;
+
+use super::tap::{self, Tap};
+use super::{RunDirectory, RunError, Stage};
+use crate::environment::{BrokerProcess, Fleet, Unavailable};
+use crate::fault;
+use crate::history::{EndReason, Event, Record, SeenAggregate};
+use crate::plan::{Backend, Plan};
+
+/// How long processes may take to leave once the sweep is complete.
+const LEAVE: Duration = Duration::from_secs(15);
+
+/// How long they may take once they are told to.
+const STOP: Duration = Duration::from_secs(5);
+
+/// How often to look whether the sweep stalls.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Longest report of an aggregator, in bytes.
+const REPORT_BOUND: u64 = 1 << 20;
+
+/// Carries the plan out. Everything that is observed goes to `listener`.
+///
+/// # Errors
+/// Where the machine lacks something, or a process cannot be started.
+pub async fn run(
+    plan: &Plan,
+    directory: &RunDirectory,
+    listener: Box<dyn FnMut(&Record)>,
+) -> Result<EndReason, RunError> {
+    let process = BrokerProcess::start(plan, &directory.broker()).await?;
+    let broker = match &process {
+        Some(process) => Some(
+            queue::connect(&process.settings(), None)
+                .await
+                .map_err(|error| Unavailable(error.to_string()))?,
+        ),
+        None => None,
+    };
+    let describe = process.as_ref().map(BrokerProcess::describe);
+    let fleet = Fleet::new(&directory.logs());
+    let stage = Rc::new(Stage::new(plan.clone(), fleet, process, broker, listener));
+    stage.emit(Event::RunStarted { at: jiff::Timestamp::now().to_string() });
+    if let Some(broker) = describe {
+        stage.emit(Event::BrokerReady { broker });
+    }
+    let tasks = LocalSet::new();
+    let ended = tasks.run_until(conduct(Rc::clone(&stage))).await;
+    // Tasks that still watch something hold the stage, and with it every process.
+    drop(tasks);
+    ended
+}
+
+async fn conduct(stage: Rc<Stage>) -> Result<EndReason, RunError> {
+    start_all(&stage).map_err(|error| RunError::Internal(format!("cannot start a process: {error}")))?;
+    for fault in stage.plan.faults.clone() {
+        tokio::task::spawn_local(fault::carry_out(Rc::clone(&stage), fault));
+    }
+    let broker = stage.broker.clone();
+    let mut tap = Tap::default();
+    let why = tokio::select! {
+        why = the_end(&stage) => why?,
+        () = follow(&mut tap, &stage, broker.as_deref()) => unreachable!("a tap follows for ever"),
+    };
+    if why == EndReason::Complete {
+        let all_left = stage.until(|_| stage.fleet.living().is_empty());
+        let _ = timeout(LEAVE, all_left).await;
+    }
+    stop_all(&stage).await;
+    if let Some(broker) = broker.as_deref() {
+        let read = async {
+            tap.drain(&stage, broker).await?;
+            tap::audit(&stage, broker).await
+        };
+        if let Err(error) = read.await {
+            stage.emit(Event::BrokerLost { reason: error.to_string() });
+        }
+        if let Some(aggregate) = aggregate(&stage) {
+            stage.emit(Event::Aggregate(aggregate));
+        }
+    }
+    stage.emit(Event::RunEnded { why });
+    Ok(why)
+}
+
+fn start_all(stage: &Rc<Stage>) -> std::io::Result<()> {
+    for number in 0..stage.plan.workers {
+        stage.start(&format!("worker-{number}"))?;
+    }
+    if stage.plan.backend != Backend::Static {
+        stage.start("coordinator")?;
+        stage.start("aggregator")?;
+    }
+    Ok(())
+}
+
+async fn follow(tap: &mut Tap, stage: &Stage, broker: Option<&dyn Broker>) {
+    match broker {
+        Some(broker) => tap.follow(stage, broker).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until there is nothing more to wait for. Faults that are being carried out come first:
+/// they heal before anything is judged.
+async fn the_end(stage: &Stage) -> Result<EndReason, RunError> {
+    let begun = Instant::now();
+    let listen = |kind| signal(kind).map_err(|error| RunError::Internal(error.to_string()));
+    let (mut interrupt, mut terminate) =
+        (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    let mut look = interval(LOOK);
+    loop {
+        tokio::select! {
+            () = stage.until(|now| {
+                now.in_flight == 0 && (now.complete || stage.fleet.workers().is_empty())
+            }) => return Ok(over(stage).await),
+            _ = look.tick() => {
+                if begun.elapsed() >= stage.plan.timeout {
+                    return Ok(EndReason::TimedOut);
+                }
+                let silent = stage.last_result.get().elapsed() >= stage.plan.stall_after;
+                if silent && stage.standing().in_flight == 0 {
+                    return Ok(EndReason::Stalled);
+                }
+            }
+            _ = interrupt.recv() => return Ok(EndReason::Interrupted),
+            _ = terminate.recv() => return Ok(EndReason::Interrupted),
+        }
+    }
+}
+
+/// Workers that have left may have completed the sweep a moment before the tap knows.
+async fn over(stage: &Stage) -> EndReason {
+    let complete = match &stage.broker {
+        Some(broker) => broker.standing().await.is_ok_and(|progress| progress.is_complete()),
+        None => {
+            let outputs = u64::from(stage.plan.workers);
+            // Static workers are done when all that they printed is read.
+            let _ = timeout(STOP, stage.until(|now| now.outputs_read >= outputs)).await;
+            true
+        }
+    };
+    if complete { EndReason::Complete } else { EndReason::WorkersGone }
+}
+
+/// Asks everything that still lives to leave, and then makes it.
+async fn stop_all(stage: &Stage) {
+    for signal in [Signal::TERM, Signal::KILL] {
+        for process in stage.fleet.living() {
+            stage.emit(Event::Stopped { process: process.name.clone(), signal: signal.as_raw() });
+            process.signal(signal);
+            process.signal(Signal::CONT);
+        }
+        let left = stage.until(|_| stage.fleet.living().is_empty());
+        if timeout(STOP, left).await.is_ok() {
+            break;
+        }
+    }
+    // The end of a process is told to this task first; its record is another task's.
+    sleep(Duration::ZERO).await;
+}
+
+/// The last report that the aggregator printed.
+fn aggregate(stage: &Stage) -> Option<SeenAggregate> {
+    #[derive(Deserialize)]
+    struct Printed {
+        complete: bool,
+        chunks: u64,
+        duplicates_removed: u64,
+        result: Option<Stats>,
+    }
+    let output = stage.fleet.output("aggregator", REPORT_BOUND)?;
+    let printed: Printed = serde_json::from_str(output.lines().last()?).ok()?;
+    let none = Stats { sum: 0.0, count: 0, min: 0.0, max: 0.0, avg: 0.0 };
+    let Stats { sum, count, min, max, avg } = printed.result.unwrap_or(none);
+    Some(SeenAggregate {
+        chunks: printed.chunks,
+        duplicates_removed: printed.duplicates_removed,
+        complete: printed.complete,
+        count,
+        sum,
+        min,
+        max,
+        avg,
+    })
+}

@@ -1,0 +1,32 @@
+//! Carries a plan out: broker, processes, faults, and the watching of it all.
+
+mod conduct;
+mod directory;
+mod programs;
+mod stage;
+mod tap;
+
+pub use conduct::run;
+pub use directory::RunDirectory;
+pub use stage::{Stage, Standing};
+
+use crate::environment::Unavailable;
+
+/// Why a run has no verdict.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The machine lacks something.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// The run directory cannot be written.
+    #[error("cannot write {path}: {cause} (choose another directory with --out)")]
+    Directory {
+        /// Which file or directory.
+        path: String,
+        /// Why.
+        cause: std::io::Error,
+    },
+    /// A defect of ours.
+    #[error("{0}")]
+    Internal(String),
+}

@@ -1,0 +1,62 @@
+//! What is started for each role: the wire contract's variables, and nothing that only we know.
+
+use std::io;
+
+use crate::environment::{BrokerProcess, Output, Program, role_command};
+use crate::plan::{Backend, Kernel, Plan};
+
+/// The program of a process by its name: `worker-0`, `coordinator`, `aggregator`.
+pub(super) fn program(
+    plan: &Plan,
+    broker: Option<&BrokerProcess>,
+    name: &str,
+) -> io::Result<Program> {
+    let arguments: &[&str] = match name {
+        "coordinator" => &["coordinator"],
+        "aggregator" => &["aggregate", "--json"],
+        _ => &["worker"],
+    };
+    let output = match name {
+        "coordinator" => Output::Log,
+        "aggregator" => Output::File,
+        _ if plan.backend == Backend::Static => Output::Pipe,
+        _ => Output::Log,
+    };
+    let mut variables = common(plan);
+    variables.extend(broker.into_iter().flat_map(BrokerProcess::variables));
+    if let Some(number) = name.strip_prefix("worker-") {
+        variables.push(("WORKER_ID", number.to_owned()));
+    }
+    let mut variables: Vec<(String, String)> =
+        variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    variables.extend(plan.env.clone());
+    let command = role_command(plan.defect.as_deref(), arguments)?;
+    Ok(Program { name: name.to_owned(), command, variables, output })
+}
+
+fn common(plan: &Plan) -> Vec<(&'static str, String)> {
+    let sweep = &plan.sweep;
+    let mut variables = vec![
+        ("USE_QUEUE", (plan.backend != Backend::Static).to_string()),
+        ("TOTAL_WORKERS", plan.workers.to_string()),
+        ("START_PARAMETER", sweep.start.to_string()),
+        ("TOTAL_PARAMETERS", sweep.params().to_string()),
+        ("CHUNK_SIZE", sweep.chunk_size.to_string()),
+        ("BATCH_SIZE", sweep.chunk_size.to_string()),
+        ("SEED", plan.seed.to_string()),
+        ("LOG_LEVEL", "INFO".to_owned()),
+        ("NO_COLOR", "1".to_owned()),
+    ];
+    match &sweep.kernel {
+        Kernel::Reference { work_ms } => {
+            variables.push(("KERNEL", "reference".to_owned()));
+            variables.push(("SIMULATE_WORK_MS", work_ms.to_string()));
+        }
+        Kernel::Exec { command } => {
+            let command = serde_json::Value::from(command.clone());
+            variables.push(("KERNEL", "exec".to_owned()));
+            variables.push(("KERNEL_COMMAND", command.to_string()));
+        }
+    }
+    variables
+}

@@ -1,0 +1,204 @@
+//! What everything in a run shares: the plan, the processes, the broker as an onlooker sees it,
+//! and where the sweep stands.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+use ttg_system::chunk::ChunkId;
+use ttg_system::queue::{Broker, Held};
+
+use super::programs::program;
+use super::tap;
+use crate::environment::{BrokerProcess, Exit, Fleet, Process};
+use crate::history::{Event, HeldChunk, Record};
+use crate::plan::Plan;
+
+/// How often to look who holds a chunk: it bounds the error of recovery times.
+const LOOK: Duration = Duration::from_millis(3);
+
+/// Where the sweep stands, as seen from outside.
+#[derive(Debug, Clone, Default)]
+pub struct Standing {
+    /// The first task is there.
+    pub begun: bool,
+    /// Parameters in the results so far.
+    pub params: u64,
+    /// The broker says that nothing is left to do.
+    pub complete: bool,
+    /// Faults that are being carried out.
+    pub in_flight: usize,
+    /// Faults that have struck, and healed where they heal.
+    pub struck: BTreeSet<String>,
+    /// Processes that have ended, ever.
+    pub exits: u64,
+    /// Static workers whose whole output is read.
+    pub outputs_read: u64,
+}
+
+/// See the file.
+pub struct Stage {
+    /// What must happen.
+    pub plan: Plan,
+    /// The processes.
+    pub fleet: Fleet,
+    pub(super) broker: Option<Rc<dyn Broker>>,
+    broker_process: Option<BrokerProcess>,
+    standing: watch::Sender<Standing>,
+    pub(super) last_result: Cell<Instant>,
+    began: Instant,
+    began_ms: i64,
+    listener: RefCell<Box<dyn FnMut(&Record)>>,
+    random: RefCell<fastrand::Rng>,
+    /// Chunks that somebody waits for, and who committed them.
+    watched: RefCell<HashMap<u64, Option<String>>>,
+}
+
+impl Stage {
+    pub(super) fn new(
+        plan: Plan,
+        fleet: Fleet,
+        broker_process: Option<BrokerProcess>,
+        broker: Option<Rc<dyn Broker>>,
+        listener: Box<dyn FnMut(&Record)>,
+    ) -> Self {
+        let seed = plan.seed;
+        Self {
+            plan,
+            fleet,
+            broker,
+            broker_process,
+            standing: watch::Sender::new(Standing::default()),
+            last_result: Cell::new(Instant::now()),
+            began: Instant::now(),
+            began_ms: jiff::Timestamp::now().as_millisecond(),
+            listener: RefCell::new(listener),
+            random: RefCell::new(fastrand::Rng::with_seed(seed)),
+            watched: RefCell::default(),
+        }
+    }
+
+    /// Something happened just now.
+    pub fn emit(&self, event: Event) {
+        self.emit_at(Instant::now(), event);
+    }
+
+    /// Something happened at that moment.
+    pub fn emit_at(&self, at: Instant, event: Event) {
+        let t_s = at.saturating_duration_since(self.began).as_secs_f64();
+        (self.listener.borrow_mut())(&Record { t_s: (t_s * 1e4).round() / 1e4, event });
+    }
+
+    /// Something happened at that moment of the broker's clock.
+    pub(super) fn emit_at_ms(&self, at_ms: i64, event: Event) {
+        let t_s = (at_ms - self.began_ms).max(0) as f64 / 1000.0;
+        (self.listener.borrow_mut())(&Record { t_s, event });
+    }
+
+    /// Changes where the sweep stands, and lets everybody look who waits.
+    pub fn change(&self, change: impl FnOnce(&mut Standing)) {
+        self.standing.send_modify(change);
+    }
+
+    /// Where the sweep stands.
+    pub fn standing(&self) -> Standing {
+        self.standing.borrow().clone()
+    }
+
+    /// Waits until it stands so.
+    pub async fn until(&self, so: impl FnMut(&Standing) -> bool) {
+        // The sender is ours, so the wait cannot fail.
+        let _ = self.standing.subscribe().wait_for(so).await;
+    }
+
+    /// One of several, by the seed.
+    pub fn draw<T>(&self, of: Vec<T>) -> Option<T> {
+        if of.is_empty() {
+            return None;
+        }
+        let at = self.random.borrow_mut().usize(..of.len());
+        of.into_iter().nth(at)
+    }
+
+    /// Starts the process of this name, with everything that watches it.
+    ///
+    /// # Errors
+    /// Where it cannot be started.
+    pub fn start(self: &Rc<Self>, name: &str) -> io::Result<Process> {
+        let program = program(&self.plan, self.broker_process.as_ref(), name)?;
+        let (process, stdout) = self.fleet.start(&program)?;
+        self.emit(Event::ProcessStarted { process: name.to_owned(), pid: process.pid });
+        if let Some(stdout) = stdout {
+            tokio::task::spawn_local(tap::printed_results(Rc::clone(self), stdout));
+        }
+        tokio::task::spawn_local(Self::watch_exit(Rc::clone(self), process.clone()));
+        Ok(process)
+    }
+
+    async fn watch_exit(self: Rc<Self>, process: Process) {
+        let Exit { code, signal } = process.ended().await;
+        let said = if code == Some(0) { None } else { self.fleet.said(&process.name) };
+        self.emit(Event::ProcessExited { process: process.name, pid: process.pid, code, signal, said });
+        self.change(|standing| standing.exits += 1);
+    }
+
+    /// Takes note of a result.
+    pub(super) fn note_result(&self, chunk_index: Option<u64>, worker: &str, params: u64) {
+        self.last_result.set(Instant::now());
+        if let Some(index) = chunk_index
+            && let Some(by) = self.watched.borrow_mut().get_mut(&index)
+        {
+            by.get_or_insert_with(|| worker.to_owned());
+        }
+        self.change(|standing| standing.params += params);
+    }
+
+    /// Workers that hold chunks. An error counts as nobody: the broker may be away.
+    pub async fn holders(&self) -> HashSet<String> {
+        self.held().await.into_iter().map(|held| held.worker).collect()
+    }
+
+    /// What that worker holds.
+    pub async fn held_by(&self, worker: &str) -> Vec<HeldChunk> {
+        let mut chunks = Vec::new();
+        for held in self.held().await.into_iter().filter(|held| held.worker == worker) {
+            if let Some(index) = held.chunk_index {
+                self.watched.borrow_mut().entry(index).or_default();
+                let chunk_id = ChunkId(index).to_string();
+                chunks.push(HeldChunk { chunk_id, delivery: held.token.number });
+            }
+        }
+        chunks
+    }
+
+    /// Waits until the chunk has another delivery or a result, and says whose. Nobody's where it
+    /// is the same delivery's result.
+    pub async fn successor(&self, from: &str, chunk: &HeldChunk) -> Option<String> {
+        let index = chunk.chunk_id.parse().ok()?;
+        loop {
+            let now_with = self.held().await.into_iter().find(|held| held.chunk_index == Some(index));
+            if let Some(held) = now_with
+                && (held.worker != from || held.token.number != chunk.delivery)
+                && held.worker.starts_with("worker-")
+            {
+                return Some(held.worker);
+            }
+            let by = self.watched.borrow().get(&index).cloned().flatten();
+            if let Some(by) = by {
+                return (by != from).then_some(by);
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    async fn held(&self) -> Vec<Held> {
+        match &self.broker {
+            Some(broker) => broker.held().await.unwrap_or_default(),
+            None => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! What the harness sees of a sweep: results and dead letters at the broker, without taking
+//! anything from it; in static mode, what workers print.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::process::ChildStdout;
+use tokio::time::{Instant, sleep};
+use ttg_system::chunk::ChunkId;
+use ttg_system::queue::{Broker, Cursor, QueueError};
+use ttg_system::stats::Stats;
+use ttg_system::wire::{DeadLetter, TaskResult};
+
+use super::Stage;
+use crate::history::{Event, SeenResult};
+
+/// Messages per read.
+const PAGE: usize = 1000;
+
+/// How long to wait for results before looking at other things.
+const WAIT: Duration = Duration::from_millis(100);
+
+/// How often to look whether the first task is there.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// After an error: the broker may be away for a while.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Longest line that a worker may print, in bytes.
+const LINE_BOUND: u64 = 1 << 20;
+
+/// Chunks submitted more than once that are named one by one.
+const NAMED: usize = 100;
+
+/// How far the tap has read.
+#[derive(Default)]
+pub(super) struct Tap {
+    results: Cursor,
+    letters: Cursor,
+}
+
+impl Tap {
+    /// Follows results and dead letters until it is dropped.
+    pub(super) async fn follow(&mut self, stage: &Stage, broker: &dyn Broker) {
+        wait_for_first_task(stage, broker).await;
+        loop {
+            if self.read(stage, broker, WAIT).await.is_err() {
+                sleep(PAUSE).await;
+            }
+        }
+    }
+
+    /// Reads everything that is there.
+    pub(super) async fn drain(&mut self, stage: &Stage, broker: &dyn Broker) -> Result<(), QueueError> {
+        while self.read(stage, broker, Duration::ZERO).await? > 0 {}
+        Ok(())
+    }
+
+    async fn read(
+        &mut self,
+        stage: &Stage,
+        broker: &dyn Broker,
+        wait: Duration,
+    ) -> Result<usize, QueueError> {
+        let results = broker.results(&mut self.results, PAGE, wait).await?;
+        let letters = broker.dead_letters(&mut self.letters, PAGE).await?;
+        let seen = results.len() + letters.len();
+        for message in results {
+            match message.what {
+                Ok(result) => {
+                    let (index, params) = (result.chunk_index, result.stats.count);
+                    let worker = result.worker_id.clone();
+                    stage.emit_at_ms(message.at_ms, Event::Result(at_broker(result)));
+                    stage.note_result(Some(index), &worker, params);
+                }
+                Err(reason) => stage.emit_at_ms(message.at_ms, Event::UnreadableResult { reason }),
+            }
+        }
+        for letter in letters {
+            stage.emit(dead_lettered(letter));
+        }
+        let complete = broker.standing().await?.is_complete();
+        if complete != stage.standing().complete {
+            stage.change(|standing| standing.complete = complete);
+        }
+        Ok(seen)
+    }
+}
+
+async fn wait_for_first_task(stage: &Stage, broker: &dyn Broker) {
+    loop {
+        if let Ok(first) = broker.submissions(&mut Cursor::default(), 1).await
+            && let Some(first) = first.first()
+        {
+            stage.emit_at_ms(first.at_ms, Event::SweepStarted);
+            stage.last_result.set(Instant::now());
+            stage.change(|standing| standing.begun = true);
+            return;
+        }
+        sleep(LOOK).await;
+    }
+}
+
+/// Looks through everything that was submitted for chunks that were so more than once, and asks
+/// for the count of deliveries.
+pub(super) async fn audit(stage: &Stage, broker: &dyn Broker) -> Result<(), QueueError> {
+    let mut cursor = Cursor::default();
+    let mut seen = vec![false; usize::try_from(stage.plan.sweep.chunks()).unwrap_or(0)];
+    let mut again: BTreeMap<u64, u64> = BTreeMap::new();
+    loop {
+        let from = cursor.clone();
+        for task in broker.submissions(&mut cursor, PAGE).await? {
+            let index = task.what.chunk.index;
+            match seen.get_mut(index as usize) {
+                Some(seen) if !*seen => *seen = true,
+                _ if again.len() < NAMED => *again.entry(index).or_insert(1) += 1,
+                _ => {}
+            }
+        }
+        if cursor == from {
+            break;
+        }
+    }
+    for (index, times) in again {
+        stage.emit(Event::Resubmitted { chunk_id: ChunkId(index).to_string(), times });
+    }
+    stage.emit(Event::Redelivered { deliveries: broker.redelivered().await? });
+    Ok(())
+}
+
+fn at_broker(result: TaskResult) -> SeenResult {
+    let Stats { sum, count, min, max, avg } = result.stats;
+    SeenResult {
+        chunk_id: ChunkId(result.chunk_index).to_string(),
+        range: None,
+        worker: result.worker_id,
+        duration_s: result.duration_seconds,
+        sum,
+        count,
+        min,
+        max,
+        avg,
+    }
+}
+
+fn dead_lettered(letter: DeadLetter) -> Event {
+    let chunk = letter.task().map(|task| task.chunk);
+    Event::DeadLettered {
+        chunk_id: chunk.map(|chunk| chunk.id().to_string()),
+        range: chunk.map(|chunk| (chunk.start, chunk.end)),
+        reason: letter.last_error,
+        attempts: letter.retry_count,
+    }
+}
+
+/// A line of a static worker.
+#[derive(Deserialize)]
+struct Printed {
+    chunk_id: String,
+    worker_id: String,
+    start_param: u64,
+    end_param: u64,
+    duration_seconds: f64,
+    result_data: Stats,
+}
+
+/// Follows what a static worker prints. Lines that are no results, such as its summary, are not
+/// for us.
+pub(super) async fn printed_results(stage: Rc<Stage>, stdout: ChildStdout) {
+    if !stage.standing().begun {
+        stage.emit(Event::SweepStarted);
+        stage.change(|standing| standing.begun = true);
+    }
+    let mut reader = BufReader::new(stdout);
+    let mut line = Vec::new();
+    while let Ok(1..) = (&mut reader).take(LINE_BOUND).read_until(b'\n', &mut line).await {
+        // Half a line is the last word of a worker that was killed: no result.
+        if line.ends_with(b"\n")
+            && let Ok(printed) = serde_json::from_slice::<Printed>(&line)
+        {
+            let Stats { sum, count, min, max, avg } = printed.result_data;
+            let worker = printed.worker_id;
+            stage.note_result(None, &worker, count);
+            stage.emit(Event::Result(SeenResult {
+                chunk_id: printed.chunk_id,
+                range: Some((printed.start_param, printed.end_param)),
+                worker,
+                duration_s: printed.duration_seconds,
+                sum,
+                count,
+                min,
+                max,
+                avg,
+            }));
+        }
+        line.clear();
+    }
+    stage.change(|standing| standing.outputs_read += 1);
+}
