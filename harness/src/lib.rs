@@ -1,5 +1,16 @@
-//! Runs sweeps under faults and judges them.
+//! Runs parameter sweeps under faults, and says, with evidence, whether every parameter was counted
+//! exactly once.
 
+pub mod check;
+pub mod environment;
+pub mod facts;
+pub mod fault;
 pub mod history;
+pub mod ideal;
 pub mod plan;
+pub mod report;
+pub mod results;
+pub mod run;
 pub mod scenario;
+pub mod verdict;
+mod words;

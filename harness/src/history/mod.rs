@@ -1,5 +1,12 @@
 //! What was observed of a run: events, their recording and reading back.
 
 mod event;
+mod reader;
+mod recorder;
 
 pub use event::{EndReason, Event, HeldChunk, Record, SeenAggregate, SeenResult};
+pub use reader::{MAX_LINE, ReadError, Reader, read};
+pub use recorder::{RecordError, Recorder};
+
+/// Name of the history's file in a run directory.
+pub const FILE_NAME: &str = "events.jsonl";

@@ -1,0 +1,192 @@
+//! The system's own aggregate is exactly what the sweep implies.
+
+use super::Outcome;
+use crate::facts::{Facts, Reported, Yield};
+use crate::history::{EndReason, SeenAggregate};
+use crate::plan::{Backend, Coverage, Kernel, Plan};
+use crate::words::counted;
+
+pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
+    if plan.backend == Backend::Static {
+        return Outcome::pass("none: static mode has no aggregator");
+    }
+    let Some(aggregate) = &facts.aggregate else {
+        return absent(facts);
+    };
+    let differences = differences(plan, facts, aggregate);
+    let has_all = aggregate.count == plan.sweep.params();
+    if differences.is_empty() && aggregate.complete == has_all {
+        let count = counted(aggregate.count, "parameter");
+        return Outcome::pass(format!(
+            "sum {} over {count}, exactly as implied",
+            aggregate.sum
+        ));
+    }
+    let params = plan.sweep.params();
+    let stopped = format!(
+        "the aggregator stopped at {} of {params} parameters",
+        aggregate.count
+    );
+    let summary = match (has_all, aggregate.complete) {
+        (true, true) => "the aggregate is not what the sweep implies".to_owned(),
+        (true, false) => "the aggregator has every parameter and calls that incomplete".to_owned(),
+        (false, true) => format!("{stopped} and called that complete"),
+        (false, false) => stopped,
+    };
+    if facts.is_final() {
+        Outcome::fail(summary).because(differences)
+    } else {
+        Outcome::inconclusive(summary).because(differences)
+    }
+}
+
+fn absent(facts: &Facts) -> Outcome {
+    match facts.ended {
+        Some((_, EndReason::Complete)) => Outcome::fail("the aggregator reported nothing"),
+        _ => Outcome::inconclusive("the run ended before the aggregator had reported anything"),
+    }
+}
+
+fn differences(plan: &Plan, facts: &Facts, aggregate: &SeenAggregate) -> Vec<String> {
+    let committed = facts.ledger.implied();
+    let whole = plan.expect.coverage == Coverage::ExactlyOnce;
+    let (implied, chunks) = match plan.sweep.kernel {
+        Kernel::Reference { .. } if whole => (
+            Yield::of(plan.sweep.start, plan.sweep.end).figures(),
+            plan.sweep.chunks(),
+        ),
+        Kernel::Exec { .. } if whole => (
+            Reported {
+                count: plan.sweep.params(),
+                ..committed
+            },
+            plan.sweep.chunks(),
+        ),
+        _ => (committed, facts.ledger.chunks_committed()),
+    };
+    let reported = Reported {
+        count: aggregate.count,
+        sum: aggregate.sum,
+        min: aggregate.min,
+        max: aggregate.max,
+        avg: aggregate.avg,
+    };
+    let mut differences = implied.differences(&reported);
+    if implied.count != aggregate.count {
+        // All else follows from that.
+        differences.truncate(1);
+    }
+    if aggregate.chunks != chunks {
+        differences.insert(
+            0,
+            format!("chunks {} instead of {chunks}", aggregate.chunks),
+        );
+    }
+    let lost = committed.count < implied.count;
+    if lost && committed.differences(&reported).is_empty() {
+        differences.push("it is what was committed: the loss is not the aggregator's".into());
+    }
+    differences
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{History, plan, static_plan, told};
+    use super::*;
+    use crate::history::Event;
+    use insta::assert_snapshot;
+
+    fn judged(history: &History) -> String {
+        told(&history.judged_by(judge))
+    }
+
+    #[test]
+    fn what_the_sweep_implies_passes() {
+        assert_snapshot!(judged(&History::of(plan())), @"pass: sum 500035.5 over 1000 parameters, exactly as implied");
+    }
+
+    #[test]
+    fn a_sum_that_is_off_by_a_cent_fails() {
+        let history = History::of(plan()).spoil_aggregate(|aggregate| aggregate.sum -= 0.01);
+        assert_snapshot!(judged(&history), @r"
+        fail: the aggregate is not what the sweep implies
+        - sum 500035.49 instead of 500035.5
+        ");
+    }
+
+    #[test]
+    fn an_aggregator_that_stops_early_and_calls_that_complete_fails() {
+        let history = History::of(plan()).spoil_aggregate(|aggregate| {
+            let part = Yield::of(0, 412).figures();
+            (aggregate.chunks, aggregate.count, aggregate.sum) = (42, part.count, part.sum);
+            (aggregate.min, aggregate.max, aggregate.avg) = (part.min, part.max, part.avg);
+        });
+        assert_snapshot!(judged(&history), @r"
+        fail: the aggregator stopped at 412 of 1000 parameters and called that complete
+        - chunks 42 instead of 100
+        - count 412 instead of 1000
+        ");
+    }
+
+    #[test]
+    fn an_aggregator_that_counts_a_duplicate_fails() {
+        let history = History::of(plan()).spoil_aggregate(|aggregate| aggregate.chunks += 1);
+        assert_snapshot!(judged(&history), @r"
+        fail: the aggregate is not what the sweep implies
+        - chunks 101 instead of 100
+        ");
+    }
+
+    #[test]
+    fn an_aggregator_that_has_all_and_calls_it_incomplete_fails() {
+        let history = History::of(plan()).spoil_aggregate(|aggregate| aggregate.complete = false);
+        assert_snapshot!(judged(&history), @"fail: the aggregator has every parameter and calls that incomplete");
+    }
+
+    #[test]
+    fn an_aggregator_that_truly_reports_what_is_left_fails_and_is_excused() {
+        let mut history = History::of(plan()).without_chunk("00031");
+        let left = history.facts().ledger.implied();
+        history = history.spoil_aggregate(|aggregate| {
+            (aggregate.chunks, aggregate.count, aggregate.sum) = (99, left.count, left.sum);
+            (aggregate.avg, aggregate.complete) = (left.avg, false);
+        });
+        assert_snapshot!(judged(&history), @r"
+        fail: the aggregator stopped at 990 of 1000 parameters
+        - chunks 99 instead of 100
+        - count 990 instead of 1000
+        - it is what was committed: the loss is not the aggregator's
+        ");
+    }
+
+    #[test]
+    fn no_aggregate_of_a_run_that_completed_fails() {
+        let history = History::of(plan()).without(|event| matches!(event, Event::Aggregate(_)));
+        assert_snapshot!(judged(&history), @"fail: the aggregator reported nothing");
+    }
+
+    #[test]
+    fn no_aggregate_of_a_run_that_stalled_is_inconclusive() {
+        let history = History::of(plan())
+            .without(|event| matches!(event, Event::Aggregate(_)))
+            .ended(EndReason::Stalled);
+        assert_snapshot!(judged(&history), @"inconclusive: the run ended before the aggregator had reported anything");
+    }
+
+    #[test]
+    fn static_mode_has_none() {
+        assert_snapshot!(judged(&History::of(static_plan())), @"pass: none: static mode has no aggregator");
+    }
+
+    #[test]
+    fn for_a_program_of_the_users_own_it_must_be_what_was_committed() {
+        let mut plan = plan();
+        plan.sweep.kernel = Kernel::Exec {
+            command: vec!["./simulate".into()],
+        };
+        let history = History::of(plan);
+        assert!(judged(&history).starts_with("pass"));
+        let history = history.spoil_aggregate(|aggregate| aggregate.sum += 1.0);
+        assert!(judged(&history).starts_with("fail"));
+    }
+}

@@ -1,0 +1,118 @@
+//! Every planned fault struck, and was proved to have taken effect.
+
+use super::Outcome;
+use crate::facts::{Facts, Strike};
+use crate::plan::{Plan, PlannedFault, Trigger};
+use crate::words::{counted, quoted, seconds};
+
+pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
+    if plan.faults.is_empty() {
+        return Outcome::pass("none planned");
+    }
+    let without_bite: Vec<String> = plan
+        .faults
+        .iter()
+        .filter_map(|fault| no_bite(fault, facts))
+        .collect();
+    let all = counted(plan.faults.len() as u64, "fault");
+    if without_bite.is_empty() {
+        return Outcome::pass(format!("{all} planned, proved to have taken effect"));
+    }
+    Outcome::inconclusive(format!("{} of {all} did not bite", without_bite.len()))
+        .because(without_bite)
+}
+
+/// Why nothing is tested by this fault, if so.
+fn no_bite(fault: &PlannedFault, facts: &Facts) -> Option<String> {
+    let strikes: Vec<&Strike> = facts
+        .strikes
+        .iter()
+        .filter(|strike| strike.fault == fault.name)
+        .collect();
+    if strikes.iter().any(|strike| strike.bit) {
+        return None;
+    }
+    Some(strikes.first().map_or_else(
+        || format!("{}: {}", fault.name, never_triggered(fault)),
+        |strike| {
+            format!(
+                "{}, on {}: {}",
+                fault.name,
+                strike.target,
+                quoted(&strike.proof)
+            )
+        },
+    ))
+}
+
+/// Why a fault that never struck did not.
+pub(crate) fn never_triggered(fault: &PlannedFault) -> String {
+    match &fault.trigger {
+        Trigger::Progress(percent) => format!("the sweep ended before {percent} %"),
+        Trigger::Time(after) => format!("the sweep ended before {}", seconds(after.as_secs_f64())),
+        Trigger::After(other) => format!("the sweep ended before {other} was over"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{History, plan, plan_with_kill, told};
+    use super::*;
+    use crate::history::Event;
+    use insta::assert_snapshot;
+
+    fn judged(history: &History) -> String {
+        told(&history.judged_by(judge))
+    }
+
+    #[test]
+    fn no_fault_planned_passes() {
+        assert_snapshot!(judged(&History::of(plan())), @"pass: none planned");
+    }
+
+    #[test]
+    fn a_fault_that_bit_passes() {
+        assert_snapshot!(judged(&History::of(plan_with_kill())), @"pass: 1 fault planned, proved to have taken effect");
+    }
+
+    #[test]
+    fn a_fault_that_did_not_bite_is_inconclusive_with_the_reason() {
+        let history = History::of(plan_with_kill()).spoil(|record| {
+            if let Event::FaultInjected { bit, proof, .. } = &mut record.event {
+                (*bit, *proof) = (false, "process 101 had already exited".into());
+            }
+        });
+        assert_snapshot!(judged(&history), @r"
+        inconclusive: 1 of 1 fault did not bite
+        - kill-1, on worker-1: process 101 had already exited
+        ");
+    }
+
+    #[test]
+    fn a_fault_that_was_never_triggered_is_inconclusive() {
+        let history = History::of(plan_with_kill())
+            .without(|event| matches!(event, Event::FaultInjected { .. }));
+        assert_snapshot!(judged(&history), @r"
+        inconclusive: 1 of 1 fault did not bite
+        - kill-1: the sweep ended before 30 %
+        ");
+    }
+
+    #[test]
+    fn one_bite_among_several_targets_is_enough() {
+        let mut history = History::of(plan_with_kill());
+        let is_strike = |event: &Event| matches!(event, Event::FaultInjected { .. });
+        let mut other = history
+            .records
+            .iter()
+            .find(|record| is_strike(&record.event))
+            .unwrap()
+            .event
+            .clone();
+        if let Event::FaultInjected { bit, target, .. } = &mut other {
+            (*bit, *target) = (false, "worker-2".into());
+        }
+        history = history.with(11.0, other);
+        assert!(judged(&history).starts_with("pass"));
+    }
+}

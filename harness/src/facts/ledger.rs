@@ -1,0 +1,357 @@
+//! What became of every parameter.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::intervals::IntervalSet;
+use super::oracle::{Reported, Yield};
+use crate::history::SeenResult;
+use crate::plan::{Backend, Kernel, Plan, Sweep};
+use crate::words::{FirstLines, chunk_id, counted, quoted, seconds};
+
+/// Some parameters: how many, and the first of their ranges.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ranges {
+    /// How many.
+    pub count: u64,
+    /// The first ranges, half-open and merged.
+    pub ranges: Vec<(u64, u64)>,
+}
+
+/// Parameters that something is to be said of.
+#[derive(Debug, Clone, Default)]
+pub struct Tally {
+    /// Those whose number is known.
+    pub set: IntervalSet,
+    /// How many there are besides, of no known number.
+    unplaced: u64,
+    evidence: FirstLines,
+}
+
+impl Tally {
+    /// How many.
+    pub fn count(&self) -> u64 {
+        self.set.len().saturating_add(self.unplaced)
+    }
+
+    /// The first lines of evidence.
+    pub fn evidence(&self) -> Vec<String> {
+        self.evidence.lines()
+    }
+
+    /// For the results.
+    pub fn ranges(&self) -> Ranges {
+        Ranges {
+            count: self.count(),
+            ranges: first_ranges(&self.set),
+        }
+    }
+}
+
+/// The first ranges of a set, as many as a person may want to see.
+pub fn first_ranges(set: &IntervalSet) -> Vec<(u64, u64)> {
+    set.iter().take(20).collect()
+}
+
+/// The first commit of a chunk: kept for each, because a second one may name it as late as it
+/// likes.
+#[derive(Debug, Clone, Copy)]
+struct Commit {
+    start: u64,
+    end: u64,
+    worker: u32,
+    t_s: f32,
+}
+
+/// What became of every parameter.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    sweep: Sweep,
+    /// Static mode: results say their range, and their ids are those of batches.
+    by_range: bool,
+    committed: IntervalSet,
+    commits: Vec<Commit>,
+    workers: Vec<(String, u64)>,
+    worker_index: BTreeMap<String, u32>,
+    reported: Sum,
+    durations: (f64, u64),
+    /// Committed more than once.
+    pub duplicated: Tally,
+    /// Reported, and not of this sweep.
+    pub unexpected: Tally,
+    /// Reported with a value that the kernel does not yield.
+    pub wrong_value: Tally,
+    /// In the dead letters.
+    pub dead_lettered: Tally,
+}
+
+impl Ledger {
+    /// Nothing has been committed yet.
+    pub fn new(plan: &Plan) -> Self {
+        Self {
+            sweep: plan.sweep.clone(),
+            by_range: plan.backend == Backend::Static,
+            committed: IntervalSet::default(),
+            commits: Vec::new(),
+            workers: Vec::new(),
+            worker_index: BTreeMap::new(),
+            reported: Sum::default(),
+            durations: (0.0, 0),
+            duplicated: Tally::default(),
+            unexpected: Tally::default(),
+            wrong_value: Tally::default(),
+            dead_lettered: Tally::default(),
+        }
+    }
+
+    /// Takes a result in.
+    pub fn result(&mut self, t_s: f64, result: &SeenResult) {
+        if result.duration_s.is_finite() && result.duration_s > 0.0 {
+            self.durations.0 += result.duration_s;
+            self.durations.1 += 1;
+        }
+        let Some((start, end)) = self.place(t_s, result) else {
+            return;
+        };
+        self.check_value(start, end, result);
+        let again = self.committed.insert(start, end);
+        if again.is_empty() {
+            let worker = self.worker(&result.worker);
+            self.workers[worker as usize].1 += 1;
+            self.commits.push(Commit {
+                start,
+                end,
+                worker,
+                t_s: t_s as f32,
+            });
+            self.reported.add(result);
+        } else {
+            self.note_duplicate(t_s, result, &again);
+        }
+    }
+
+    /// Takes a dead letter in.
+    pub fn dead_letter(&mut self, id: Option<&str>, range: Option<(u64, u64)>, reason: &str) {
+        let chunk = id
+            .and_then(|id| self.index(id))
+            .map(|index| self.sweep.chunk(index));
+        let reason = quoted(reason);
+        let tally = &mut self.dead_lettered;
+        if let Some((start, end)) = chunk.or(range).filter(|(start, end)| start < end) {
+            tally.set.insert(start, end);
+            let named = self.name(start, end);
+            self.dead_lettered
+                .evidence
+                .push(|| format!("{named} is in the dead letters: {reason}"));
+        } else {
+            tally.unplaced += 1;
+            tally
+                .evidence
+                .push(|| format!("a dead letter names no chunk of the sweep: {reason}"));
+        }
+    }
+
+    /// Parameters that were committed.
+    pub fn committed(&self) -> &IntervalSet {
+        &self.committed
+    }
+
+    /// Chunks that were committed.
+    pub fn chunks_committed(&self) -> u64 {
+        self.commits.len() as u64
+    }
+
+    /// Parameters that are neither committed nor in the dead letters.
+    pub fn missing(&self) -> IntervalSet {
+        let mut accounted = self.committed.clone();
+        for (start, end) in self.dead_lettered.set.iter() {
+            accounted.insert(start, end);
+        }
+        accounted.gaps(self.sweep.start, self.sweep.end)
+    }
+
+    /// Every worker that committed, with how many chunks it was the first to commit.
+    pub fn workers(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.workers
+            .iter()
+            .map(|(worker, chunks)| (worker.as_str(), *chunks))
+    }
+
+    /// The mean time that a worker says a chunk took it.
+    pub fn mean_duration_s(&self) -> Option<f64> {
+        let (sum, count) = self.durations;
+        (count > 0).then(|| sum / count as f64)
+    }
+
+    /// What the reference kernel yields over all that was committed; for a program of the user's
+    /// own, what its results add up to.
+    pub fn implied(&self) -> Reported {
+        match self.sweep.kernel {
+            Kernel::Reference { .. } => self
+                .committed
+                .iter()
+                .map(|(start, end)| Yield::of(start, end))
+                .fold(Yield::default(), Yield::and)
+                .figures(),
+            Kernel::Exec { .. } => self.reported.figures(self.committed.len()),
+        }
+    }
+
+    /// The index of the chunk with this id, if it is one of the sweep's.
+    pub fn index(&self, id: &str) -> Option<u64> {
+        let digits = !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit());
+        let index = id.parse().ok().filter(|_| digits)?;
+        (index < self.sweep.chunks()).then_some(index)
+    }
+
+    /// What evidence calls these parameters: the chunk that they are, or their range.
+    fn name(&self, start: u64, end: u64) -> String {
+        if self.by_range {
+            return format!("range {start}..{end}");
+        }
+        let index = (start - self.sweep.start.min(start)) / self.sweep.chunk_size;
+        format!("chunk {}", chunk_id(index))
+    }
+
+    /// The sweep's parameters that a result speaks of; what it says beyond them is unexpected.
+    fn place(&mut self, t_s: f64, result: &SeenResult) -> Option<(u64, u64)> {
+        if !self.by_range {
+            if let Some(index) = self.index(&result.chunk_id) {
+                return Some(self.sweep.chunk(index));
+            }
+            self.unexpected.unplaced += result.count.max(1);
+            let last = chunk_id(self.sweep.chunks().saturating_sub(1));
+            self.unexpected.evidence.push(|| {
+                let (id, worker) = (quoted(&result.chunk_id), quoted(&result.worker));
+                format!(
+                    "chunk {id:?} was committed by {worker} at {}, and the sweep ends with {last}",
+                    seconds(t_s)
+                )
+            });
+            return None;
+        }
+        let (start, end) = result.range.unwrap_or((0, 0));
+        let (first, last) = (start.max(self.sweep.start), end.min(self.sweep.end));
+        if (first, last) != (start, end) || start >= end {
+            if start < end {
+                self.unexpected
+                    .set
+                    .insert(start, end.min(self.sweep.start).max(start));
+                self.unexpected
+                    .set
+                    .insert(start.max(self.sweep.end).min(end), end);
+            } else {
+                self.unexpected.unplaced += result.count.max(1);
+            }
+            let (whole, worker) = (self.sweep.end, quoted(&result.worker));
+            self.unexpected.evidence.push(|| {
+                format!(
+                    "{worker} reported the range {start}..{end} of a sweep that ends at {whole}"
+                )
+            });
+        }
+        (first < last).then_some((first, last))
+    }
+
+    fn check_value(&mut self, start: u64, end: u64, result: &SeenResult) {
+        let size = end - start;
+        let short = result.count != size;
+        let differences = match self.sweep.kernel {
+            _ if short => Vec::new(),
+            Kernel::Reference { .. } => Yield::of(start, end).figures().differences(&Reported {
+                count: result.count,
+                sum: result.sum,
+                min: result.min,
+                max: result.max,
+                avg: result.avg,
+            }),
+            Kernel::Exec { .. } => Vec::new(),
+        };
+        if !short && differences.is_empty() {
+            return;
+        }
+        let (named, worker) = (self.name(start, end), quoted(&result.worker));
+        self.wrong_value.set.insert(start, end);
+        self.wrong_value.evidence.push(|| {
+            if short {
+                let (count, of) = (result.count, counted(size, "parameter"));
+                format!("{named} was reported whole by {worker} with {count} of its {of}")
+            } else {
+                format!(
+                    "{named} was reported by {worker} with {}",
+                    differences.join(", ")
+                )
+            }
+        });
+    }
+
+    fn note_duplicate(&mut self, t_s: f64, result: &SeenResult, again: &[(u64, u64)]) {
+        for &(start, end) in again {
+            self.duplicated.set.insert(start, end);
+        }
+        let (start, end) = again[0];
+        let named = self.name(start, end);
+        let (commits, workers) = (&self.commits, &self.workers);
+        self.duplicated.evidence.push(|| {
+            let first = commits
+                .iter()
+                .find(|commit| commit.start < end && start < commit.end);
+            let first = first.map_or_else(String::new, |commit| {
+                let worker = quoted(&workers[commit.worker as usize].0);
+                format!(" by {worker} at {}", seconds(commit.t_s.into()))
+            });
+            let worker = quoted(&result.worker);
+            format!(
+                "{named} was committed{first} and again by {worker} at {}",
+                seconds(t_s)
+            )
+        });
+    }
+
+    fn worker(&mut self, name: &str) -> u32 {
+        if let Some(&index) = self.worker_index.get(name) {
+            return index;
+        }
+        let index = self.workers.len() as u32;
+        self.workers.push((name.to_owned(), 0));
+        self.worker_index.insert(name.to_owned(), index);
+        index
+    }
+}
+
+/// What the committed results of a program of the user's own add up to; compensated, so that the
+/// order of arrival does not show.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sum {
+    sum: f64,
+    lost: f64,
+    extremes: Option<(f64, f64)>,
+}
+
+impl Sum {
+    fn add(&mut self, result: &SeenResult) {
+        let sum = self.sum + result.sum;
+        let (large, small) = if self.sum.abs() >= result.sum.abs() {
+            (self.sum, result.sum)
+        } else {
+            (result.sum, self.sum)
+        };
+        self.lost += (large - sum) + small;
+        self.sum = sum;
+        let (min, max) = self.extremes.unwrap_or((f64::INFINITY, f64::NEG_INFINITY));
+        self.extremes = Some((min.min(result.min), max.max(result.max)));
+    }
+
+    fn figures(self, count: u64) -> Reported {
+        let (min, max) = self.extremes.unwrap_or((f64::NAN, f64::NAN));
+        let sum = self.sum + self.lost;
+        Reported {
+            count,
+            sum,
+            min,
+            max,
+            avg: sum / count as f64,
+        }
+    }
+}

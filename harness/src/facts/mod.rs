@@ -1,0 +1,267 @@
+//! The history, condensed: all that checks and reports look at. What it keeps grows with faults
+//! and processes, and by a few bytes with each chunk.
+
+mod intervals;
+mod ledger;
+mod oracle;
+
+use crate::history::{EndReason, Event, HeldChunk, Record, SeenAggregate};
+use crate::plan::Plan;
+use crate::words::FirstLines;
+
+pub use intervals::IntervalSet;
+pub use ledger::{Ledger, Ranges, Tally, first_ranges};
+pub use oracle::{Reported, Yield};
+
+/// A fault, as it was carried out on one target.
+#[derive(Debug, Clone)]
+pub struct Strike {
+    /// Its name in the plan.
+    pub fault: String,
+    /// Its kind.
+    pub kind: String,
+    /// The process, or what was looked for where there was none.
+    pub target: String,
+    /// When.
+    pub t_s: f64,
+    /// Whether it was proved to have taken effect.
+    pub bit: bool,
+    /// The proof, or why there is none.
+    pub proof: String,
+    /// What the target held uncommitted.
+    pub held: Vec<HeldChunk>,
+    /// When it was healed.
+    pub healed_s: Option<f64>,
+}
+
+impl Strike {
+    /// Whether it ended its target's process.
+    pub fn ends_process(&self) -> bool {
+        self.bit && matches!(self.kind.as_str(), "kill" | "terminate" | "restart")
+    }
+
+    /// What it did to its target, as in `which was killed at 3.1 s`.
+    pub fn did(&self) -> &str {
+        match self.kind.as_str() {
+            "kill" => "killed",
+            "terminate" => "terminated",
+            "pause" => "paused",
+            "restart" => "killed and restarted",
+            other => other,
+        }
+    }
+}
+
+/// A chunk that came from a struck worker to another.
+#[derive(Debug, Clone)]
+pub struct TakeOver {
+    /// Name of the fault.
+    pub fault: String,
+    /// The chunk's id.
+    pub chunk_id: String,
+    /// The worker that was struck.
+    pub from: String,
+    /// The worker that has it now.
+    pub to: String,
+    /// Milliseconds from the strike.
+    pub after_ms: f64,
+}
+
+/// The end of a process.
+#[derive(Debug, Clone)]
+pub struct Exit {
+    /// Whose.
+    pub process: String,
+    /// When.
+    pub t_s: f64,
+    /// Exit code, where it exited.
+    pub code: Option<i32>,
+    /// Signal, where one ended it.
+    pub signal: Option<i32>,
+    /// What it said last.
+    pub said: Option<String>,
+}
+
+impl Exit {
+    /// Whether the process ended as one that is done.
+    pub fn is_clean(&self) -> bool {
+        self.code == Some(0)
+    }
+}
+
+/// The history, condensed.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// When the first task was seen.
+    pub sweep_started_s: Option<f64>,
+    /// When the last result was committed.
+    pub last_result_s: Option<f64>,
+    /// When and why the harness stopped watching.
+    pub ended: Option<(f64, EndReason)>,
+    /// Why the history cannot be relied on, if it cannot.
+    pub flaw: Option<String>,
+    /// What became of every parameter.
+    pub ledger: Ledger,
+    /// Faults, as they were carried out.
+    pub strikes: Vec<Strike>,
+    /// Chunks that found another worker.
+    pub takeovers: Vec<TakeOver>,
+    /// When a process of which name was started.
+    pub starts: Vec<(String, f64)>,
+    /// How processes ended, up to the end of the run: what is ended after it, the harness ended.
+    pub exits: Vec<Exit>,
+    /// Chunks that were submitted other than once.
+    pub resubmitted: u64,
+    resubmissions: FirstLines,
+    /// The aggregator's last report.
+    pub aggregate: Option<SeenAggregate>,
+    /// Deliveries beyond the first of each chunk.
+    pub redelivered: Option<u64>,
+}
+
+impl Facts {
+    /// Nothing is known yet.
+    pub fn new(plan: &Plan) -> Self {
+        Self {
+            sweep_started_s: None,
+            last_result_s: None,
+            ended: None,
+            flaw: None,
+            ledger: Ledger::new(plan),
+            strikes: Vec::new(),
+            takeovers: Vec::new(),
+            starts: Vec::new(),
+            exits: Vec::new(),
+            resubmitted: 0,
+            resubmissions: FirstLines::default(),
+            aggregate: None,
+            redelivered: None,
+        }
+    }
+
+    /// Takes one event in.
+    pub fn observe(&mut self, record: &Record) {
+        let t_s = record.t_s;
+        match &record.event {
+            Event::RunStarted { .. } | Event::BrokerReady { .. } => {}
+            Event::ProcessStarted { process, .. } => self.starts.push((process.clone(), t_s)),
+            Event::ProcessExited {
+                process,
+                code,
+                signal,
+                said,
+                ..
+            } if self.ended.is_none() => {
+                self.exits.push(Exit {
+                    process: process.clone(),
+                    t_s,
+                    code: *code,
+                    signal: *signal,
+                    said: said.clone(),
+                });
+            }
+            Event::ProcessExited { .. } => {}
+            Event::SweepStarted => self.sweep_started_s = Some(t_s),
+            Event::Result(result) => {
+                self.last_result_s = Some(self.last_result_s.map_or(t_s, |last| last.max(t_s)));
+                self.ledger.result(t_s, result);
+            }
+            Event::DeadLettered {
+                chunk_id,
+                range,
+                reason,
+                ..
+            } => {
+                self.ledger.dead_letter(chunk_id.as_deref(), *range, reason);
+            }
+            Event::FaultInjected {
+                fault,
+                kind,
+                target,
+                bit,
+                proof,
+                held,
+            } => {
+                self.strikes.push(Strike {
+                    fault: fault.clone(),
+                    kind: kind.clone(),
+                    target: target.clone(),
+                    t_s,
+                    bit: *bit,
+                    proof: proof.clone(),
+                    held: held.clone(),
+                    healed_s: None,
+                });
+            }
+            Event::FaultHealed { fault, target } => self.heal(fault, target, t_s),
+            Event::TakenOver {
+                fault,
+                chunk_id,
+                from,
+                to,
+                after_ms,
+            } => {
+                self.takeovers.push(TakeOver {
+                    fault: fault.clone(),
+                    chunk_id: chunk_id.clone(),
+                    from: from.clone(),
+                    to: to.clone(),
+                    after_ms: *after_ms,
+                });
+            }
+            Event::Resubmitted { chunk_id, times } => {
+                self.resubmitted += 1;
+                self.resubmissions.push(|| {
+                    let id = crate::words::quoted(chunk_id);
+                    format!("chunk {id} was submitted {times} times")
+                });
+            }
+            Event::Aggregate(aggregate) => self.aggregate = Some(aggregate.clone()),
+            Event::Redelivered { deliveries } => self.redelivered = Some(*deliveries),
+            Event::RunEnded { why } => self.ended = Some((t_s, *why)),
+        }
+    }
+
+    fn heal(&mut self, fault: &str, target: &str, t_s: f64) {
+        let struck = |strike: &&mut Strike| {
+            strike.fault == fault && strike.target == target && strike.healed_s.is_none()
+        };
+        if let Some(strike) = self.strikes.iter_mut().find(struck) {
+            strike.healed_s = Some(t_s);
+        }
+    }
+
+    /// Whether the run was watched to its end: what is missing then will not come.
+    pub fn is_final(&self) -> bool {
+        self.flaw.is_none() && !matches!(self.ended, None | Some((_, EndReason::Interrupted)))
+    }
+
+    /// Seconds from the first task submitted to the last result committed.
+    pub fn wall_s(&self) -> Option<f64> {
+        Some(self.last_result_s? - self.sweep_started_s?).filter(|wall| *wall > 0.0)
+    }
+
+    /// The first lines on chunks that were submitted other than once.
+    pub fn resubmissions(&self) -> Vec<String> {
+        self.resubmissions.lines()
+    }
+
+    /// What became of a process, as in `was killed at 3.1 s`, if something did.
+    pub fn fate(&self, process: &str) -> Option<String> {
+        let at = crate::words::seconds;
+        let strike = self
+            .strikes
+            .iter()
+            .rfind(|strike| strike.bit && strike.target == process);
+        if let Some(strike) = strike {
+            return Some(format!("was {} at {}", strike.did(), at(strike.t_s)));
+        }
+        let exit = self.exits.iter().rfind(|exit| exit.process == process)?;
+        Some(match (exit.code, exit.signal) {
+            (Some(0), _) => format!("left at {}", at(exit.t_s)),
+            (Some(code), _) => format!("exited with code {code} at {}", at(exit.t_s)),
+            (None, Some(signal)) => format!("was ended by signal {signal} at {}", at(exit.t_s)),
+            (None, None) => format!("ended at {}", at(exit.t_s)),
+        })
+    }
+}

@@ -1,0 +1,121 @@
+//! `junit.xml`: for continuous integration.
+
+use std::time::Duration;
+
+use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
+
+use super::{figures, telling};
+use crate::plan::Plan;
+use crate::results::Results;
+use crate::verdict::Verdict;
+
+/// The scenario as one test case: a failure where it failed, an error where it was inconclusive.
+pub fn render(plan: &Plan, results: &Results) -> String {
+    let mut case = TestCase::new(results.scenario.as_str(), status(results));
+    case.set_classname(format!("harness.{}", results.backend));
+    case.set_time(wall_time(results));
+    for (name, figure) in figures(plan, results) {
+        case.add_property(Property::new(name, figure));
+    }
+    let mut suite = TestSuite::new("harness");
+    suite.set_time(wall_time(results));
+    suite.add_test_case(case);
+    let mut report = Report::new("harness");
+    report.add_test_suite(suite);
+    report
+        .to_string()
+        .expect("text without invalid characters, which the types leave out")
+}
+
+fn status(results: &Results) -> TestCaseStatus {
+    let kind = match results.verdict {
+        Verdict::Pass => return TestCaseStatus::success(),
+        Verdict::Fail => NonSuccessKind::Failure,
+        Verdict::Inconclusive => NonSuccessKind::Error,
+    };
+    let mut status = TestCaseStatus::non_success(kind);
+    status.set_type(results.verdict.name());
+    status.set_message(results.reasons.join("; "));
+    status.set_description(evidence(results));
+    status
+}
+
+fn evidence(results: &Results) -> String {
+    let mut text = String::new();
+    for finding in telling(results) {
+        text += &format!("{}: {}\n", finding.check, finding.summary);
+        for line in &finding.evidence {
+            text += &format!("- {line}\n");
+        }
+    }
+    text
+}
+
+fn wall_time(results: &Results) -> Duration {
+    Duration::try_from_secs_f64(results.wall_s.unwrap_or(0.0)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::testing::{History, plan_with_kill};
+    use crate::history::{EndReason, Event};
+    use crate::report::testing::judged;
+
+    fn rendered(history: &History) -> String {
+        render(&history.plan, &judged(history))
+    }
+
+    #[test]
+    fn a_failure_carries_its_evidence() {
+        let history = History::of(plan_with_kill()).without_chunk("00031");
+        insta::assert_snapshot!(rendered(&history), @r#"
+        <?xml version="1.0" encoding="UTF-8"?>
+        <testsuites name="harness" tests="1" skipped="0" failures="1" errors="0">
+            <testsuite name="harness" tests="1" skipped="0" errors="0" failures="1" time="45.020">
+                <testcase name="m3-redis-fault" classname="harness.redis" time="45.020">
+                    <properties>
+                        <property name="sweep" value="1000 parameters in 100 chunks, redis backend, 3 workers"/>
+                        <property name="wall time" value="45.0 s (ideal 45.0 s)"/>
+                        <property name="throughput" value="22.0 parameters/s"/>
+                        <property name="recovery" value="no chunk was taken over"/>
+                        <property name="redelivered" value="1 delivery, 0 duplicate results removed"/>
+                        <property name="aggregate" value="sum 500035.5 over 1000 parameters"/>
+                        <property name="seed" value="42"/>
+                    </properties>
+                    <failure message="coverage: of 1000 parameters: 10 missing; recovery: 1 held chunk never taken over" type="fail">coverage: of 1000 parameters: 10 missing
+        - parameters 310..320 (chunk 00031): last held by worker-1, which was killed at 10.8 s, and never taken over
+        recovery: 1 held chunk never taken over
+        - chunk 00031, held by worker-1, which was killed at 10.8 s
+        </failure>
+                </testcase>
+            </testsuite>
+        </testsuites>
+        "#);
+    }
+
+    #[test]
+    fn a_pass_is_a_success_and_an_inconclusive_run_an_error() {
+        let pass = rendered(&History::of(plan_with_kill()));
+        assert!(pass.contains("failures=\"0\" errors=\"0\""), "{pass}");
+        let inconclusive = rendered(&History::of(plan_with_kill()).ended(EndReason::Interrupted));
+        assert!(inconclusive.contains("<error message="), "{inconclusive}");
+    }
+
+    #[test]
+    fn text_from_outside_cannot_break_the_xml() {
+        let history = History::of(plan_with_kill()).with(
+            9.0,
+            Event::ProcessExited {
+                process: "worker-0".into(),
+                pid: 1,
+                code: Some(1),
+                signal: None,
+                said: Some("</failure>\u{1b}[31m & \"so\"\u{0}".into()),
+            },
+        );
+        let xml = rendered(&history);
+        assert!(xml.contains("&lt;/failure&gt;"), "{xml}");
+        assert!(!xml.contains('\u{1b}') && !xml.contains('\u{0}'), "{xml}");
+    }
+}

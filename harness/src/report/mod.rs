@@ -1,0 +1,249 @@
+//! What people and programs read of a run, one file per form.
+
+mod html;
+pub mod json;
+pub mod junit;
+pub mod markdown;
+pub mod progress;
+pub mod terminal;
+mod timeline;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::check::Finding;
+use crate::history::{self, ReadError};
+use crate::plan::Plan;
+use crate::results::{FaultFigures, Results};
+use crate::verdict::Verdict;
+use crate::words::{counted, millis, quoted, seconds};
+use timeline::Timeline;
+
+/// A report cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// A file cannot be written.
+    #[error("cannot write {}: {source}; make room or choose another run directory", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The history, of which the timeline is drawn, cannot be read.
+    #[error(transparent)]
+    History(#[from] ReadError),
+}
+
+/// Writes every file that is made of results into a run directory: `results.json` first, then
+/// `report.md`, `report.html` and `junit.xml`. The history at `events` is read for the timeline.
+pub fn write_all(
+    directory: &Path,
+    plan: &Plan,
+    results: &Results,
+    events: &Path,
+) -> Result<(), ReportError> {
+    let write = |name: &str, text: String| {
+        let path = directory.join(name);
+        std::fs::write(&path, text).map_err(|source| ReportError::Write { path, source })
+    };
+    write("results.json", json::render(results))?;
+    write("report.md", markdown::render(plan, results))?;
+    write("junit.xml", junit::render(plan, results))?;
+    let mut timeline = Timeline::new(plan);
+    for record in history::read(events)? {
+        timeline.observe(&record?);
+    }
+    write("report.html", html::render(plan, results, &timeline))
+}
+
+/// What is to be said first: of a pass, that every parameter counts; else what it is due to, the
+/// gravest first.
+fn telling(results: &Results) -> Vec<&Finding> {
+    if results.verdict == Verdict::Pass {
+        return results.findings.iter().take(1).collect();
+    }
+    let grave = results
+        .findings
+        .iter()
+        .filter(|finding| finding.verdict != Verdict::Pass);
+    let mut grave: Vec<&Finding> = grave.collect();
+    grave.sort_by_key(|finding| std::cmp::Reverse(finding.verdict));
+    grave
+}
+
+/// The figures of a run, each with its name, as every report shows them.
+fn figures(plan: &Plan, results: &Results) -> Vec<(&'static str, String)> {
+    let workers = counted(plan.workers.into(), "worker");
+    let (params, chunks) = (
+        counted(results.params, "parameter"),
+        counted(results.chunks, "chunk"),
+    );
+    let mut figures = vec![
+        (
+            "sweep",
+            format!(
+                "{params} in {chunks}, {} backend, {workers}",
+                results.backend
+            ),
+        ),
+        ("wall time", wall_time(results)),
+        (
+            "throughput",
+            results
+                .throughput_params_per_s
+                .map_or_else(unknown, throughput),
+        ),
+        ("recovery", recovery(results)),
+    ];
+    if let Some(deliveries) = results.redelivered {
+        let removed = results.duplicates_removed;
+        let removed = removed.map_or_else(String::new, |removed| {
+            format!(", {} removed", counted(removed, "duplicate result"))
+        });
+        figures.push(("redelivered", format!("{}{removed}", times(deliveries))));
+    }
+    if let Some(aggregate) = &results.aggregate {
+        let count = counted(aggregate.count, "parameter");
+        figures.push(("aggregate", format!("sum {} over {count}", aggregate.sum)));
+    }
+    if let Some(defect) = &plan.defect {
+        figures.push(("defect", format!("{} (planted)", quoted(defect))));
+    }
+    figures.push(("seed", results.seed.to_string()));
+    figures
+}
+
+fn unknown() -> String {
+    "not known".into()
+}
+
+fn throughput(per_second: f64) -> String {
+    format!("{per_second:.1} parameters/s")
+}
+
+fn times(deliveries: u64) -> String {
+    if deliveries == 0 {
+        "nothing".into()
+    } else {
+        counted(deliveries, "delivery").replace("ys", "ies")
+    }
+}
+
+fn wall_time(results: &Results) -> String {
+    let Some(wall_s) = results.wall_s else {
+        return unknown();
+    };
+    let ideal = results
+        .ideal_s
+        .map(|ideal_s| format!("ideal {}", seconds(ideal_s)));
+    let efficiency = results
+        .efficiency
+        .map(|share| format!("efficiency {:.1} %", share * 100.0));
+    let beside: Vec<String> = ideal.into_iter().chain(efficiency).collect();
+    if beside.is_empty() {
+        return seconds(wall_s);
+    }
+    format!("{} ({})", seconds(wall_s), beside.join(", "))
+}
+
+fn recovery(results: &Results) -> String {
+    let recovery = &results.recovery_ms;
+    match (recovery.p50, recovery.max) {
+        (Some(p50), Some(max)) => {
+            let chunks = counted(recovery.count, "chunk");
+            format!(
+                "{chunks} taken over, p50 {}, max {}",
+                millis(p50),
+                millis(max)
+            )
+        }
+        _ => "no chunk was taken over".into(),
+    }
+}
+
+/// A fault in words: what it did, to whom, when, and the proof.
+fn fault(fault: &FaultFigures) -> String {
+    let (kind, proof) = (quoted(&fault.kind), quoted(&fault.proof));
+    let target = fault
+        .target
+        .as_deref()
+        .map(|target| format!(" {}", quoted(target)));
+    let at = fault.at_s.map(|at_s| format!(" at {}", seconds(at_s)));
+    let bite = if fault.bit { "" } else { ", did not bite" };
+    format!(
+        "{kind}{}{}{bite}: {proof}",
+        target.unwrap_or_default(),
+        at.unwrap_or_default()
+    )
+}
+
+#[cfg(test)]
+mod testing {
+    use super::*;
+    use crate::check::testing::History;
+    use crate::results::Judge;
+
+    pub(super) fn judged(history: &History) -> Results {
+        let mut judge = Judge::new(&history.plan);
+        history
+            .records
+            .iter()
+            .for_each(|record| judge.observe(record));
+        judge.conclude()
+    }
+
+    pub(super) fn timeline(history: &History) -> Timeline {
+        let mut timeline = Timeline::new(&history.plan);
+        history
+            .records
+            .iter()
+            .for_each(|record| timeline.observe(record));
+        timeline
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::testing::{History, plan_with_kill};
+    use crate::history::{FILE_NAME, Recorder};
+
+    #[test]
+    fn every_file_of_the_run_directory_is_written() {
+        let history = History::of(plan_with_kill());
+        let dir = tempfile::tempdir().unwrap();
+        let mut recorder = Recorder::create(dir.path()).unwrap();
+        history
+            .records
+            .iter()
+            .for_each(|record| recorder.record(record).unwrap());
+        let results = testing::judged(&history);
+        write_all(
+            dir.path(),
+            &history.plan,
+            &results,
+            &dir.path().join(FILE_NAME),
+        )
+        .unwrap();
+        for name in ["results.json", "report.md", "report.html", "junit.xml"] {
+            assert!(
+                dir.path().join(name).metadata().unwrap().len() > 100,
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_written_is_named() {
+        let history = History::of(plan_with_kill());
+        let results = testing::judged(&history);
+        let nowhere = Path::new("/nonexistent");
+        let error = write_all(nowhere, &history.plan, &results, nowhere).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("cannot write /nonexistent/results.json: ")
+        );
+    }
+}

@@ -1,0 +1,294 @@
+//! The final report on a terminal: the verdict and what it is due to, then the figures.
+
+use anstyle::{AnsiColor, Style};
+
+use super::{fault, figures, telling};
+use crate::plan::Plan;
+use crate::results::Results;
+use crate::verdict::Verdict;
+use crate::words::quoted;
+
+/// Columns that a report takes at most.
+const WIDTH: usize = 80;
+/// Columns of the names on the left, with the margin.
+const LEFT: usize = 16;
+/// Workers that are shown one by one.
+const MOST_WORKERS: usize = 16;
+
+const DIM: Style = Style::new().dimmed();
+const BOLD: Style = Style::new().bold();
+
+/// Prints the report to standard output, in colour where that is wanted.
+pub fn print(plan: &Plan, results: &Results) {
+    anstream::print!("{}", render(plan, results));
+}
+
+/// The report, with ANSI styles; 80 columns wide at most.
+pub fn render(plan: &Plan, results: &Results) -> String {
+    let mut page = Page::default();
+    page.headline(results);
+    for finding in telling(results) {
+        page.entry(
+            &finding.check,
+            style(finding.verdict),
+            &quoted(&finding.summary),
+        );
+        for line in &finding.evidence {
+            page.evidence(&quoted(line));
+        }
+    }
+    page.gap();
+    for (name, figure) in figures(plan, results) {
+        page.entry(name, DIM, &figure);
+    }
+    page.gap();
+    page.workers(results);
+    if !results.faults.is_empty() {
+        page.gap();
+    }
+    for figures in &results.faults {
+        let style = if figures.bit {
+            DIM
+        } else {
+            style(Verdict::Inconclusive)
+        };
+        page.entry(&figures.name, style, &fault(figures));
+    }
+    page.text
+}
+
+fn style(verdict: Verdict) -> Style {
+    let colour = match verdict {
+        Verdict::Pass => AnsiColor::Green,
+        Verdict::Inconclusive => AnsiColor::Yellow,
+        Verdict::Fail => AnsiColor::Red,
+    };
+    colour.on_default().bold()
+}
+
+#[derive(Default)]
+struct Page {
+    text: String,
+}
+
+impl Page {
+    fn headline(&mut self, results: &Results) {
+        let style = style(results.verdict);
+        let verdict = results.verdict.name().to_uppercase();
+        let scenario = quoted(&results.scenario);
+        self.text += &format!("{style}{verdict}{style:#}  {BOLD}{scenario}{BOLD:#}\n\n");
+    }
+
+    fn gap(&mut self) {
+        self.text.push('\n');
+    }
+
+    /// A name on the left, and beside it what there is to say, in as many lines as it takes.
+    fn entry(&mut self, name: &str, style: Style, said: &str) {
+        let name = left(name);
+        let padding = " ".repeat(LEFT - 2 - name.chars().count());
+        for (number, line) in wrapped(said, WIDTH - LEFT).iter().enumerate() {
+            if number == 0 {
+                self.text += &format!("  {style}{name}{style:#}{padding}{line}\n");
+            } else {
+                self.text += &format!("{:LEFT$}{line}\n", "");
+            }
+        }
+    }
+
+    /// A line of evidence below an entry.
+    fn evidence(&mut self, said: &str) {
+        const MARK: &str = "- ";
+        for (number, line) in wrapped(said, WIDTH - LEFT - MARK.len()).iter().enumerate() {
+            let mark = if number == 0 { MARK } else { "  " };
+            self.text += &format!("{:LEFT$}{mark}{line}\n", "");
+        }
+    }
+
+    fn workers(&mut self, results: &Results) {
+        let most = results.workers.values().copied().max().unwrap_or(0).max(1);
+        let digits = most.to_string().len();
+        let room = WIDTH - LEFT - digits - 1;
+        for (worker, &chunks) in results.workers.iter().take(MOST_WORKERS) {
+            let bar = "█".repeat((chunks as f64 / most as f64 * room as f64).round() as usize);
+            self.entry(
+                worker,
+                DIM,
+                format!("{chunks:>digits$}\u{a0}{bar}").trim_end_matches('\u{a0}'),
+            );
+        }
+        if results.workers.len() > MOST_WORKERS {
+            let more = results.workers.len() - MOST_WORKERS;
+            self.entry("", DIM, &format!("and {more} more workers"));
+        }
+    }
+}
+
+/// A name that fits on the left.
+fn left(name: &str) -> String {
+    const LONGEST: usize = LEFT - 3;
+    let name = quoted(name);
+    if name.chars().count() <= LONGEST {
+        return name;
+    }
+    name.chars().take(LONGEST - 1).chain(['…']).collect()
+}
+
+/// The text in lines of at most so many columns; a word that is longer is broken.
+fn wrapped(text: &str, columns: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    let mut used = 0;
+    for word in text.split(' ') {
+        let mut word: Vec<char> = word.chars().collect();
+        if used > 0 && used + 1 + word.len() > columns {
+            lines.push(String::new());
+            used = 0;
+        } else if used > 0 {
+            lines.last_mut().expect("there is a first line").push(' ');
+            used += 1;
+        }
+        while word.len() > columns {
+            let rest = word.split_off(columns);
+            lines
+                .last_mut()
+                .expect("there is a first line")
+                .extend(word);
+            lines.push(String::new());
+            word = rest;
+        }
+        used += word.len();
+        lines
+            .last_mut()
+            .expect("there is a first line")
+            .extend(word);
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::testing::{History, plan, plan_with_kill};
+    use crate::history::Event;
+    use crate::report::testing::judged;
+    use insta::assert_snapshot;
+
+    fn plain(history: &History) -> String {
+        let text = render(&history.plan, &judged(history));
+        let text = anstream::adapter::strip_str(&text).to_string();
+        let widest = text.lines().map(|line| line.chars().count()).max().unwrap();
+        assert!(widest <= WIDTH, "{widest} columns");
+        text
+    }
+
+    #[test]
+    fn a_pass() {
+        assert_snapshot!(plain(&History::of(plan_with_kill())), @r"
+        PASS  m3-redis-fault
+
+          coverage      all 1000 parameters in 100 chunks, each counted exactly once
+
+          sweep         1000 parameters in 100 chunks, redis backend, 3 workers
+          wall time     45.0 s (ideal 45.0 s, efficiency 100.0 %)
+          throughput    22.2 parameters/s
+          recovery      1 chunk taken over, p50 40 ms, max 40 ms
+          redelivered   1 delivery, 0 duplicate results removed
+          aggregate     sum 500035.5 over 1000 parameters
+          seed          42
+
+          worker-0      45 █████████████████████████████████████████████████████████████
+          worker-1      10 ██████████████
+          worker-2      45 █████████████████████████████████████████████████████████████
+
+          kill-1        kill worker-1 at 10.8 s: process 101 ended by signal 9
+        ");
+    }
+
+    #[test]
+    fn a_failure_says_what_it_is_due_to_first() {
+        assert_snapshot!(plain(&History::of(plan_with_kill()).without_chunk("00031")), @r"
+        FAIL  m3-redis-fault
+
+          coverage      of 1000 parameters: 10 missing
+                        - parameters 310..320 (chunk 00031): last held by worker-1,
+                          which was killed at 10.8 s, and never taken over
+          recovery      1 held chunk never taken over
+                        - chunk 00031, held by worker-1, which was killed at 10.8 s
+
+          sweep         1000 parameters in 100 chunks, redis backend, 3 workers
+          wall time     45.0 s (ideal 45.0 s)
+          throughput    22.0 parameters/s
+          recovery      no chunk was taken over
+          redelivered   1 delivery, 0 duplicate results removed
+          aggregate     sum 500035.5 over 1000 parameters
+          seed          42
+
+          worker-0      44 ████████████████████████████████████████████████████████████
+          worker-1      10 ██████████████
+          worker-2      45 █████████████████████████████████████████████████████████████
+
+          kill-1        kill worker-1 at 10.8 s: process 101 ended by signal 9
+        ");
+    }
+
+    #[test]
+    fn an_inconclusive_run_says_what_was_not_tested() {
+        let history = History::of(plan_with_kill())
+            .without(|event| matches!(event, Event::FaultInjected { .. }))
+            .without(|event| {
+                matches!(
+                    event,
+                    Event::ProcessExited {
+                        signal: Some(9),
+                        ..
+                    }
+                )
+            });
+        assert_snapshot!(plain(&history), @r"
+        INCONCLUSIVE  m3-redis-fault
+
+          faults        1 of 1 fault did not bite
+                        - kill-1: the sweep ended before 30 %
+
+          sweep         1000 parameters in 100 chunks, redis backend, 3 workers
+          wall time     45.0 s (ideal 34.0 s, efficiency 75.5 %)
+          throughput    22.2 parameters/s
+          recovery      1 chunk taken over, p50 40 ms, max 40 ms
+          redelivered   1 delivery, 0 duplicate results removed
+          aggregate     sum 500035.5 over 1000 parameters
+          seed          42
+
+          worker-0      45 █████████████████████████████████████████████████████████████
+          worker-1      10 ██████████████
+          worker-2      45 █████████████████████████████████████████████████████████████
+
+          kill-1        kill, did not bite: the sweep ended before 30 %
+        ");
+    }
+
+    #[test]
+    fn the_verdict_is_in_colour() {
+        let history = History::of(plan());
+        assert!(render(&history.plan, &judged(&history)).starts_with("\u{1b}[1m\u{1b}[32mPASS"));
+    }
+
+    #[test]
+    fn many_workers_and_long_names_keep_within_the_page() {
+        let mut plan = plan();
+        plan.workers = 40;
+        let history = History::of(plan).spoil(|record| {
+            if let Event::Result(result) = &mut record.event {
+                result.worker = result
+                    .worker
+                    .replace("worker-1", "a-worker-with-a-long-name-");
+            }
+        });
+        assert!(plain(&history).contains("more workers"));
+    }
+
+    #[test]
+    fn words_that_do_not_fit_are_broken() {
+        assert_eq!(wrapped("ab cdefghij k", 4), ["ab", "cdef", "ghij", "k"]);
+        assert_eq!(wrapped("", 4), [""]);
+    }
+}
