@@ -17,15 +17,13 @@ const SLACK_S: f64 = 1e-9;
 pub fn ideal_s(plan: &Plan, facts: &Facts) -> Option<f64> {
     let from = facts.sweep_started_s?;
     let nominal = Nominal::of(plan, facts)?;
-    let mut workers: Vec<Worker> = (0..plan.workers)
-        .map(|n| Worker::of(&format!("worker-{n}"), from, facts))
-        .collect();
+    let mut workers: Vec<Worker> =
+        (0..plan.workers).map(|n| Worker::of(&format!("worker-{n}"), from, facts)).collect();
     if plan.backend == Backend::Static {
         return Some(static_s(plan, nominal, &mut workers));
     }
-    let mut again: Vec<(u64, f64)> = cut_short(plan, facts)
-        .map(|(index, at_s)| (index, (at_s - from).max(0.0)))
-        .collect();
+    let mut again: Vec<(u64, f64)> =
+        cut_short(plan, facts).map(|(index, at_s)| (index, (at_s - from).max(0.0))).collect();
     again.sort_by(|a, b| a.1.total_cmp(&b.1));
     queue_s(plan, nominal, &again, &workers)
 }
@@ -40,22 +38,11 @@ fn queue_s(plan: &Plan, nominal: Nominal, again: &[(u64, f64)], workers: &[Worke
         work_s: nominal.chunk_s(plan.sweep.chunk(index)),
     };
     let uncut = || (0..last).filter(|index| is_cut(*index).is_none());
-    let cut = || {
-        again
-            .iter()
-            .map(|(index, _)| *index)
-            .filter(|index| *index < last)
-    };
+    let cut = || again.iter().map(|(index, _)| *index).filter(|index| *index < last);
     // What is there first comes first. Only the last chunk may be smaller than the others, and so
     // fit where they do not: it is tried before those that were cut short, and after them.
-    let before = list_schedule(
-        uncut().chain([last]).chain(cut()).map(job),
-        workers.to_vec(),
-    )?;
-    let after = list_schedule(
-        uncut().chain(cut()).chain([last]).map(job),
-        workers.to_vec(),
-    )?;
+    let before = list_schedule(uncut().chain([last]).chain(cut()).map(job), workers.to_vec())?;
+    let after = list_schedule(uncut().chain(cut()).chain([last]).map(job), workers.to_vec())?;
     Some(before.min(after))
 }
 
@@ -103,11 +90,7 @@ pub fn static_range(plan: &Plan, number: u64) -> (u64, u64) {
     let workers = u64::from(plan.workers).max(1);
     let per_worker = plan.sweep.params() / workers;
     let start = plan.sweep.start + number * per_worker;
-    let end = if number + 1 == workers {
-        plan.sweep.end
-    } else {
-        start + per_worker
-    };
+    let end = if number + 1 == workers { plan.sweep.end } else { start + per_worker };
     (start, end)
 }
 
@@ -116,10 +99,7 @@ pub fn static_range(plan: &Plan, number: u64) -> (u64, u64) {
 fn cut_short(plan: &Plan, facts: &Facts) -> impl Iterator<Item = (u64, f64)> {
     let mut cut: Vec<(u64, f64)> = Vec::new();
     for strike in facts.strikes.iter().filter(|strike| strike.ends_process()) {
-        let held = strike
-            .held
-            .first()
-            .and_then(|held| facts.ledger.index(&held.chunk_id));
+        let held = strike.held.first().and_then(|held| facts.ledger.index(&held.chunk_id));
         let Some(index) = held.filter(|_| is_worker(&strike.target, plan)) else {
             continue;
         };
@@ -130,9 +110,7 @@ fn cut_short(plan: &Plan, facts: &Facts) -> impl Iterator<Item = (u64, f64)> {
 }
 
 fn is_worker(process: &str, plan: &Plan) -> bool {
-    let number = process
-        .strip_prefix("worker-")
-        .and_then(|number| number.parse::<u32>().ok());
+    let number = process.strip_prefix("worker-").and_then(|number| number.parse::<u32>().ok());
     number.is_some_and(|number| number < plan.workers)
 }
 
@@ -178,24 +156,16 @@ struct Worker {
 
 impl Worker {
     fn of(name: &str, from: f64, facts: &Facts) -> Self {
-        let mut worker = Self {
-            lives: Vec::new(),
-            pauses: Vec::new(),
-            free_s: 0.0,
-        };
+        let mut worker = Self { lives: Vec::new(), pauses: Vec::new(), free_s: 0.0 };
         let mut born = Some(from);
         for death in deaths(name, facts) {
             if let Some(born) = born.filter(|born| *born <= death) {
                 worker.lives.push((born - from, death - from));
             }
             let mut starts = facts.starts.iter().filter(|(process, _)| process == name);
-            born = starts
-                .find(|(_, at_s)| *at_s > death)
-                .map(|(_, at_s)| *at_s);
+            born = starts.find(|(_, at_s)| *at_s > death).map(|(_, at_s)| *at_s);
         }
-        worker
-            .lives
-            .extend(born.map(|born| (born - from, f64::INFINITY)));
+        worker.lives.extend(born.map(|born| (born - from, f64::INFINITY)));
         let paused =
             |strike: &&Strike| strike.bit && strike.kind == "pause" && strike.target == name;
         for strike in facts.strikes.iter().filter(paused) {
@@ -231,27 +201,15 @@ impl Worker {
 /// When a worker died: of a fault, or by itself; in order.
 fn deaths(name: &str, facts: &Facts) -> Vec<f64> {
     let struck = facts.strikes.iter().filter(|strike| strike.ends_process());
-    let struck = struck
-        .filter(|strike| strike.target == name)
-        .map(|strike| strike.t_s);
+    let struck = struck.filter(|strike| strike.target == name).map(|strike| strike.t_s);
     let mut deaths: Vec<f64> = struck.collect();
-    let exits = facts
-        .exits
-        .iter()
-        .filter(|exit| exit.process == name && !exit.is_clean());
+    let exits = facts.exits.iter().filter(|exit| exit.process == name && !exit.is_clean());
     for exit in exits {
         // The exit that a fault brought about comes after the strike, and before the next start.
-        let since = deaths
-            .iter()
-            .copied()
-            .filter(|death| *death <= exit.t_s)
-            .reduce(f64::max);
+        let since = deaths.iter().copied().filter(|death| *death <= exit.t_s).reduce(f64::max);
         let started_since = |since: f64| {
             let between = |at_s: f64| since < at_s && at_s < exit.t_s;
-            facts
-                .starts
-                .iter()
-                .any(|(process, at_s)| process == name && between(*at_s))
+            facts.starts.iter().any(|(process, at_s)| process == name && between(*at_s))
         };
         if since.is_none_or(started_since) {
             deaths.push(exit.t_s);
@@ -279,41 +237,26 @@ mod tests {
             bit: true,
             proof: String::new(),
             held: held
-                .map(|index| HeldChunk {
-                    chunk_id: format!("{index:05}"),
-                    delivery: 1,
-                })
+                .map(|index| HeldChunk { chunk_id: format!("{index:05}"), delivery: 1 })
                 .into_iter()
                 .collect(),
         }
     }
 
     fn started(worker: u32) -> Event {
-        Event::ProcessStarted {
-            process: format!("worker-{worker}"),
-            pid: 1,
-        }
+        Event::ProcessStarted { process: format!("worker-{worker}"), pid: 1 }
     }
 
     fn healed(worker: u32) -> Event {
-        Event::FaultHealed {
-            fault: "f".into(),
-            target: format!("worker-{worker}"),
-        }
+        Event::FaultHealed { fault: "f".into(), target: format!("worker-{worker}") }
     }
 
     /// The ideal time of a sweep that started at 2 s, to which these things happened.
     fn ideal_of(plan: &Plan, events: &[(f64, Event)]) -> Option<f64> {
         let mut facts = Facts::new(plan);
-        facts.observe(&Record {
-            t_s: 2.0,
-            event: Event::SweepStarted,
-        });
+        facts.observe(&Record { t_s: 2.0, event: Event::SweepStarted });
         for (t_s, event) in events {
-            facts.observe(&Record {
-                t_s: 2.0 + t_s,
-                event: event.clone(),
-            });
+            facts.observe(&Record { t_s: 2.0 + t_s, event: event.clone() });
         }
         ideal_s(plan, &facts).map(|ideal| (ideal * 1e6).round() / 1e6)
     }
@@ -338,10 +281,7 @@ mod tests {
 
     #[test]
     fn a_chunk_cut_short_at_the_end_is_done_again_from_then_on() {
-        assert_eq!(
-            ideal_of(&plan(), &[(33.5, strike("kill", 0, Some(99)))]),
-            Some(34.5)
-        );
+        assert_eq!(ideal_of(&plan(), &[(33.5, strike("kill", 0, Some(99)))]), Some(34.5));
     }
 
     #[test]
@@ -366,10 +306,7 @@ mod tests {
     #[test]
     fn a_pause_that_is_never_healed_is_as_good_as_a_death() {
         let pause = (0.5, strike("pause", 0, Some(0)));
-        assert_eq!(
-            ideal_of(&sweep_of(40, 2), std::slice::from_ref(&pause)),
-            Some(4.0)
-        );
+        assert_eq!(ideal_of(&sweep_of(40, 2), std::slice::from_ref(&pause)), Some(4.0));
         assert_eq!(ideal_of(&sweep_of(40, 1), &[pause]), None);
     }
 
@@ -385,13 +322,7 @@ mod tests {
     #[test]
     fn a_worker_that_crashes_by_itself_is_not_alive_either() {
         let (process, pid, signal, said) = ("worker-0".into(), 1, None, None);
-        let crash = Event::ProcessExited {
-            process,
-            pid,
-            code: Some(1),
-            signal,
-            said,
-        };
+        let crash = Event::ProcessExited { process, pid, code: Some(1), signal, said };
         assert_eq!(ideal_of(&sweep_of(40, 2), &[(1.2, crash)]), Some(3.0));
     }
 
@@ -404,20 +335,13 @@ mod tests {
             signal: Some(9),
             said: None,
         };
-        let events = [
-            (2.5, strike("restart", 0, Some(2))),
-            (2.6, exit),
-            (3.0, started(0)),
-        ];
+        let events = [(2.5, strike("restart", 0, Some(2))), (2.6, exit), (3.0, started(0))];
         assert_eq!(ideal_of(&sweep_of(40, 1), &events), Some(5.0));
     }
 
     #[test]
     fn without_a_living_worker_there_is_no_ideal_time() {
-        assert_eq!(
-            ideal_of(&sweep_of(40, 1), &[(2.5, strike("kill", 0, Some(2)))]),
-            None
-        );
+        assert_eq!(ideal_of(&sweep_of(40, 1), &[(2.5, strike("kill", 0, Some(2)))]), None);
     }
 
     #[test]
@@ -438,9 +362,7 @@ mod tests {
     #[test]
     fn a_kernel_without_a_nominal_duration_goes_by_what_was_measured() {
         let mut plan = plan();
-        plan.sweep.kernel = Kernel::Exec {
-            command: vec!["./simulate".into()],
-        };
+        plan.sweep.kernel = Kernel::Exec { command: vec!["./simulate".into()] };
         let history = History::of(plan).spoil(|record| {
             if let Event::Result(result) = &mut record.event {
                 result.duration_s = 0.5;
@@ -453,14 +375,8 @@ mod tests {
     fn a_run_without_waiting_is_as_fast_as_the_ideal() {
         let history = History::of(plan_with_kill());
         let facts = history.facts();
-        let (ideal, wall) = (
-            ideal_s(&history.plan, &facts).unwrap(),
-            facts.wall_s().unwrap(),
-        );
-        assert!(
-            STRUCK_S < wall && (wall - 0.03..=wall).contains(&ideal),
-            "{ideal} of {wall}"
-        );
+        let (ideal, wall) = (ideal_s(&history.plan, &facts).unwrap(), facts.wall_s().unwrap());
+        assert!(STRUCK_S < wall && (wall - 0.03..=wall).contains(&ideal), "{ideal} of {wall}");
     }
 
     /// What happens to one worker: deaths, each with the time until it is back, if it is.

@@ -2,7 +2,9 @@
 //! exactly once.
 
 pub mod check;
+pub mod cli;
 pub mod environment;
+pub mod exit;
 pub mod facts;
 pub mod fault;
 pub mod history;

@@ -126,10 +126,7 @@ pub struct Judge {
 impl Judge {
     /// For a run of this plan.
     pub fn new(plan: &Plan) -> Self {
-        Self {
-            plan: plan.clone(),
-            facts: Facts::new(plan),
-        }
+        Self { plan: plan.clone(), facts: Facts::new(plan) }
     }
 
     /// Takes one event in.
@@ -137,9 +134,7 @@ impl Judge {
         let facts = &mut self.facts;
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| facts.observe(record))) {
             let said = quoted(panic_message(&*panic));
-            self.history_flawed(format!(
-                "an event crashed the judge, a defect of ours: {said}"
-            ));
+            self.history_flawed(format!("an event crashed the judge, a defect of ours: {said}"));
         }
     }
 
@@ -171,10 +166,7 @@ impl Judge {
             efficiency: efficiency_share(plan, facts).map(rounded),
             throughput_params_per_s: throughput_per_second(facts).map(rounded),
             coverage: CoverageFigures {
-                missing: Ranges {
-                    count: missing.len(),
-                    ranges: first_ranges(&missing),
-                },
+                missing: Ranges { count: missing.len(), ranges: first_ranges(&missing) },
                 duplicated: ledger.duplicated.ranges(),
                 unexpected: ledger.unexpected.ranges(),
                 wrong_value: ledger.wrong_value.ranges(),
@@ -202,23 +194,15 @@ fn rounded(figure: f64) -> f64 {
 }
 
 fn reasons(findings: &[Finding]) -> Vec<String> {
-    let mut grave: Vec<&Finding> = findings
-        .iter()
-        .filter(|finding| finding.verdict != Verdict::Pass)
-        .collect();
+    let mut grave: Vec<&Finding> =
+        findings.iter().filter(|finding| finding.verdict != Verdict::Pass).collect();
     grave.sort_by_key(|finding| std::cmp::Reverse(finding.verdict));
-    grave
-        .iter()
-        .map(|finding| format!("{}: {}", finding.check, finding.summary))
-        .collect()
+    grave.iter().map(|finding| format!("{}: {}", finding.check, finding.summary)).collect()
 }
 
 fn workers(plan: &Plan, facts: &Facts) -> BTreeMap<String, u64> {
     let planned = (0..plan.workers).map(|number| (format!("worker-{number}"), 0));
-    let seen = facts
-        .ledger
-        .workers()
-        .map(|(worker, chunks)| (worker.to_owned(), chunks));
+    let seen = facts.ledger.workers().map(|(worker, chunks)| (worker.to_owned(), chunks));
     planned.chain(seen).collect()
 }
 
@@ -232,18 +216,14 @@ fn faults(plan: &Plan, facts: &Facts) -> Vec<FaultFigures> {
         proof: strike.proof.clone(),
     });
     let never = |name: &str| facts.strikes.iter().all(|strike| strike.fault != name);
-    let left = plan
-        .faults
-        .iter()
-        .filter(|fault| never(&fault.name))
-        .map(|fault| FaultFigures {
-            name: fault.name.clone(),
-            kind: fault.kind.name().to_owned(),
-            target: None,
-            at_s: None,
-            bit: false,
-            proof: never_triggered(fault),
-        });
+    let left = plan.faults.iter().filter(|fault| never(&fault.name)).map(|fault| FaultFigures {
+        name: fault.name.clone(),
+        kind: fault.kind.name().to_owned(),
+        target: None,
+        at_s: None,
+        bit: false,
+        proof: never_triggered(fault),
+    });
     struck.chain(left).collect()
 }
 
@@ -289,21 +269,14 @@ pub fn judge_directory(directory: &Path) -> Result<(Plan, Results), JudgeError> 
 }
 
 fn read_plan(path: &Path) -> Result<Plan, JudgeError> {
-    let text = std::fs::read(path).map_err(|source| JudgeError::Plan {
-        path: path.to_path_buf(),
-        source,
-    })?;
-    let not_a_plan = |problem: String| JudgeError::NotAPlan {
-        path: path.to_path_buf(),
-        problem,
-    };
+    let text = std::fs::read(path)
+        .map_err(|source| JudgeError::Plan { path: path.to_path_buf(), source })?;
+    let not_a_plan = |problem: String| JudgeError::NotAPlan { path: path.to_path_buf(), problem };
     let plan: Plan =
         serde_json::from_slice(&text).map_err(|error| not_a_plan(error.to_string()))?;
     if plan.schema_version != SCHEMA_VERSION {
         let version = plan.schema_version;
-        return Err(not_a_plan(format!(
-            "schema version {version} instead of {SCHEMA_VERSION}"
-        )));
+        return Err(not_a_plan(format!("schema version {version} instead of {SCHEMA_VERSION}")));
     }
     let sweep = &plan.sweep;
     let possible = sweep.start <= sweep.end && sweep.chunk_size > 0;
@@ -321,10 +294,7 @@ mod tests {
 
     fn judged(history: &History) -> Results {
         let mut judge = Judge::new(&history.plan);
-        history
-            .records
-            .iter()
-            .for_each(|record| judge.observe(record));
+        history.records.iter().for_each(|record| judge.observe(record));
         judge.conclude()
     }
 
@@ -333,10 +303,7 @@ mod tests {
         let plan = serde_json::to_vec(&history.plan).unwrap();
         std::fs::write(dir.path().join("plan.json"), plan).unwrap();
         let mut recorder = Recorder::create(dir.path()).unwrap();
-        history
-            .records
-            .iter()
-            .for_each(|record| recorder.record(record).unwrap());
+        history.records.iter().for_each(|record| recorder.record(record).unwrap());
         dir
     }
 
@@ -363,13 +330,7 @@ mod tests {
     fn a_failure_outranks_what_is_inconclusive_and_comes_first() {
         let history = History::of(plan_with_kill())
             .without(|event| matches!(event, Event::FaultInjected { .. }))
-            .with(
-                40.0,
-                Event::Resubmitted {
-                    chunk_id: "00001".into(),
-                    times: 2,
-                },
-            );
+            .with(40.0, Event::Resubmitted { chunk_id: "00001".into(), times: 2 });
         let results = judged(&history);
         assert_eq!(results.verdict, Verdict::Fail);
         insta::assert_snapshot!(results.reasons.join("\n"), @r"
@@ -384,10 +345,7 @@ mod tests {
         let history = History::of(plan_with_kill())
             .without(|event| matches!(event, Event::FaultInjected { .. }));
         let faults = judged(&history).faults;
-        assert_eq!(
-            (faults.len(), faults[0].bit, faults[0].target.as_deref()),
-            (1, false, None)
-        );
+        assert_eq!((faults.len(), faults[0].bit, faults[0].target.as_deref()), (1, false, None));
     }
 
     #[test]
@@ -406,12 +364,7 @@ mod tests {
         let text = std::fs::read(&path).unwrap();
         std::fs::write(&path, &text[..text.len() - 10]).unwrap();
         let (_, results) = judge_directory(dir.path()).unwrap();
-        assert_eq!(
-            results.verdict,
-            Verdict::Inconclusive,
-            "{:?}",
-            results.reasons
-        );
+        assert_eq!(results.verdict, Verdict::Inconclusive, "{:?}", results.reasons);
     }
 
     #[test]
@@ -419,10 +372,7 @@ mod tests {
         let history = History::of(plan());
         let mut judge = Judge::new(&history.plan);
         judge.history_flawed("no space left");
-        history
-            .records
-            .iter()
-            .for_each(|record| judge.observe(record));
+        history.records.iter().for_each(|record| judge.observe(record));
         assert_eq!(judge.conclude().verdict, Verdict::Inconclusive);
     }
 
@@ -432,10 +382,7 @@ mod tests {
         let mut broken = history.plan.clone();
         broken.sweep.chunk_size = 0;
         let mut judge = Judge::new(&broken);
-        history
-            .records
-            .iter()
-            .for_each(|record| judge.observe(record));
+        history.records.iter().for_each(|record| judge.observe(record));
         assert!(judge.facts.flaw.is_some());
     }
 

@@ -69,9 +69,6 @@ mod tests {
 
     #[test]
     fn exit_codes_are_those_that_the_design_promises() {
-        assert_eq!(
-            [Pass, Fail, Inconclusive].map(Verdict::exit_code),
-            [0, 1, 2]
-        );
+        assert_eq!([Pass, Fail, Inconclusive].map(Verdict::exit_code), [0, 1, 2]);
     }
 }

@@ -26,11 +26,7 @@ pub(crate) fn seconds(s: f64) -> String {
 
 /// A span in milliseconds, in the unit that reads best.
 pub(crate) fn millis(ms: f64) -> String {
-    if ms < 1000.0 {
-        format!("{ms:.0} ms")
-    } else {
-        format!("{:.2} s", ms / 1000.0)
-    }
+    if ms < 1000.0 { format!("{ms:.0} ms") } else { format!("{:.2} s", ms / 1000.0) }
 }
 
 /// Text that came from outside, safe in one line of a report: without control characters, and

@@ -17,16 +17,10 @@ pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
     let has_all = aggregate.count == plan.sweep.params();
     if differences.is_empty() && aggregate.complete == has_all {
         let count = counted(aggregate.count, "parameter");
-        return Outcome::pass(format!(
-            "sum {} over {count}, exactly as implied",
-            aggregate.sum
-        ));
+        return Outcome::pass(format!("sum {} over {count}, exactly as implied", aggregate.sum));
     }
     let params = plan.sweep.params();
-    let stopped = format!(
-        "the aggregator stopped at {} of {params} parameters",
-        aggregate.count
-    );
+    let stopped = format!("the aggregator stopped at {} of {params} parameters", aggregate.count);
     let summary = match (has_all, aggregate.complete) {
         (true, true) => "the aggregate is not what the sweep implies".to_owned(),
         (true, false) => "the aggregator has every parameter and calls that incomplete".to_owned(),
@@ -51,17 +45,12 @@ fn differences(plan: &Plan, facts: &Facts, aggregate: &SeenAggregate) -> Vec<Str
     let committed = facts.ledger.implied();
     let whole = plan.expect.coverage == Coverage::ExactlyOnce;
     let (implied, chunks) = match plan.sweep.kernel {
-        Kernel::Reference { .. } if whole => (
-            Yield::of(plan.sweep.start, plan.sweep.end).figures(),
-            plan.sweep.chunks(),
-        ),
-        Kernel::Exec { .. } if whole => (
-            Reported {
-                count: plan.sweep.params(),
-                ..committed
-            },
-            plan.sweep.chunks(),
-        ),
+        Kernel::Reference { .. } if whole => {
+            (Yield::of(plan.sweep.start, plan.sweep.end).figures(), plan.sweep.chunks())
+        }
+        Kernel::Exec { .. } if whole => {
+            (Reported { count: plan.sweep.params(), ..committed }, plan.sweep.chunks())
+        }
         _ => (committed, facts.ledger.chunks_committed()),
     };
     let reported = Reported {
@@ -77,10 +66,7 @@ fn differences(plan: &Plan, facts: &Facts, aggregate: &SeenAggregate) -> Vec<Str
         differences.truncate(1);
     }
     if aggregate.chunks != chunks {
-        differences.insert(
-            0,
-            format!("chunks {} instead of {chunks}", aggregate.chunks),
-        );
+        differences.insert(0, format!("chunks {} instead of {chunks}", aggregate.chunks));
     }
     let lost = committed.count < implied.count;
     if lost && committed.differences(&reported).is_empty() {
@@ -181,9 +167,7 @@ mod tests {
     #[test]
     fn for_a_program_of_the_users_own_it_must_be_what_was_committed() {
         let mut plan = plan();
-        plan.sweep.kernel = Kernel::Exec {
-            command: vec!["./simulate".into()],
-        };
+        plan.sweep.kernel = Kernel::Exec { command: vec!["./simulate".into()] };
         let history = History::of(plan);
         assert!(judged(&history).starts_with("pass"));
         let history = history.spoil_aggregate(|aggregate| aggregate.sum += 1.0);

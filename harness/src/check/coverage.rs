@@ -38,24 +38,16 @@ fn spoilt(facts: &Facts) -> Spoilt {
     ];
     let there = || kinds.iter().filter(|(_, tally)| tally.count() > 0);
     Spoilt {
-        words: there()
-            .map(|(words, tally)| format!("{} {words}", tally.count()))
-            .collect(),
+        words: there().map(|(words, tally)| format!("{} {words}", tally.count())).collect(),
         evidence: there().flat_map(|(_, tally)| tally.evidence()).collect(),
     }
 }
 
 fn exactly_once(plan: &Plan, facts: &Facts, missing: &IntervalSet, spoilt: Spoilt) -> Outcome {
     let params = plan.sweep.params();
-    let Spoilt {
-        mut words,
-        mut evidence,
-    } = spoilt;
+    let Spoilt { mut words, mut evidence } = spoilt;
     if words.is_empty() && missing.is_empty() {
-        let (all, chunks) = (
-            counted(params, "parameter"),
-            counted(plan.sweep.chunks(), "chunk"),
-        );
+        let (all, chunks) = (counted(params, "parameter"), counted(plan.sweep.chunks(), "chunk"));
         return Outcome::pass(format!("all {all} in {chunks}, each counted exactly once"));
     }
     let broken = !words.is_empty() || facts.is_final();
@@ -74,10 +66,7 @@ fn exactly_once(plan: &Plan, facts: &Facts, missing: &IntervalSet, spoilt: Spoil
 
 fn lost_with_worker(plan: &Plan, facts: &Facts, missing: &IntervalSet, spoilt: Spoilt) -> Outcome {
     if !spoilt.words.is_empty() {
-        let summary = format!(
-            "more is wrong than what was lost: {}",
-            spoilt.words.join(", ")
-        );
+        let summary = format!("more is wrong than what was lost: {}", spoilt.words.join(", "));
         return Outcome::fail(summary).because(spoilt.evidence);
     }
     let mut elsewhere = missing.clone();
@@ -87,10 +76,8 @@ fn lost_with_worker(plan: &Plan, facts: &Facts, missing: &IntervalSet, spoilt: S
     }
     let lost = counted(missing.len(), "parameter");
     if !elsewhere.is_empty() {
-        let summary = format!(
-            "{} of {lost} missing are of no worker that a fault struck",
-            elsewhere.len()
-        );
+        let summary =
+            format!("{} of {lost} missing are of no worker that a fault struck", elsewhere.len());
         let evidence = missing_evidence(plan, facts, &elsewhere);
         return if facts.is_final() {
             Outcome::fail(summary).because(evidence)
@@ -102,19 +89,13 @@ fn lost_with_worker(plan: &Plan, facts: &Facts, missing: &IntervalSet, spoilt: S
         return Outcome::fail("nothing was lost, though the control must lose what a worker held");
     }
     let ranges: Vec<String> = missing.iter().map(parameters).collect();
-    Outcome::pass(format!(
-        "lost with its worker, as it must be: {} ({lost})",
-        ranges.join(", ")
-    ))
-    .because(missing_evidence(plan, facts, missing))
+    Outcome::pass(format!("lost with its worker, as it must be: {} ({lost})", ranges.join(", ")))
+        .because(missing_evidence(plan, facts, missing))
 }
 
 fn struck(facts: &Facts, number: u32) -> bool {
     let name = format!("worker-{number}");
-    facts
-        .strikes
-        .iter()
-        .any(|strike| strike.bit && strike.target == name)
+    facts.strikes.iter().any(|strike| strike.bit && strike.target == name)
 }
 
 /// Where missing parameters were last, and what became of who had them.
@@ -122,13 +103,7 @@ fn missing_evidence(plan: &Plan, facts: &Facts, missing: &IntervalSet) -> Vec<St
     let mut lines = FirstLines::default();
     if plan.backend == Backend::Static {
         for range in missing.iter() {
-            lines.push(|| {
-                format!(
-                    "{}: {}",
-                    parameters(range),
-                    static_owner(plan, facts, range.0)
-                )
-            });
+            lines.push(|| format!("{}: {}", parameters(range), static_owner(plan, facts, range.0)));
         }
         return lines.lines();
     }
@@ -144,13 +119,7 @@ fn missing_evidence(plan: &Plan, facts: &Facts, missing: &IntervalSet) -> Vec<St
         }
     }
     for (start, end) in first_ranges(&unheld) {
-        lines.push(|| {
-            format!(
-                "{} ({})",
-                parameters((start, end)),
-                chunks_of(plan, start, end)
-            )
-        });
+        lines.push(|| format!("{} ({})", parameters((start, end)), chunks_of(plan, start, end)));
     }
     lines.lines()
 }
@@ -164,9 +133,7 @@ fn static_owner(plan: &Plan, facts: &Facts, parameter: u64) -> String {
         return "of no worker".into();
     };
     let worker = format!("worker-{number}");
-    let fate = facts
-        .fate(&worker)
-        .map_or_else(String::new, |fate| format!(", which {fate}"));
+    let fate = facts.fate(&worker).map_or_else(String::new, |fate| format!(", which {fate}"));
     format!("of the range of {worker}{fate}")
 }
 
@@ -177,21 +144,11 @@ fn held_chunks(facts: &Facts) -> impl Iterator<Item = u64> {
 
 fn last_holder(facts: &Facts, id: &str) -> String {
     let which = |worker: &str| {
-        let fate = facts
-            .fate(worker)
-            .map_or_else(String::new, |fate| format!(", which {fate}"));
+        let fate = facts.fate(worker).map_or_else(String::new, |fate| format!(", which {fate}"));
         format!("{}{fate}", quoted(worker))
     };
-    if let Some(takeover) = facts
-        .takeovers
-        .iter()
-        .rfind(|takeover| takeover.chunk_id == id)
-    {
-        return format!(
-            "last held by {}, after {}",
-            which(&takeover.to),
-            which(&takeover.from)
-        );
+    if let Some(takeover) = facts.takeovers.iter().rfind(|takeover| takeover.chunk_id == id) {
+        return format!("last held by {}, after {}", which(&takeover.to), which(&takeover.from));
     }
     let holds = |strike: &&crate::facts::Strike| strike.held.iter().any(|held| held.chunk_id == id);
     let strike = facts.strikes.iter().rfind(holds);
@@ -212,10 +169,8 @@ fn chunks_of(plan: &Plan, start: u64, end: u64) -> String {
 /// The members of the set outside of `[start, end)`.
 fn outside(set: &IntervalSet, start: u64, end: u64, plan: &Plan) -> IntervalSet {
     let mut rest = IntervalSet::default();
-    for (s, e) in set
-        .within(plan.sweep.start, start)
-        .into_iter()
-        .chain(set.within(end, plan.sweep.end))
+    for (s, e) in
+        set.within(plan.sweep.start, start).into_iter().chain(set.within(end, plan.sweep.end))
     {
         rest.insert(s, e);
     }
@@ -236,13 +191,7 @@ mod tests {
 
     fn duplicate(history: &History, id: &str) -> Event {
         let same = |event: &&Event| matches!(event, Event::Result(result) if result.chunk_id == id);
-        history
-            .records
-            .iter()
-            .map(|record| &record.event)
-            .find(same)
-            .unwrap()
-            .clone()
+        history.records.iter().map(|record| &record.event).find(same).unwrap().clone()
     }
 
     #[test]
@@ -270,9 +219,7 @@ mod tests {
 
     #[test]
     fn chunks_that_nobody_is_known_to_have_held_are_named_as_one_range() {
-        let history = History::of(plan())
-            .without_chunk("00040")
-            .without_chunk("00041");
+        let history = History::of(plan()).without_chunk("00040").without_chunk("00041");
         assert_snapshot!(judged(&history), @r"
         fail: of 1000 parameters: 20 missing
         - parameters 400..420 (chunks 00040 to 00041)
@@ -310,9 +257,7 @@ mod tests {
     #[test]
     fn a_program_of_the_users_own_is_judged_by_its_count_alone() {
         let mut plan = plan();
-        plan.sweep.kernel = Kernel::Exec {
-            command: vec!["./simulate".into()],
-        };
+        plan.sweep.kernel = Kernel::Exec { command: vec!["./simulate".into()] };
         let history = History::of(plan).spoil_result("00003", |result| result.sum = -7.0);
         assert!(judged(&history).starts_with("pass"));
         let history = history.spoil_result("00003", |result| result.count = 9);
@@ -346,9 +291,7 @@ mod tests {
             attempts: 3,
         };
         let history = History::of(plan()).without_chunk("00031");
-        let history = history
-            .with(9.0, letter(Some("00031")))
-            .with(9.0, letter(None));
+        let history = history.with(9.0, letter(Some("00031"))).with(9.0, letter(None));
         assert_snapshot!(judged(&history), @r"
         fail: of 1000 parameters: 11 in the dead letters
         - chunk 00031 is in the dead letters: kernel failed: out of memory
@@ -381,9 +324,7 @@ mod tests {
 
     #[test]
     fn parameters_missing_from_a_run_that_was_interrupted_are_inconclusive() {
-        let history = History::of(plan())
-            .without_chunk("00099")
-            .ended(EndReason::Interrupted);
+        let history = History::of(plan()).without_chunk("00099").ended(EndReason::Interrupted);
         assert_snapshot!(judged(&history), @r"
         inconclusive: of 1000 parameters: 10 missing so far, when the watching ended
         - parameters 990..1000 (chunk 00099)

@@ -21,13 +21,9 @@ pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
         (Some(share), Some(least)) => {
             let (is, least_is) = (percent(share), percent(least));
             if share >= least {
-                Outcome::pass(format!(
-                    "{is} of the ideal speed, at least {least_is} expected"
-                ))
+                Outcome::pass(format!("{is} of the ideal speed, at least {least_is} expected"))
             } else {
-                Outcome::fail(format!(
-                    "{is} of the ideal speed, and at least {least_is} expected"
-                ))
+                Outcome::fail(format!("{is} of the ideal speed, and at least {least_is} expected"))
             }
         }
     }
@@ -66,9 +62,7 @@ mod tests {
     #[test]
     fn without_a_known_duration_of_chunks_it_is_inconclusive() {
         let mut plan = plan();
-        plan.sweep.kernel = Kernel::Exec {
-            command: vec!["./simulate".into()],
-        };
+        plan.sweep.kernel = Kernel::Exec { command: vec!["./simulate".into()] };
         let history = expecting(plan, 0.9).spoil(|record| {
             if let crate::history::Event::Result(result) = &mut record.event {
                 result.duration_s = 0.0;

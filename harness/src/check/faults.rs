@@ -9,11 +9,8 @@ pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
     if plan.faults.is_empty() {
         return Outcome::pass("none planned");
     }
-    let without_bite: Vec<String> = plan
-        .faults
-        .iter()
-        .filter_map(|fault| no_bite(fault, facts))
-        .collect();
+    let without_bite: Vec<String> =
+        plan.faults.iter().filter_map(|fault| no_bite(fault, facts)).collect();
     let all = counted(plan.faults.len() as u64, "fault");
     if without_bite.is_empty() {
         return Outcome::pass(format!("{all} planned, proved to have taken effect"));
@@ -24,24 +21,14 @@ pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
 
 /// Why nothing is tested by this fault, if so.
 fn no_bite(fault: &PlannedFault, facts: &Facts) -> Option<String> {
-    let strikes: Vec<&Strike> = facts
-        .strikes
-        .iter()
-        .filter(|strike| strike.fault == fault.name)
-        .collect();
+    let strikes: Vec<&Strike> =
+        facts.strikes.iter().filter(|strike| strike.fault == fault.name).collect();
     if strikes.iter().any(|strike| strike.bit) {
         return None;
     }
     Some(strikes.first().map_or_else(
         || format!("{}: {}", fault.name, never_triggered(fault)),
-        |strike| {
-            format!(
-                "{}, on {}: {}",
-                fault.name,
-                strike.target,
-                quoted(&strike.proof)
-            )
-        },
+        |strike| format!("{}, on {}: {}", fault.name, strike.target, quoted(&strike.proof)),
     ))
 }
 
@@ -102,13 +89,8 @@ mod tests {
     fn one_bite_among_several_targets_is_enough() {
         let mut history = History::of(plan_with_kill());
         let is_strike = |event: &Event| matches!(event, Event::FaultInjected { .. });
-        let mut other = history
-            .records
-            .iter()
-            .find(|record| is_strike(&record.event))
-            .unwrap()
-            .event
-            .clone();
+        let mut other =
+            history.records.iter().find(|record| is_strike(&record.event)).unwrap().event.clone();
         if let Event::FaultInjected { bit, target, .. } = &mut other {
             (*bit, *target) = (false, "worker-2".into());
         }

@@ -58,11 +58,7 @@ pub struct Outcome {
 impl Outcome {
     /// An outcome without evidence.
     pub fn new(verdict: Verdict, summary: impl Into<String>) -> Self {
-        Self {
-            verdict,
-            summary: summary.into(),
-            evidence: Vec::new(),
-        }
+        Self { verdict, summary: summary.into(), evidence: Vec::new() }
     }
 
     /// What was expected was observed.
@@ -103,10 +99,7 @@ pub struct Finding {
 
 /// What every check came to.
 pub fn judge_all(plan: &Plan, facts: &Facts) -> Vec<Finding> {
-    CHECKS
-        .iter()
-        .map(|(name, check)| judge_safely(name, *check, plan, facts))
-        .collect()
+    CHECKS.iter().map(|(name, check)| judge_safely(name, *check, plan, facts)).collect()
 }
 
 /// A check that crashes has found nothing out: that is inconclusive, never a pass.
@@ -116,24 +109,14 @@ fn judge_safely(name: &str, check: Check, plan: &Plan, facts: &Facts) -> Finding
         Outcome::inconclusive("the check itself crashed: a defect of the harness")
             .because(vec![format!("it said: {}", crate::words::quoted(said))])
     });
-    let Outcome {
-        verdict,
-        summary,
-        evidence,
-    } = outcome;
-    Finding {
-        check: name.to_owned(),
-        verdict,
-        summary,
-        evidence,
-    }
+    let Outcome { verdict, summary, evidence } = outcome;
+    Finding { check: name.to_owned(), verdict, summary, evidence }
 }
 
 /// What a panic said.
 pub(crate) fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("nothing")
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("nothing")
 }
 
 #[cfg(test)]
@@ -143,12 +126,8 @@ mod tests {
 
     #[test]
     fn a_check_that_crashes_is_inconclusive_and_says_what_it_said() {
-        let finding = judge_safely(
-            "broken",
-            |_, _| panic!("at the disco"),
-            &plan(),
-            &Facts::new(&plan()),
-        );
+        let finding =
+            judge_safely("broken", |_, _| panic!("at the disco"), &plan(), &Facts::new(&plan()));
         assert_eq!(finding.verdict, Verdict::Inconclusive);
         assert_eq!(finding.evidence, ["it said: at the disco"]);
     }
@@ -164,17 +143,7 @@ mod tests {
     #[test]
     fn no_history_at_all_passes_nothing_that_matters() {
         let findings = judge_all(&plan(), &Facts::new(&plan()));
-        assert_eq!(
-            findings[0].verdict,
-            Verdict::Inconclusive,
-            "{:?}",
-            findings[0]
-        );
-        assert!(
-            findings
-                .iter()
-                .all(|finding| finding.verdict != Verdict::Fail),
-            "{findings:?}"
-        );
+        assert_eq!(findings[0].verdict, Verdict::Inconclusive, "{:?}", findings[0]);
+        assert!(findings.iter().all(|finding| finding.verdict != Verdict::Fail), "{findings:?}");
     }
 }

@@ -41,11 +41,23 @@ fn how_it_ended(why: Option<EndReason>) -> &'static str {
     }
 }
 
-/// Processes that ended badly with no fault to explain it. A strike explains one end.
+/// Processes that ended badly with no fault to explain it. A strike explains one end, and so does
+/// the harness itself, which stops what has not left when a run that is not complete is over.
 fn unexplained(facts: &Facts) -> (Vec<String>, u64) {
     let mut strikes: Vec<&Strike> = facts.strikes.iter().collect();
     let (mut lines, mut count) = (FirstLines::default(), 0);
-    for exit in facts.exits.iter().filter(|exit| !exit.is_clean()) {
+    let complete = matches!(facts.ended, Some((_, EndReason::Complete)));
+    for exit in &facts.exits {
+        let stopped =
+            facts.stops.iter().any(|(name, t_s)| *name == exit.process && *t_s <= exit.t_s);
+        if stopped && complete {
+            count += 1;
+            let process = quoted(&exit.process);
+            lines.push(|| format!("{process} did not leave when the sweep was complete"));
+        }
+        if stopped || exit.is_clean() {
+            continue;
+        }
         if let Some(by) = strikes.iter().position(|strike| explains(strike, exit)) {
             strikes.remove(by);
             continue;
@@ -73,15 +85,9 @@ fn describe(exit: &Exit) -> String {
         (None, Some(signal)) => format!("was ended by signal {signal}"),
         (None, None) => "ended in an unknown way".to_owned(),
     };
-    let said = exit
-        .said
-        .as_deref()
-        .map(quoted)
-        .filter(|said| !said.is_empty());
-    let said = said.map_or_else(
-        || ", and said nothing".into(),
-        |said| format!(", and said: {said}"),
-    );
+    let said = exit.said.as_deref().map(quoted).filter(|said| !said.is_empty());
+    let said =
+        said.map_or_else(|| ", and said nothing".into(), |said| format!(", and said: {said}"));
     format!("{process} {how} at {at}{said}")
 }
 
@@ -98,13 +104,7 @@ mod tests {
 
     fn exit(process: &str, code: Option<i32>, signal: Option<i32>, said: Option<&str>) -> Event {
         let (process, said) = (process.into(), said.map(Into::into));
-        Event::ProcessExited {
-            process,
-            pid: 7,
-            code,
-            signal,
-            said,
-        }
+        Event::ProcessExited { process, pid: 7, code, signal, said }
     }
 
     #[test]
@@ -114,12 +114,7 @@ mod tests {
 
     #[test]
     fn an_exit_with_an_error_fails_with_what_was_said_last() {
-        let crash = exit(
-            "worker-2",
-            Some(101),
-            None,
-            Some("thread 'main' panicked: no luck"),
-        );
+        let crash = exit("worker-2", Some(101), None, Some("thread 'main' panicked: no luck"));
         assert_snapshot!(judged(&History::of(plan()).with(12.0, crash)), @r"
         fail: 1 process ended badly, and no fault explains that; the run completed
         - worker-2 exited with code 101 at 12.0 s, and said: thread 'main' panicked: no luck
@@ -146,12 +141,9 @@ mod tests {
         for (code, signal) in [(Some(1), None), (None, Some(SIGTERM)), (Some(0), None)] {
             let history = History::of(plan_with_kill()).spoil(|record| match &mut record.event {
                 Event::FaultInjected { kind, .. } => *kind = "terminate".into(),
-                Event::ProcessExited {
-                    process,
-                    code: c,
-                    signal: s,
-                    ..
-                } if process == "worker-1" => {
+                Event::ProcessExited { process, code: c, signal: s, .. }
+                    if process == "worker-1" =>
+                {
                     (*c, *s) = (code, signal);
                 }
                 _ => {}
@@ -160,13 +152,27 @@ mod tests {
         }
     }
 
+    fn stopped_by_us(why: EndReason) -> String {
+        let stop = Event::Stopped { process: "worker-2".into(), signal: SIGTERM };
+        let left = exit("worker-2", Some(143), None, None);
+        judged(&History::of(plan()).with(30.0, stop).with(30.1, left).ended(why))
+    }
+
+    #[test]
+    fn what_the_harness_stops_in_an_open_run_is_explained() {
+        assert!(stopped_by_us(EndReason::Stalled).starts_with("pass"));
+    }
+
+    #[test]
+    fn a_process_that_stays_after_a_complete_sweep_fails() {
+        assert_snapshot!(stopped_by_us(EndReason::Complete), @"");
+    }
+
     #[test]
     fn what_is_ended_after_the_run_is_not_judged() {
         let mut history = History::of(plan());
         let event = exit("worker-0", None, Some(SIGKILL), None);
-        history
-            .records
-            .push(crate::history::Record { t_s: 60.0, event });
+        history.records.push(crate::history::Record { t_s: 60.0, event });
         assert!(judged(&history).starts_with("pass"));
     }
 

@@ -23,18 +23,11 @@ pub struct Recovery {
 impl Recovery {
     /// Of everything that was taken over.
     pub fn of(facts: &Facts) -> Self {
-        let mut after: Vec<f64> = facts
-            .takeovers
-            .iter()
-            .map(|takeover| takeover.after_ms)
-            .collect();
+        let mut after: Vec<f64> =
+            facts.takeovers.iter().map(|takeover| takeover.after_ms).collect();
         after.sort_by(f64::total_cmp);
         let p50 = after.get(after.len().saturating_sub(1) / 2).copied();
-        Self {
-            count: after.len() as u64,
-            p50,
-            max: after.last().copied(),
-        }
+        Self { count: after.len() as u64, p50, max: after.last().copied() }
     }
 }
 
@@ -44,10 +37,7 @@ pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
     }
     let orphans = orphans(plan, facts);
     if !orphans.is_empty() {
-        let summary = format!(
-            "{} never taken over",
-            counted(orphans.len() as u64, "held chunk")
-        );
+        let summary = format!("{} never taken over", counted(orphans.len() as u64, "held chunk"));
         let evidence = first_lines(orphans);
         return if facts.is_final() {
             Outcome::fail(summary).because(evidence)
@@ -61,11 +51,7 @@ pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
     };
     let chunks = counted(recovery.count, "chunk");
     let took = format!("{chunks} taken over within {}", millis(max));
-    match plan
-        .expect
-        .recovery_max
-        .map(|most| most.as_secs_f64() * 1000.0)
-    {
+    match plan.expect.recovery_max.map(|most| most.as_secs_f64() * 1000.0) {
         None => Outcome::pass(format!("{took}, not judged")),
         Some(most) if max <= most => {
             Outcome::pass(format!("{took}, at most {} expected", millis(most)))
@@ -87,26 +73,18 @@ fn nothing_to_recover(plan: &Plan) -> Outcome {
 /// Chunks held by struck workers that nobody took over and nobody committed. Those in the dead
 /// letters are a matter of coverage.
 fn orphans(plan: &Plan, facts: &Facts) -> Vec<String> {
-    let taken: BTreeSet<(&str, &str)> = facts
-        .takeovers
-        .iter()
-        .map(|taken| (&*taken.fault, &*taken.chunk_id))
-        .collect();
+    let taken: BTreeSet<(&str, &str)> =
+        facts.takeovers.iter().map(|taken| (&*taken.fault, &*taken.chunk_id)).collect();
     let missing = facts.ledger.missing();
     let mut orphans = Vec::new();
     for strike in facts.strikes.iter().filter(|strike| strike.bit) {
         for held in &strike.held {
-            let range = facts
-                .ledger
-                .index(&held.chunk_id)
-                .map(|index| plan.sweep.chunk(index));
+            let range = facts.ledger.index(&held.chunk_id).map(|index| plan.sweep.chunk(index));
             let lost = range.is_some_and(|(start, end)| !missing.within(start, end).is_empty());
             if lost && !taken.contains(&(&*strike.fault, &*held.chunk_id)) {
                 let (id, target) = (quoted(&held.chunk_id), quoted(&strike.target));
                 let (did, at) = (strike.did(), seconds(strike.t_s));
-                orphans.push(format!(
-                    "chunk {id}, held by {target}, which was {did} at {at}"
-                ));
+                orphans.push(format!("chunk {id}, held by {target}, which was {did} at {at}"));
             }
         }
     }
@@ -114,19 +92,13 @@ fn orphans(plan: &Plan, facts: &Facts) -> Vec<String> {
 }
 
 fn too_late(facts: &Facts, most: f64) -> Vec<String> {
-    let mut late: Vec<&TakeOver> = facts
-        .takeovers
-        .iter()
-        .filter(|takeover| takeover.after_ms > most)
-        .collect();
+    let mut late: Vec<&TakeOver> =
+        facts.takeovers.iter().filter(|takeover| takeover.after_ms > most).collect();
     late.sort_by(|a, b| b.after_ms.total_cmp(&a.after_ms));
     let line = |takeover: &&TakeOver| {
         let (id, fault) = (quoted(&takeover.chunk_id), quoted(&takeover.fault));
         let (from, to) = (quoted(&takeover.from), quoted(&takeover.to));
-        format!(
-            "chunk {id} went from {from} to {to} {} after {fault}",
-            millis(takeover.after_ms)
-        )
+        format!("chunk {id} went from {from} to {to} {} after {fault}", millis(takeover.after_ms))
     };
     late.iter().map(line).collect()
 }
@@ -179,9 +151,7 @@ mod tests {
 
     #[test]
     fn a_held_chunk_that_nobody_took_over_in_an_interrupted_run_is_inconclusive() {
-        let history = expecting(1000)
-            .without_chunk("00031")
-            .ended(EndReason::Interrupted);
+        let history = expecting(1000).without_chunk("00031").ended(EndReason::Interrupted);
         assert!(judged(&history).starts_with("inconclusive"));
     }
 
@@ -216,18 +186,8 @@ mod tests {
         facts.takeovers.clear();
         assert_eq!(Recovery::of(&facts), Recovery::default());
         for after_ms in [30.0, 10.0, 40.0, 20.0] {
-            facts.takeovers.push(TakeOver {
-                after_ms,
-                ..one.clone()
-            });
+            facts.takeovers.push(TakeOver { after_ms, ..one.clone() });
         }
-        assert_eq!(
-            Recovery::of(&facts),
-            Recovery {
-                count: 4,
-                p50: Some(20.0),
-                max: Some(40.0)
-            }
-        );
+        assert_eq!(Recovery::of(&facts), Recovery { count: 4, p50: Some(20.0), max: Some(40.0) });
     }
 }

@@ -27,10 +27,7 @@ mod tests {
 
     #[test]
     fn a_chunk_submitted_twice_fails_and_is_named() {
-        let twice = Event::Resubmitted {
-            chunk_id: "00050".into(),
-            times: 2,
-        };
+        let twice = Event::Resubmitted { chunk_id: "00050".into(), times: 2 };
         let outcome = History::of(plan()).with(40.0, twice).judged_by(judge);
         insta::assert_snapshot!(told(&outcome), @r"
         fail: 1 chunk submitted other than once

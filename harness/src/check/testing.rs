@@ -77,31 +77,14 @@ impl History {
     /// A correct history: the sweep starts at 0.5 s, each worker commits a chunk a second, and a
     /// planned kill strikes worker 1 at [`STRUCK_S`], whose chunk another takes over.
     pub(crate) fn of(plan: Plan) -> Self {
-        let mut history = Self {
-            plan,
-            records: Vec::new(),
-        };
+        let mut history = Self { plan, records: Vec::new() };
         let processes = history.processes();
-        history.add(
-            0.0,
-            Event::RunStarted {
-                at: "2026-01-02T03:04:05Z".into(),
-            },
-        );
-        history.add(
-            0.1,
-            Event::BrokerReady {
-                broker: "redis-server 8.2 at 127.0.0.1:6379".into(),
-            },
-        );
+        history.add(0.0, Event::RunStarted { at: "2026-01-02T03:04:05Z".into() });
+        history
+            .add(0.1, Event::BrokerReady { broker: "redis-server 8.2 at 127.0.0.1:6379".into() });
         for (n, process) in processes.iter().enumerate() {
-            history.add(
-                0.2,
-                Event::ProcessStarted {
-                    process: process.clone(),
-                    pid: 100 + n as u32,
-                },
-            );
+            history
+                .add(0.2, Event::ProcessStarted { process: process.clone(), pid: 100 + n as u32 });
         }
         history.add(0.5, Event::SweepStarted);
         if history.plan.backend == Backend::Static {
@@ -114,9 +97,7 @@ impl History {
     }
 
     fn processes(&self) -> Vec<String> {
-        let mut processes: Vec<_> = (0..self.plan.workers)
-            .map(|n| format!("worker-{n}"))
-            .collect();
+        let mut processes: Vec<_> = (0..self.plan.workers).map(|n| format!("worker-{n}")).collect();
         if self.plan.backend != Backend::Static {
             processes.extend(["coordinator".into(), "aggregator".into()]);
         }
@@ -149,10 +130,7 @@ impl History {
     }
 
     fn strike(&mut self, index: u64) {
-        let held = HeldChunk {
-            chunk_id: format!("{index:05}"),
-            delivery: 1,
-        };
+        let held = HeldChunk { chunk_id: format!("{index:05}"), delivery: 1 };
         self.add(
             STRUCK_S,
             Event::FaultInjected {
@@ -194,17 +172,13 @@ impl History {
             while start < end && !(struck && n == 1 && t_s + 1.0 > STRUCK_S) {
                 let next = end.min(start + self.plan.sweep.chunk_size);
                 t_s += 1.0;
-                self.add(
-                    t_s,
-                    Event::Result(seen(&format!("{n}-{start}"), start, next, n)),
-                );
+                self.add(t_s, Event::Result(seen(&format!("{n}-{start}"), start, next, n)));
                 start = next;
             }
         }
         if struck {
             self.strike(0);
-            self.records
-                .retain(|record| !matches!(record.event, Event::TakenOver { .. }));
+            self.records.retain(|record| !matches!(record.event, Event::TakenOver { .. }));
         }
     }
 
@@ -226,12 +200,7 @@ impl History {
                     avg: sum.avg,
                 }),
             );
-            self.add(
-                t_s,
-                Event::Redelivered {
-                    deliveries: facts.takeovers.len() as u64,
-                },
-            );
+            self.add(t_s, Event::Redelivered { deliveries: facts.takeovers.len() as u64 });
         }
         for (n, process) in processes.iter().enumerate() {
             if facts.exits.iter().all(|exit| exit.process != *process) {
@@ -248,11 +217,7 @@ impl History {
             }
         }
         let lost = !facts.ledger.missing().is_empty();
-        let why = if lost {
-            EndReason::WorkersGone
-        } else {
-            EndReason::Complete
-        };
+        let why = if lost { EndReason::WorkersGone } else { EndReason::Complete };
         self.add(t_s + 0.1, Event::RunEnded { why });
     }
 

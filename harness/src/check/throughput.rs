@@ -7,10 +7,7 @@ use crate::plan::Plan;
 /// The figure, where there is one.
 pub(crate) fn per_second(facts: &Facts) -> Option<f64> {
     let committed = facts.ledger.committed().len();
-    facts
-        .wall_s()
-        .filter(|_| committed > 0)
-        .map(|wall| committed as f64 / wall)
+    facts.wall_s().filter(|_| committed > 0).map(|wall| committed as f64 / wall)
 }
 
 pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
@@ -21,9 +18,9 @@ pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
         (Some(rate), Some(least)) if rate >= least => {
             Outcome::pass(format!("{rate:.1} parameters/s, at least {least} expected"))
         }
-        (Some(rate), Some(least)) => Outcome::fail(format!(
-            "{rate:.1} parameters/s, and at least {least} expected"
-        )),
+        (Some(rate), Some(least)) => {
+            Outcome::fail(format!("{rate:.1} parameters/s, and at least {least} expected"))
+        }
     }
 }
 

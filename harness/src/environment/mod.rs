@@ -4,7 +4,7 @@ pub mod guard;
 mod process;
 mod redis_server;
 
-pub use process::{Exit, Fleet, Output, Process, Program};
+pub use process::{Exit, Fleet, Output, Process, Program, role_command};
 pub use redis_server::RedisServer;
 
 use std::path::{Path, PathBuf};
@@ -44,11 +44,9 @@ impl BrokerProcess {
     pub fn settings(&self) -> Settings {
         Settings::new(match self {
             Self::Embedded(path) => Address::Embedded(path.clone()),
-            Self::Redis(server) => Address::Redis {
-                host: "127.0.0.1".to_owned(),
-                port: server.port(),
-                db: 0,
-            },
+            Self::Redis(server) => {
+                Address::Redis { host: "127.0.0.1".to_owned(), port: server.port(), db: 0 }
+            }
         })
     }
 

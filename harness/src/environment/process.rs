@@ -8,7 +8,6 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::rc::Rc;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::process::{ChildStdout, Command};
@@ -21,14 +20,40 @@ const TAIL: u64 = 4096;
 
 /// Variables of the wire contract that must not leak in from the harness's own environment.
 const CONTRACT: [&str; 34] = [
-    "USE_QUEUE", "QUEUE_BACKEND", "WORKER_ID", "JOB_COMPLETION_INDEX", "TOTAL_WORKERS",
-    "TOTAL_PARAMETERS", "TOTAL_PARAMS", "START_PARAMETER", "CHUNK_SIZE", "BATCH_SIZE",
-    "SIMULATE_WORK_MS", "SIMULATE_FAULT_RATE", "IDLE_TIMEOUT_SECONDS",
-    "STALE_CHECK_INTERVAL_SECONDS", "STALE_THRESHOLD_MS", "REDIS_HOST", "REDIS_PORT", "REDIS_DB",
-    "EMBEDDED_PATH", "MAX_RETRIES", "RETRY_DELAY_MS", "MAX_DELIVERIES",
-    "BROKER_PATIENCE_SECONDS", "STOP_GRACE_SECONDS", "JOB_ID", "COORDINATE", "KERNEL",
-    "KERNEL_COMMAND", "KERNEL_TIMEOUT_SECONDS", "SEED", "LOG_LEVEL", "LOG_FORMAT",
-    "RABBITMQ_MAX_RETRIES", "RABBITMQ_RETRY_DELAY_MS",
+    "USE_QUEUE",
+    "QUEUE_BACKEND",
+    "WORKER_ID",
+    "JOB_COMPLETION_INDEX",
+    "TOTAL_WORKERS",
+    "TOTAL_PARAMETERS",
+    "TOTAL_PARAMS",
+    "START_PARAMETER",
+    "CHUNK_SIZE",
+    "BATCH_SIZE",
+    "SIMULATE_WORK_MS",
+    "SIMULATE_FAULT_RATE",
+    "IDLE_TIMEOUT_SECONDS",
+    "STALE_CHECK_INTERVAL_SECONDS",
+    "STALE_THRESHOLD_MS",
+    "REDIS_HOST",
+    "REDIS_PORT",
+    "REDIS_DB",
+    "EMBEDDED_PATH",
+    "MAX_RETRIES",
+    "RETRY_DELAY_MS",
+    "MAX_DELIVERIES",
+    "BROKER_PATIENCE_SECONDS",
+    "STOP_GRACE_SECONDS",
+    "JOB_ID",
+    "COORDINATE",
+    "KERNEL",
+    "KERNEL_COMMAND",
+    "KERNEL_TIMEOUT_SECONDS",
+    "SEED",
+    "LOG_LEVEL",
+    "LOG_FORMAT",
+    "RABBITMQ_MAX_RETRIES",
+    "RABBITMQ_RETRY_DELAY_MS",
 ];
 
 /// What to start.
@@ -93,8 +118,7 @@ impl Process {
     /// Sends a signal; false where it has ended already.
     pub fn signal(&self, signal: Signal) -> bool {
         // Until its end is known it is not reaped, so the id cannot be another's.
-        self.exit().is_none()
-            && self.raw().is_some_and(|pid| kill_process(pid, signal).is_ok())
+        self.exit().is_none() && self.raw().is_some_and(|pid| kill_process(pid, signal).is_ok())
     }
 
     /// The state letter of the kernel's process table: `T` is stopped, `Z` and nothing are dead.
@@ -174,7 +198,12 @@ impl Fleet {
 
     /// Everything that has not ended.
     pub fn living(&self) -> Vec<Process> {
-        self.processes.borrow().values().filter(|process| process.exit().is_none()).cloned().collect()
+        self.processes
+            .borrow()
+            .values()
+            .filter(|process| process.exit().is_none())
+            .cloned()
+            .collect()
     }
 
     /// The last line that a process wrote to its log.
@@ -229,6 +258,3 @@ pub fn role_command(defect: Option<&str>, arguments: &[&str]) -> io::Result<Vec<
 fn worker_number(name: &str) -> Option<u64> {
     name.strip_prefix("worker-")?.parse().ok()
 }
-
-/// Shares a fleet with the tasks of a run.
-pub type SharedFleet = Rc<Fleet>;

@@ -56,7 +56,7 @@ impl RedisServer {
 ///
 /// # Errors
 /// Where there is none.
-pub async fn version() -> Result<String, Unavailable> {
+pub(super) async fn version() -> Result<String, Unavailable> {
     let output = Command::new("redis-server").arg("--version").output().await.map_err(|error| {
         Unavailable(format!(
             "redis-server cannot be run: {error} (install it, on Debian and Ubuntu: \

@@ -42,10 +42,7 @@ impl Tally {
 
     /// For the results.
     pub fn ranges(&self) -> Ranges {
-        Ranges {
-            count: self.count(),
-            ranges: first_ranges(&self.set),
-        }
+        Ranges { count: self.count(), ranges: first_ranges(&self.set) }
     }
 }
 
@@ -119,23 +116,25 @@ impl Ledger {
         if again.is_empty() {
             let worker = self.worker(&result.worker);
             self.workers[worker as usize].1 += 1;
-            self.commits.push(Commit {
-                start,
-                end,
-                worker,
-                t_s: t_s as f32,
-            });
+            self.commits.push(Commit { start, end, worker, t_s: t_s as f32 });
             self.reported.add(result);
         } else {
             self.note_duplicate(t_s, result, &again);
         }
     }
 
+    /// Takes in what was among the results and is none.
+    pub fn unreadable(&mut self, t_s: f64, reason: &str) {
+        self.unexpected.unplaced += 1;
+        let reason = quoted(reason);
+        self.unexpected
+            .evidence
+            .push(|| format!("a result at {} cannot be read: {reason}", seconds(t_s)));
+    }
+
     /// Takes a dead letter in.
     pub fn dead_letter(&mut self, id: Option<&str>, range: Option<(u64, u64)>, reason: &str) {
-        let chunk = id
-            .and_then(|id| self.index(id))
-            .map(|index| self.sweep.chunk(index));
+        let chunk = id.and_then(|id| self.index(id)).map(|index| self.sweep.chunk(index));
         let reason = quoted(reason);
         let tally = &mut self.dead_lettered;
         if let Some((start, end)) = chunk.or(range).filter(|(start, end)| start < end) {
@@ -146,9 +145,7 @@ impl Ledger {
                 .push(|| format!("{named} is in the dead letters: {reason}"));
         } else {
             tally.unplaced += 1;
-            tally
-                .evidence
-                .push(|| format!("a dead letter names no chunk of the sweep: {reason}"));
+            tally.evidence.push(|| format!("a dead letter names no chunk of the sweep: {reason}"));
         }
     }
 
@@ -173,9 +170,7 @@ impl Ledger {
 
     /// Every worker that committed, with how many chunks it was the first to commit.
     pub fn workers(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.workers
-            .iter()
-            .map(|(worker, chunks)| (worker.as_str(), *chunks))
+        self.workers.iter().map(|(worker, chunks)| (worker.as_str(), *chunks))
     }
 
     /// The mean time that a worker says a chunk took it.
@@ -235,12 +230,8 @@ impl Ledger {
         let (first, last) = (start.max(self.sweep.start), end.min(self.sweep.end));
         if (first, last) != (start, end) || start >= end {
             if start < end {
-                self.unexpected
-                    .set
-                    .insert(start, end.min(self.sweep.start).max(start));
-                self.unexpected
-                    .set
-                    .insert(start.max(self.sweep.end).min(end), end);
+                self.unexpected.set.insert(start, end.min(self.sweep.start).max(start));
+                self.unexpected.set.insert(start.max(self.sweep.end).min(end), end);
             } else {
                 self.unexpected.unplaced += result.count.max(1);
             }
@@ -278,10 +269,7 @@ impl Ledger {
                 let (count, of) = (result.count, counted(size, "parameter"));
                 format!("{named} was reported whole by {worker} with {count} of its {of}")
             } else {
-                format!(
-                    "{named} was reported by {worker} with {}",
-                    differences.join(", ")
-                )
+                format!("{named} was reported by {worker} with {}", differences.join(", "))
             }
         });
     }
@@ -294,18 +282,13 @@ impl Ledger {
         let named = self.name(start, end);
         let (commits, workers) = (&self.commits, &self.workers);
         self.duplicated.evidence.push(|| {
-            let first = commits
-                .iter()
-                .find(|commit| commit.start < end && start < commit.end);
+            let first = commits.iter().find(|commit| commit.start < end && start < commit.end);
             let first = first.map_or_else(String::new, |commit| {
                 let worker = quoted(&workers[commit.worker as usize].0);
                 format!(" by {worker} at {}", seconds(commit.t_s.into()))
             });
             let worker = quoted(&result.worker);
-            format!(
-                "{named} was committed{first} and again by {worker} at {}",
-                seconds(t_s)
-            )
+            format!("{named} was committed{first} and again by {worker} at {}", seconds(t_s))
         });
     }
 
@@ -346,12 +329,6 @@ impl Sum {
     fn figures(self, count: u64) -> Reported {
         let (min, max) = self.extremes.unwrap_or((f64::NAN, f64::NAN));
         let sum = self.sum + self.lost;
-        Reported {
-            count,
-            sum,
-            min,
-            max,
-            avg: sum / count as f64,
-        }
+        Reported { count, sum, min, max, avg: sum / count as f64 }
     }
 }

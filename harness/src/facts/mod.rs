@@ -110,6 +110,8 @@ pub struct Facts {
     pub starts: Vec<(String, f64)>,
     /// How processes ended, up to the end of the run: what is ended after it, the harness ended.
     pub exits: Vec<Exit>,
+    /// Processes that the harness told to end because the run was over, and when.
+    pub stops: Vec<(String, f64)>,
     /// Chunks that were submitted other than once.
     pub resubmitted: u64,
     resubmissions: FirstLines,
@@ -132,6 +134,7 @@ impl Facts {
             takeovers: Vec::new(),
             starts: Vec::new(),
             exits: Vec::new(),
+            stops: Vec::new(),
             resubmitted: 0,
             resubmissions: FirstLines::default(),
             aggregate: None,
@@ -145,13 +148,7 @@ impl Facts {
         match &record.event {
             Event::RunStarted { .. } | Event::BrokerReady { .. } => {}
             Event::ProcessStarted { process, .. } => self.starts.push((process.clone(), t_s)),
-            Event::ProcessExited {
-                process,
-                code,
-                signal,
-                said,
-                ..
-            } if self.ended.is_none() => {
+            Event::ProcessExited { process, code, signal, said, .. } if self.ended.is_none() => {
                 self.exits.push(Exit {
                     process: process.clone(),
                     t_s,
@@ -166,22 +163,11 @@ impl Facts {
                 self.last_result_s = Some(self.last_result_s.map_or(t_s, |last| last.max(t_s)));
                 self.ledger.result(t_s, result);
             }
-            Event::DeadLettered {
-                chunk_id,
-                range,
-                reason,
-                ..
-            } => {
+            Event::UnreadableResult { reason } => self.ledger.unreadable(t_s, reason),
+            Event::DeadLettered { chunk_id, range, reason, .. } => {
                 self.ledger.dead_letter(chunk_id.as_deref(), *range, reason);
             }
-            Event::FaultInjected {
-                fault,
-                kind,
-                target,
-                bit,
-                proof,
-                held,
-            } => {
+            Event::FaultInjected { fault, kind, target, bit, proof, held } => {
                 self.strikes.push(Strike {
                     fault: fault.clone(),
                     kind: kind.clone(),
@@ -194,13 +180,7 @@ impl Facts {
                 });
             }
             Event::FaultHealed { fault, target } => self.heal(fault, target, t_s),
-            Event::TakenOver {
-                fault,
-                chunk_id,
-                from,
-                to,
-                after_ms,
-            } => {
+            Event::TakenOver { fault, chunk_id, from, to, after_ms } => {
                 self.takeovers.push(TakeOver {
                     fault: fault.clone(),
                     chunk_id: chunk_id.clone(),
@@ -218,6 +198,8 @@ impl Facts {
             }
             Event::Aggregate(aggregate) => self.aggregate = Some(aggregate.clone()),
             Event::Redelivered { deliveries } => self.redelivered = Some(*deliveries),
+            Event::Stopped { process, .. } => self.stops.push((process.clone(), t_s)),
+            Event::BrokerLost { reason } => self.flaw = Some(reason.clone()),
             Event::RunEnded { why } => self.ended = Some((t_s, *why)),
         }
     }
@@ -249,10 +231,7 @@ impl Facts {
     /// What became of a process, as in `was killed at 3.1 s`, if something did.
     pub fn fate(&self, process: &str) -> Option<String> {
         let at = crate::words::seconds;
-        let strike = self
-            .strikes
-            .iter()
-            .rfind(|strike| strike.bit && strike.target == process);
+        let strike = self.strikes.iter().rfind(|strike| strike.bit && strike.target == process);
         if let Some(strike) = strike {
             return Some(format!("was {} at {}", strike.did(), at(strike.t_s)));
         }

@@ -60,11 +60,7 @@ impl Yield {
             (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
             (one, None) | (None, one) => one,
         };
-        Self {
-            count: self.count + other.count,
-            sum: self.sum + other.sum,
-            extremes,
-        }
+        Self { count: self.count + other.count, sum: self.sum + other.sum, extremes }
     }
 
     /// As numbers that a result can be compared with.
@@ -138,9 +134,7 @@ mod tests {
 
     /// As the wire contract words it: text, read as a decimal.
     fn by_the_words(k: u64) -> f64 {
-        format!("{}.{}", (7 * k + 13) % 1000, k % 100)
-            .parse()
-            .unwrap()
+        format!("{}.{}", (7 * k + 13) % 1000, k % 100).parse().unwrap()
     }
 
     fn summed(values: impl Iterator<Item = f64>) -> Reported {
@@ -148,13 +142,7 @@ mod tests {
         for value in values {
             (count, sum, min, max) = (count + 1, sum + value, value.min(min), value.max(max));
         }
-        Reported {
-            count,
-            sum,
-            min,
-            max,
-            avg: sum / count as f64,
-        }
+        Reported { count, sum, min, max, avg: sum / count as f64 }
     }
 
     #[test]
@@ -162,70 +150,35 @@ mod tests {
         let figures = Yield::of(0, 10_000).figures();
         assert_eq!(
             figures,
-            Reported {
-                count: 10_000,
-                sum: 5_000_355.0,
-                min: 0.41,
-                max: 999.98,
-                avg: 500.0355
-            }
+            Reported { count: 10_000, sum: 5_000_355.0, min: 0.41, max: 999.98, avg: 500.0355 }
         );
     }
 
     #[test]
     fn single_values_are_those_of_the_contract() {
         for k in [0, 5, 9, 10, 98, 99, 100, 7_050, 999_999] {
-            assert_eq!(
-                f64::from(hundredths(k)) / 100.0,
-                by_the_words(k),
-                "parameter {k}"
-            );
+            assert_eq!(f64::from(hundredths(k)) / 100.0, by_the_words(k), "parameter {k}");
         }
     }
 
     #[test]
     fn two_ranges_together_yield_what_the_whole_yields() {
-        assert_eq!(
-            Yield::of(3, 500).and(Yield::of(500, 4_321)),
-            Yield::of(3, 4_321)
-        );
+        assert_eq!(Yield::of(3, 500).and(Yield::of(500, 4_321)), Yield::of(3, 4_321));
         assert_eq!(Yield::of(3, 9).and(Yield::default()), Yield::of(3, 9));
     }
 
     #[test]
     fn no_number_is_right_when_it_is_not_a_number() {
         let right = Yield::of(0, 10).figures();
-        assert_eq!(
-            right
-                .differences(&Reported {
-                    sum: f64::NAN,
-                    ..right
-                })
-                .len(),
-            1
-        );
+        assert_eq!(right.differences(&Reported { sum: f64::NAN, ..right }).len(), 1);
     }
 
     #[test]
     fn a_mean_rounded_to_cents_passes_and_one_wrong_by_a_cent_does_not() {
         let right = Yield::of(0, 7).figures();
         let rounded = (right.avg * 100.0).round() / 100.0;
-        assert!(
-            right
-                .differences(&Reported {
-                    avg: rounded,
-                    ..right
-                })
-                .is_empty()
-        );
-        assert!(
-            !right
-                .differences(&Reported {
-                    avg: right.avg + 0.01,
-                    ..right
-                })
-                .is_empty()
-        );
+        assert!(right.differences(&Reported { avg: rounded, ..right }).is_empty());
+        assert!(!right.differences(&Reported { avg: right.avg + 0.01, ..right }).is_empty());
     }
 
     #[test]
@@ -234,14 +187,7 @@ mod tests {
         let naive = summed((0..1_000_000).map(by_the_words));
         assert_ne!(naive.sum, right.sum, "a naive sum is off");
         assert_eq!(right.differences(&naive), Vec::<String>::new());
-        assert!(
-            !right
-                .differences(&Reported {
-                    sum: right.sum + 0.01,
-                    ..right
-                })
-                .is_empty()
-        );
+        assert!(!right.differences(&Reported { sum: right.sum + 0.01, ..right }).is_empty());
     }
 
     proptest! {

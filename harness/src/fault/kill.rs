@@ -18,6 +18,10 @@ impl Fault for Kill {
         victim.signal(Signal::KILL);
         let exit = victim.ended().await;
         let seen = format!("process {} {}", victim.pid, describe(exit));
-        if exit.signal == Some(Signal::KILL.as_raw()) { Proof::bit(seen) } else { Proof::missed(seen) }
+        if exit.signal == Some(Signal::KILL.as_raw()) {
+            Proof::bit(seen)
+        } else {
+            Proof::missed(seen)
+        }
     }
 }

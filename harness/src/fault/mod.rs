@@ -50,7 +50,7 @@ pub trait Fault {
     async fn inject(&self, stage: &Rc<Stage>, victim: &Process) -> Proof;
 
     /// Ends it, where it lasts for a time.
-    async fn heal(&self, _stage: &Stage, _victim: &Process) {}
+    async fn heal(&self, _stage: &Rc<Stage>, _victim: &Process) {}
 }
 
 /// The fault of this kind.

@@ -24,9 +24,13 @@ impl Fault for Restart {
             Kill.inject(stage, victim).await
         };
         match stage.start(&victim.name) {
-            Ok(new) if killed.bit => Proof::bit(format!("{}, now process {}", killed.seen, new.pid)),
+            Ok(new) if killed.bit => {
+                Proof::bit(format!("{}, now process {}", killed.seen, new.pid))
+            }
             Ok(_) => killed,
-            Err(error) => Proof::missed(format!("{}, and cannot start again: {error}", killed.seen)),
+            Err(error) => {
+                Proof::missed(format!("{}, and cannot start again: {error}", killed.seen))
+            }
         }
     }
 }

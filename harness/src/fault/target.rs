@@ -32,7 +32,8 @@ pub(super) async fn choose(
     ended_too: bool,
 ) -> Result<Vec<Victim>, (String, String)> {
     let named = |name: String| async move {
-        let process = stage.fleet.get(&name).ok_or((name.clone(), format!("{name} never started")))?;
+        let process =
+            stage.fleet.get(&name).ok_or((name.clone(), format!("{name} never started")))?;
         match process.exit() {
             Some(exit) if !ended_too => {
                 Err((name.clone(), format!("{name} had left: it {}", super::describe(exit))))

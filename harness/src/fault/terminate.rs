@@ -30,7 +30,9 @@ impl Fault for Terminate {
                 // A process that had just finished leaves with 0: the request came too late.
                 if exit.code == Some(0) { Proof::missed(seen) } else { Proof::bit(seen) }
             }
-            Err(_) => Proof::missed(format!("process {} did not leave within {GRACE:?}", victim.pid)),
+            Err(_) => {
+                Proof::missed(format!("process {} did not leave within {GRACE:?}", victim.pid))
+            }
         }
     }
 }

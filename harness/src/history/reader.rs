@@ -48,10 +48,8 @@ pub enum ReadError {
 
 /// Opens a history for reading.
 pub fn read(path: &Path) -> Result<Reader, ReadError> {
-    let file = File::open(path).map_err(|source| ReadError::Io {
-        path: path.to_path_buf(),
-        source,
-    })?;
+    let file =
+        File::open(path).map_err(|source| ReadError::Io { path: path.to_path_buf(), source })?;
     Ok(Reader {
         path: path.to_path_buf(),
         from: BufReader::new(file),
@@ -87,19 +85,13 @@ impl Reader {
         (&mut self.from)
             .take(limit)
             .read_until(b'\n', &mut self.buffer)
-            .map_err(|source| ReadError::Io {
-                path: self.path.clone(),
-                source,
-            })?;
+            .map_err(|source| ReadError::Io { path: self.path.clone(), source })?;
         if self.buffer.is_empty() {
             return Ok(None);
         }
         let whole = self.buffer.last() == Some(&b'\n');
         if !whole && self.buffer.len() > MAX_LINE {
-            return Err(ReadError::TooLong {
-                path: self.path.clone(),
-                line: self.line,
-            });
+            return Err(ReadError::TooLong { path: self.path.clone(), line: self.line });
         }
         match serde_json::from_slice(&self.buffer) {
             Ok(record) => Ok(Some(record)),
@@ -107,11 +99,9 @@ impl Reader {
                 self.truncated = true;
                 Ok(None)
             }
-            Err(source) => Err(ReadError::Garbage {
-                path: self.path.clone(),
-                line: self.line,
-                source,
-            }),
+            Err(source) => {
+                Err(ReadError::Garbage { path: self.path.clone(), line: self.line, source })
+            }
         }
     }
 }
@@ -164,23 +154,14 @@ mod tests {
         let (records, truncated) = read_text(&format!("{GOOD}what\n{GOOD}"));
         assert_eq!((records.len(), truncated), (2, false));
         let error = records[1].as_ref().unwrap_err();
-        assert!(
-            matches!(error, ReadError::Garbage { line: 2, .. }),
-            "{error}"
-        );
-        assert!(
-            error.to_string().contains("events.jsonl:2: not an event"),
-            "{error}"
-        );
+        assert!(matches!(error, ReadError::Garbage { line: 2, .. }), "{error}");
+        assert!(error.to_string().contains("events.jsonl:2: not an event"), "{error}");
     }
 
     #[test]
     fn a_line_beyond_the_bound_is_an_error_even_if_it_is_the_last() {
         let (records, _) = read_text(&format!("{GOOD}{}", "x".repeat(MAX_LINE + 1)));
-        assert!(matches!(
-            records[1],
-            Err(ReadError::TooLong { line: 2, .. })
-        ));
+        assert!(matches!(records[1], Err(ReadError::TooLong { line: 2, .. })));
     }
 
     #[test]
@@ -192,10 +173,6 @@ mod tests {
     #[test]
     fn a_file_that_is_not_there_is_named() {
         let error = read(Path::new("/nonexistent/events.jsonl")).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .starts_with("cannot read /nonexistent/events.jsonl: ")
-        );
+        assert!(error.to_string().starts_with("cannot read /nonexistent/events.jsonl: "));
     }
 }

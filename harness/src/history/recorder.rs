@@ -41,12 +41,7 @@ impl Recorder {
 
 impl<W: Write> Recorder<W> {
     fn new(path: PathBuf, to: W) -> Self {
-        Self {
-            path,
-            to,
-            line: Vec::new(),
-            failed: false,
-        }
+        Self { path, to, line: Vec::new(), failed: false }
     }
 
     /// Appends one event. The first failure is returned, for the caller to report and to hand to
@@ -57,18 +52,14 @@ impl<W: Write> Recorder<W> {
             return Ok(());
         }
         self.line.clear();
-        let written = serde_json::to_writer(&mut self.line, record)
-            .map_err(io::Error::from)
-            .and_then(|()| {
+        let written =
+            serde_json::to_writer(&mut self.line, record).map_err(io::Error::from).and_then(|()| {
                 self.line.push(b'\n');
                 self.to.write_all(&self.line)
             });
         written.map_err(|source| {
             self.failed = true;
-            RecordError {
-                path: self.path.clone(),
-                source,
-            }
+            RecordError { path: self.path.clone(), source }
         })
     }
 }
@@ -79,10 +70,7 @@ mod tests {
     use crate::history::{Event, read};
 
     fn record(t_s: f64) -> Record {
-        Record {
-            t_s,
-            event: Event::SweepStarted,
-        }
+        Record { t_s, event: Event::SweepStarted }
     }
 
     #[test]
@@ -91,24 +79,16 @@ mod tests {
         let mut recorder = Recorder::create(dir.path()).unwrap();
         recorder.record(&record(0.1)).unwrap();
         recorder.record(&record(0.2)).unwrap();
-        let back: Vec<_> = read(&dir.path().join(FILE_NAME))
-            .unwrap()
-            .collect::<Result<_, _>>()
-            .unwrap();
+        let back: Vec<_> =
+            read(&dir.path().join(FILE_NAME)).unwrap().collect::<Result<_, _>>().unwrap();
         assert_eq!(back, [record(0.1), record(0.2)]);
     }
 
     #[test]
     fn a_second_recorder_appends() {
         let dir = tempfile::tempdir().unwrap();
-        Recorder::create(dir.path())
-            .unwrap()
-            .record(&record(1.0))
-            .unwrap();
-        Recorder::create(dir.path())
-            .unwrap()
-            .record(&record(2.0))
-            .unwrap();
+        Recorder::create(dir.path()).unwrap().record(&record(1.0)).unwrap();
+        Recorder::create(dir.path()).unwrap().record(&record(2.0)).unwrap();
         assert_eq!(read(&dir.path().join(FILE_NAME)).unwrap().count(), 2);
     }
 
@@ -118,11 +98,7 @@ mod tests {
     impl Write for FullOnce {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0 += 1;
-            if self.0 == 2 {
-                Err(io::ErrorKind::StorageFull.into())
-            } else {
-                Ok(bytes.len())
-            }
+            if self.0 == 2 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(bytes.len()) }
         }
 
         fn flush(&mut self) -> io::Result<()> {
@@ -143,10 +119,6 @@ mod tests {
     #[test]
     fn a_run_directory_that_is_not_there_is_named() {
         let error = Recorder::create(Path::new("/nonexistent/run")).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .starts_with("cannot write /nonexistent/run/events.jsonl: ")
-        );
+        assert!(error.to_string().starts_with("cannot write /nonexistent/run/events.jsonl: "));
     }
 }

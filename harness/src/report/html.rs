@@ -26,21 +26,12 @@ pub(super) fn render(plan: &Plan, results: &Results, timeline: &Timeline) -> Str
         html += &format!("<p class=\"note\">{}</p>\n", escaped(&caption));
     }
     let figures = figures(plan, results).into_iter();
-    html += &table(
-        "Figures",
-        figures.map(|(name, figure)| (escaped(name), escaped(&figure))),
-    );
+    html += &table("Figures", figures.map(|(name, figure)| (escaped(name), escaped(&figure))));
     let workers = results.workers.iter();
     let chunks = |chunks: &u64| crate::words::counted(*chunks, "chunk");
-    html += &table(
-        "Workers",
-        workers.map(|(name, count)| (escaped(name), chunks(count))),
-    );
+    html += &table("Workers", workers.map(|(name, count)| (escaped(name), chunks(count))));
     let faults = results.faults.iter();
-    html += &table(
-        "Faults",
-        faults.map(|it| (escaped(&it.name), escaped(&fault(it)))),
-    );
+    html += &table("Faults", faults.map(|it| (escaped(&it.name), escaped(&fault(it)))));
     let findings = results.findings.iter().map(|finding| {
         let (verdict, summary) = (finding.verdict, escaped(&finding.summary));
         let said = format!("<span class=\"verdict {verdict}\">{verdict}</span> {summary}");
@@ -55,10 +46,7 @@ fn why(results: &Results) -> String {
     let mut html = String::new();
     for finding in telling(results) {
         let (check, summary) = (escaped(&finding.check), escaped(&finding.summary));
-        let lines = finding
-            .evidence
-            .iter()
-            .map(|line| format!("<li>{}</li>\n", escaped(line)));
+        let lines = finding.evidence.iter().map(|line| format!("<li>{}</li>\n", escaped(line)));
         let lines: String = lines.collect();
         html += &format!(
             "<section class=\"why {}\"><p><b>{check}</b>: {summary}</p>\n<ul>\n{lines}</ul></section>\n",
@@ -70,9 +58,8 @@ fn why(results: &Results) -> String {
 
 /// A table of names and what there is to say, already escaped; nothing where it would be empty.
 fn table(title: &str, rows: impl Iterator<Item = (String, String)>) -> String {
-    let rows: String = rows
-        .map(|(name, said)| format!("<tr><th>{name}</th><td>{said}</td></tr>\n"))
-        .collect();
+    let rows: String =
+        rows.map(|(name, said)| format!("<tr><th>{name}</th><td>{said}</td></tr>\n")).collect();
     if rows.is_empty() {
         return rows;
     }

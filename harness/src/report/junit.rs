@@ -22,9 +22,7 @@ pub fn render(plan: &Plan, results: &Results) -> String {
     suite.add_test_case(case);
     let mut report = Report::new("harness");
     report.add_test_suite(suite);
-    report
-        .to_string()
-        .expect("text without invalid characters, which the types leave out")
+    report.to_string().expect("text without invalid characters, which the types leave out")
 }
 
 fn status(results: &Results) -> TestCaseStatus {

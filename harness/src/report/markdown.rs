@@ -28,18 +28,9 @@ pub fn render(plan: &Plan, results: &Results) -> String {
     let rows = faults.map(|figures| [escaped(&figures.name), escaped(&fault(figures))]);
     table(&mut text, "Faults", ["fault", "what it did"], rows);
     let findings = results.findings.iter().map(|finding| {
-        [
-            escaped(&finding.check),
-            finding.verdict.to_string(),
-            escaped(&finding.summary),
-        ]
+        [escaped(&finding.check), finding.verdict.to_string(), escaped(&finding.summary)]
     });
-    table(
-        &mut text,
-        "Checks",
-        ["check", "verdict", "summary"],
-        findings,
-    );
+    table(&mut text, "Checks", ["check", "verdict", "summary"], findings);
     text
 }
 
@@ -65,10 +56,7 @@ fn table<const COLUMNS: usize>(
 fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
-        if matches!(
-            c,
-            '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '|' | '&' | '~'
-        ) {
+        if matches!(c, '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '|' | '&' | '~') {
             safe.push('\\');
         }
         safe.push(if c.is_control() { ' ' } else { c });

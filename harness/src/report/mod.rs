@@ -63,10 +63,7 @@ fn telling(results: &Results) -> Vec<&Finding> {
     if results.verdict == Verdict::Pass {
         return results.findings.iter().take(1).collect();
     }
-    let grave = results
-        .findings
-        .iter()
-        .filter(|finding| finding.verdict != Verdict::Pass);
+    let grave = results.findings.iter().filter(|finding| finding.verdict != Verdict::Pass);
     let mut grave: Vec<&Finding> = grave.collect();
     grave.sort_by_key(|finding| std::cmp::Reverse(finding.verdict));
     grave
@@ -75,25 +72,11 @@ fn telling(results: &Results) -> Vec<&Finding> {
 /// The figures of a run, each with its name, as every report shows them.
 fn figures(plan: &Plan, results: &Results) -> Vec<(&'static str, String)> {
     let workers = counted(plan.workers.into(), "worker");
-    let (params, chunks) = (
-        counted(results.params, "parameter"),
-        counted(results.chunks, "chunk"),
-    );
+    let (params, chunks) = (counted(results.params, "parameter"), counted(results.chunks, "chunk"));
     let mut figures = vec![
-        (
-            "sweep",
-            format!(
-                "{params} in {chunks}, {} backend, {workers}",
-                results.backend
-            ),
-        ),
+        ("sweep", format!("{params} in {chunks}, {} backend, {workers}", results.backend)),
         ("wall time", wall_time(results)),
-        (
-            "throughput",
-            results
-                .throughput_params_per_s
-                .map_or_else(unknown, throughput),
-        ),
+        ("throughput", results.throughput_params_per_s.map_or_else(unknown, throughput)),
         ("recovery", recovery(results)),
     ];
     if let Some(deliveries) = results.redelivered {
@@ -134,12 +117,8 @@ fn wall_time(results: &Results) -> String {
     let Some(wall_s) = results.wall_s else {
         return unknown();
     };
-    let ideal = results
-        .ideal_s
-        .map(|ideal_s| format!("ideal {}", seconds(ideal_s)));
-    let efficiency = results
-        .efficiency
-        .map(|share| format!("efficiency {:.1} %", share * 100.0));
+    let ideal = results.ideal_s.map(|ideal_s| format!("ideal {}", seconds(ideal_s)));
+    let efficiency = results.efficiency.map(|share| format!("efficiency {:.1} %", share * 100.0));
     let beside: Vec<String> = ideal.into_iter().chain(efficiency).collect();
     if beside.is_empty() {
         return seconds(wall_s);
@@ -152,11 +131,7 @@ fn recovery(results: &Results) -> String {
     match (recovery.p50, recovery.max) {
         (Some(p50), Some(max)) => {
             let chunks = counted(recovery.count, "chunk");
-            format!(
-                "{chunks} taken over, p50 {}, max {}",
-                millis(p50),
-                millis(max)
-            )
+            format!("{chunks} taken over, p50 {}, max {}", millis(p50), millis(max))
         }
         _ => "no chunk was taken over".into(),
     }
@@ -165,17 +140,10 @@ fn recovery(results: &Results) -> String {
 /// A fault in words: what it did, to whom, when, and the proof.
 fn fault(fault: &FaultFigures) -> String {
     let (kind, proof) = (quoted(&fault.kind), quoted(&fault.proof));
-    let target = fault
-        .target
-        .as_deref()
-        .map(|target| format!(" {}", quoted(target)));
+    let target = fault.target.as_deref().map(|target| format!(" {}", quoted(target)));
     let at = fault.at_s.map(|at_s| format!(" at {}", seconds(at_s)));
     let bite = if fault.bit { "" } else { ", did not bite" };
-    format!(
-        "{kind}{}{}{bite}: {proof}",
-        target.unwrap_or_default(),
-        at.unwrap_or_default()
-    )
+    format!("{kind}{}{}{bite}: {proof}", target.unwrap_or_default(), at.unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -186,19 +154,13 @@ mod testing {
 
     pub(super) fn judged(history: &History) -> Results {
         let mut judge = Judge::new(&history.plan);
-        history
-            .records
-            .iter()
-            .for_each(|record| judge.observe(record));
+        history.records.iter().for_each(|record| judge.observe(record));
         judge.conclude()
     }
 
     pub(super) fn timeline(history: &History) -> Timeline {
         let mut timeline = Timeline::new(&history.plan);
-        history
-            .records
-            .iter()
-            .for_each(|record| timeline.observe(record));
+        history.records.iter().for_each(|record| timeline.observe(record));
         timeline
     }
 }
@@ -214,23 +176,11 @@ mod tests {
         let history = History::of(plan_with_kill());
         let dir = tempfile::tempdir().unwrap();
         let mut recorder = Recorder::create(dir.path()).unwrap();
-        history
-            .records
-            .iter()
-            .for_each(|record| recorder.record(record).unwrap());
+        history.records.iter().for_each(|record| recorder.record(record).unwrap());
         let results = testing::judged(&history);
-        write_all(
-            dir.path(),
-            &history.plan,
-            &results,
-            &dir.path().join(FILE_NAME),
-        )
-        .unwrap();
+        write_all(dir.path(), &history.plan, &results, &dir.path().join(FILE_NAME)).unwrap();
         for name in ["results.json", "report.md", "report.html", "junit.xml"] {
-            assert!(
-                dir.path().join(name).metadata().unwrap().len() > 100,
-                "{name}"
-            );
+            assert!(dir.path().join(name).metadata().unwrap().len() > 100, "{name}");
         }
     }
 
@@ -240,10 +190,6 @@ mod tests {
         let results = testing::judged(&history);
         let nowhere = Path::new("/nonexistent");
         let error = write_all(nowhere, &history.plan, &results, nowhere).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .starts_with("cannot write /nonexistent/results.json: ")
-        );
+        assert!(error.to_string().starts_with("cannot write /nonexistent/results.json: "));
     }
 }

@@ -24,10 +24,7 @@ pub struct Progress {
 
 enum View {
     Bar(ProgressBar),
-    Plain {
-        to: Box<dyn Write + Send>,
-        last_s: f64,
-    },
+    Plain { to: Box<dyn Write + Send>, last_s: f64 },
 }
 
 impl fmt::Debug for View {
@@ -48,23 +45,13 @@ impl Progress {
         let draw = ProgressDrawTarget::stderr();
         let bar = ProgressBar::with_draw_target(Some(plan.sweep.params()), draw);
         let style = ProgressStyle::with_template("{spinner} {bar:24} {msg}");
-        bar.set_style(
-            style
-                .expect("the template is well formed")
-                .progress_chars("█▉▊▋▌▍▎▏ "),
-        );
+        bar.set_style(style.expect("the template is well formed").progress_chars("█▉▊▋▌▍▎▏ "));
         bar.enable_steady_tick(Duration::from_millis(200));
-        Self {
-            state: State::new(plan),
-            view: View::Bar(bar),
-        }
+        Self { state: State::new(plan), view: View::Bar(bar) }
     }
 
     fn plain(plan: &Plan, to: Box<dyn Write + Send>) -> Self {
-        Self {
-            state: State::new(plan),
-            view: View::Plain { to, last_s: 0.0 },
-        }
+        Self { state: State::new(plan), view: View::Plain { to, last_s: 0.0 } }
     }
 
     /// Shows what this event changes.
@@ -112,12 +99,7 @@ struct State {
 impl State {
     fn new(plan: &Plan) -> Self {
         let (plan, facts) = (plan.clone(), Facts::new(plan));
-        Self {
-            plan,
-            facts,
-            alive: BTreeSet::new(),
-            now_s: 0.0,
-        }
+        Self { plan, facts, alive: BTreeSet::new(), now_s: 0.0 }
     }
 
     fn observe(&mut self, record: &Record) {
@@ -140,11 +122,7 @@ impl State {
         let alive = counted(self.alive.len() as u64, "worker");
         let mut line = format!("{chunks} of {}", counted(of, "chunk"));
         if let Some(rate) = self.rate() {
-            let left = self
-                .plan
-                .sweep
-                .params()
-                .saturating_sub(ledger.committed().len());
+            let left = self.plan.sweep.params().saturating_sub(ledger.committed().len());
             line += &format!(", {rate:.1} parameters/s, {:.0} s left", left as f64 / rate);
         }
         format!("{line}, {alive} alive")
@@ -160,14 +138,7 @@ impl State {
 /// What is told of an event the moment it happens, if anything.
 fn news(record: &Record) -> Option<String> {
     let line = match &record.event {
-        Event::FaultInjected {
-            fault,
-            kind,
-            target,
-            bit,
-            proof,
-            held,
-        } => {
+        Event::FaultInjected { fault, kind, target, bit, proof, held } => {
             let (fault, target, proof) = (quoted(fault), quoted(target), quoted(proof));
             if *bit {
                 let held = holding(held);
@@ -179,18 +150,9 @@ fn news(record: &Record) -> Option<String> {
         Event::FaultHealed { fault, target } => {
             format!("{}: over, {} goes on", quoted(fault), quoted(target))
         }
-        Event::TakenOver {
-            fault,
-            chunk_id,
-            to,
-            after_ms,
-            ..
-        } => {
+        Event::TakenOver { fault, chunk_id, to, after_ms, .. } => {
             let (fault, id, to) = (quoted(fault), quoted(chunk_id), quoted(to));
-            format!(
-                "{fault}: chunk {id} is with {to} after {}",
-                millis(*after_ms)
-            )
+            format!("{fault}: chunk {id} is with {to} after {}", millis(*after_ms))
         }
         _ => return None,
     };
@@ -230,10 +192,7 @@ mod tests {
         let history = History::of(plan_with_kill());
         let written = Shared::default();
         let mut progress = Progress::plain(&history.plan, Box::new(written.clone()));
-        history
-            .records
-            .iter()
-            .for_each(|record| progress.observe(record));
+        history.records.iter().for_each(|record| progress.observe(record));
         progress.finish();
         let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
         insta::assert_snapshot!(text, @r"
@@ -264,9 +223,6 @@ mod tests {
         }
         let history = History::of(plan_with_kill());
         let mut progress = Progress::plain(&history.plan, Box::new(Gone));
-        history
-            .records
-            .iter()
-            .for_each(|record| progress.observe(record));
+        history.records.iter().for_each(|record| progress.observe(record));
     }
 }

@@ -28,11 +28,7 @@ pub fn render(plan: &Plan, results: &Results) -> String {
     let mut page = Page::default();
     page.headline(results);
     for finding in telling(results) {
-        page.entry(
-            &finding.check,
-            style(finding.verdict),
-            &quoted(&finding.summary),
-        );
+        page.entry(&finding.check, style(finding.verdict), &quoted(&finding.summary));
         for line in &finding.evidence {
             page.evidence(&quoted(line));
         }
@@ -47,11 +43,7 @@ pub fn render(plan: &Plan, results: &Results) -> String {
         page.gap();
     }
     for figures in &results.faults {
-        let style = if figures.bit {
-            DIM
-        } else {
-            style(Verdict::Inconclusive)
-        };
+        let style = if figures.bit { DIM } else { style(Verdict::Inconclusive) };
         page.entry(&figures.name, style, &fault(figures));
     }
     page.text
@@ -149,18 +141,12 @@ fn wrapped(text: &str, columns: usize) -> Vec<String> {
         }
         while word.len() > columns {
             let rest = word.split_off(columns);
-            lines
-                .last_mut()
-                .expect("there is a first line")
-                .extend(word);
+            lines.last_mut().expect("there is a first line").extend(word);
             lines.push(String::new());
             word = rest;
         }
         used += word.len();
-        lines
-            .last_mut()
-            .expect("there is a first line")
-            .extend(word);
+        lines.last_mut().expect("there is a first line").extend(word);
     }
     lines
 }
@@ -235,15 +221,7 @@ mod tests {
     fn an_inconclusive_run_says_what_was_not_tested() {
         let history = History::of(plan_with_kill())
             .without(|event| matches!(event, Event::FaultInjected { .. }))
-            .without(|event| {
-                matches!(
-                    event,
-                    Event::ProcessExited {
-                        signal: Some(9),
-                        ..
-                    }
-                )
-            });
+            .without(|event| matches!(event, Event::ProcessExited { signal: Some(9), .. }));
         assert_snapshot!(plain(&history), @r"
         INCONCLUSIVE  m3-redis-fault
 
@@ -278,9 +256,7 @@ mod tests {
         plan.workers = 40;
         let history = History::of(plan).spoil(|record| {
             if let Event::Result(result) = &mut record.event {
-                result.worker = result
-                    .worker
-                    .replace("worker-1", "a-worker-with-a-long-name-");
+                result.worker = result.worker.replace("worker-1", "a-worker-with-a-long-name-");
             }
         });
         assert!(plain(&history).contains("more workers"));

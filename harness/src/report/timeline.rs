@@ -68,25 +68,10 @@ impl Timeline {
                 let from_s = record.t_s - result.duration_s.clamp(0.0, record.t_s.max(0.0));
                 self.bar(&result.worker, from_s, record.t_s, &result.chunk_id);
             }
-            Event::FaultInjected {
-                fault,
-                kind,
-                target,
-                bit,
-                proof,
-                ..
-            } => {
-                let title = format!(
-                    "{fault}: {kind} {target} at {}: {proof}",
-                    seconds(record.t_s)
-                );
+            Event::FaultInjected { fault, kind, target, bit, proof, .. } => {
+                let title = format!("{fault}: {kind} {target} at {}: {proof}", seconds(record.t_s));
                 let lane = self.lanes.iter().position(|lane| lane == target);
-                self.marks.push(Mark {
-                    lane,
-                    t_s: record.t_s,
-                    bit: *bit,
-                    title,
-                });
+                self.marks.push(Mark { lane, t_s: record.t_s, bit: *bit, title });
             }
             _ => {}
         }
@@ -103,12 +88,7 @@ impl Timeline {
         let Some(lane) = self.lane(worker) else {
             return;
         };
-        self.bars.push(Bar {
-            lane,
-            from_s,
-            to_s,
-            chunk: quoted(chunk),
-        });
+        self.bars.push(Bar { lane, from_s, to_s, chunk: quoted(chunk) });
         if self.bars.len() > MOST_BARS {
             let mut number = 0;
             self.bars.retain(|_| {
@@ -132,10 +112,7 @@ impl Timeline {
     pub(super) fn caption(&self) -> Option<String> {
         (self.stride > 1).then(|| {
             let (drawn, seen) = (self.bars.len(), self.seen);
-            format!(
-                "{drawn} of {seen} chunks are drawn: every {}th",
-                self.stride
-            )
+            format!("{drawn} of {seen} chunks are drawn: every {}th", self.stride)
         })
     }
 
@@ -159,19 +136,13 @@ impl Timeline {
             );
         }
         self.bars.iter().for_each(|bar| svg += &self.draw_bar(bar));
-        self.marks
-            .iter()
-            .for_each(|mark| svg += &self.draw_mark(mark, bottom));
+        self.marks.iter().for_each(|mark| svg += &self.draw_mark(mark, bottom));
         svg += &self.draw_axis(bottom);
         svg + "</svg>\n"
     }
 
     fn x(&self, t_s: f64) -> f64 {
-        let share = if self.end_s > 0.0 {
-            t_s / self.end_s
-        } else {
-            0.0
-        };
+        let share = if self.end_s > 0.0 { t_s / self.end_s } else { 0.0 };
         LEFT + share.clamp(0.0, 1.0) * (WIDTH - LEFT - 28.0)
     }
 

@@ -63,7 +63,8 @@ pub async fn run(
 }
 
 async fn conduct(stage: Rc<Stage>) -> Result<EndReason, RunError> {
-    start_all(&stage).map_err(|error| RunError::Internal(format!("cannot start a process: {error}")))?;
+    start_all(&stage)
+        .map_err(|error| RunError::Internal(format!("cannot start a process: {error}")))?;
     for fault in stage.plan.faults.clone() {
         tokio::task::spawn_local(fault::carry_out(Rc::clone(&stage), fault));
     }

@@ -142,7 +142,13 @@ impl Stage {
     async fn watch_exit(self: Rc<Self>, process: Process) {
         let Exit { code, signal } = process.ended().await;
         let said = if code == Some(0) { None } else { self.fleet.said(&process.name) };
-        self.emit(Event::ProcessExited { process: process.name, pid: process.pid, code, signal, said });
+        self.emit(Event::ProcessExited {
+            process: process.name,
+            pid: process.pid,
+            code,
+            signal,
+            said,
+        });
         self.change(|standing| standing.exits += 1);
     }
 
@@ -180,7 +186,8 @@ impl Stage {
     pub async fn successor(&self, from: &str, chunk: &HeldChunk) -> Option<String> {
         let index = chunk.chunk_id.parse().ok()?;
         loop {
-            let now_with = self.held().await.into_iter().find(|held| held.chunk_index == Some(index));
+            let now_with =
+                self.held().await.into_iter().find(|held| held.chunk_index == Some(index));
             if let Some(held) = now_with
                 && (held.worker != from || held.token.number != chunk.delivery)
                 && held.worker.starts_with("worker-")

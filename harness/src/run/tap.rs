@@ -54,7 +54,11 @@ impl Tap {
     }
 
     /// Reads everything that is there.
-    pub(super) async fn drain(&mut self, stage: &Stage, broker: &dyn Broker) -> Result<(), QueueError> {
+    pub(super) async fn drain(
+        &mut self,
+        stage: &Stage,
+        broker: &dyn Broker,
+    ) -> Result<(), QueueError> {
         while self.read(stage, broker, Duration::ZERO).await? > 0 {}
         Ok(())
     }

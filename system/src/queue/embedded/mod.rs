@@ -487,3 +487,8 @@ fn open_file(path: &Path, patience: Duration) -> std::result::Result<Connection,
 fn now_ms() -> i64 {
     jiff::Timestamp::now().as_millisecond()
 }
+
+/// Version of the SQLite that is built in.
+pub fn sqlite_version() -> &'static str {
+    rusqlite::version()
+}

@@ -1,0 +1,116 @@
+//! The command line of `harness`.
+
+mod check;
+mod doctor;
+mod list;
+mod run;
+mod selftest;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use ttg_system::cli::Hooks;
+
+use crate::environment::guard;
+use crate::exit::Exit;
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 pass, 1 fail, 2 inconclusive, 64 the scenario or the arguments are wrong, \
+69 the environment cannot be had, 70 a defect of ours.
+
+Examples:
+  harness run scenarios/quickstart.yaml
+  harness run scenarios/m2-redis-fault.yaml --seed 7 --keep
+  harness run scenarios/embedded-fault.yaml --backend redis --set workers=5
+  harness check runs/quickstart/latest";
+
+/// Runs parameter sweeps under faults, and says whether every parameter was counted exactly once.
+#[derive(Debug, Parser)]
+#[command(name = "harness", version, arg_required_else_help = true, after_help = AFTER_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Carry scenarios out and judge them.
+    Run(run::Args),
+    /// Judge a run again, from the files in its directory alone.
+    Check {
+        /// `runs/<scenario>/<time>`, or `latest` there.
+        directory: PathBuf,
+    },
+    /// List the scenarios of a directory.
+    List {
+        /// Where they are.
+        #[arg(default_value = "scenarios")]
+        directory: PathBuf,
+    },
+    /// Say what of brokers, Docker and Kubernetes is here, and what each lack costs.
+    Doctor,
+    /// Show that planted defects are caught, and that the correct system passes.
+    Selftest(selftest::Args),
+    /// Be a role of the system: coordinator, worker or aggregate.
+    #[command(disable_help_flag = true)]
+    System {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Be a role of a broken system.
+    #[command(hide = true, disable_help_flag = true)]
+    Defect {
+        name: String,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Become a program that ends with its parent.
+    #[command(hide = true, name = guard::SUBCOMMAND, disable_help_flag = true)]
+    Guard {
+        parent: u32,
+        program: OsString,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+}
+
+/// Runs `harness` with these arguments, the first of which is the program's name.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors, and go to standard output.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Pass }.into();
+        }
+    };
+    match cli.command {
+        Command::Run(args) => run::main(args).into(),
+        Command::Check { directory } => check::main(&directory).into(),
+        Command::List { directory } => list::main(&directory).into(),
+        Command::Doctor => doctor::main().into(),
+        Command::Selftest(args) => selftest::main(&args).into(),
+        Command::System { arguments } => {
+            ttg_system::cli::main(named("harness system", arguments), &Hooks::default())
+        }
+        Command::Defect { name, arguments } => match ttg_defects::find(&name) {
+            Some(defect) => defect.main(named("harness defect", arguments)),
+            None => problem(&format!("there is no defect {name:?}"), Exit::Usage).into(),
+        },
+        Command::Guard { parent, program, arguments } => {
+            let reason = guard::become_program(parent, &program, &arguments);
+            problem(&reason, Exit::Unavailable).into()
+        }
+    }
+}
+
+fn named(program: &str, arguments: Vec<OsString>) -> impl Iterator<Item = OsString> {
+    std::iter::once(program.into()).chain(arguments)
+}
+
+fn problem(message: &str, exit: Exit) -> Exit {
+    anstream::eprintln!("error: {message}");
+    exit
+}

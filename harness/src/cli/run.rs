@@ -1,0 +1,147 @@
+//! `harness run`.
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use super::problem;
+use crate::exit::Exit;
+use crate::history::{EndReason, Record, Recorder};
+use crate::plan::{Backend, Plan};
+use crate::report::progress::Progress;
+use crate::report::{self, terminal};
+use crate::results::{Judge, Results};
+use crate::run::{self, RunDirectory, RunError};
+use crate::scenario::{self, Overrides};
+use crate::verdict::Verdict;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Scenario files.
+    #[arg(required = true, value_name = "SCENARIO")]
+    scenarios: Vec<PathBuf>,
+    /// Another backend than the scenario's: embedded, redis or static.
+    #[arg(long, value_parser = backend)]
+    backend: Option<Backend>,
+    /// The seed of every random choice; without one it is drawn, and printed.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Where run directories go.
+    #[arg(long, default_value = "runs", value_name = "DIRECTORY")]
+    out: PathBuf,
+    /// Change a value of the scenario, as in --set workers=5 or --set faults.0.at=50%.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = assignment)]
+    set: Vec<(String, String)>,
+    /// Keep the logs and the broker's data even when the scenario passes.
+    #[arg(long)]
+    keep: bool,
+}
+
+pub(super) fn main(args: Args) -> Exit {
+    let overrides =
+        Overrides { backend: args.backend, seed: args.seed, set: args.set, defect: None };
+    // All are read before any is run: a typing error in the last must not cost an hour.
+    let mut plans = Vec::new();
+    for path in &args.scenarios {
+        match scenario::load(path, &overrides) {
+            Ok(plan) => plans.push(plan),
+            Err(error) => return problem(&error.to_string(), Exit::Usage),
+        }
+    }
+    let mut gravest = Verdict::Pass;
+    for (at, plan) in plans.iter().enumerate() {
+        if at > 0 {
+            anstream::println!();
+        }
+        let outcome = match carry_out(plan, &args.out, args.keep) {
+            Ok(outcome) => outcome,
+            Err(error) => return problem(&error.to_string(), Exit::from(&error)),
+        };
+        terminal::print(plan, &outcome.results);
+        anstream::println!("  {:<12} {}", "run", outcome.directory.display());
+        gravest = gravest.max(outcome.results.verdict);
+        if outcome.why == EndReason::Interrupted {
+            break;
+        }
+    }
+    gravest.into()
+}
+
+/// A run that has been judged.
+pub(super) struct Judged {
+    pub(super) results: Results,
+    pub(super) directory: PathBuf,
+    pub(super) why: EndReason,
+}
+
+/// Carries a plan out, judges it and writes its reports.
+pub(super) fn carry_out(plan: &Plan, out: &Path, keep: bool) -> Result<Judged, RunError> {
+    let directory = RunDirectory::create(out, plan)?;
+    let path = directory.path().to_owned();
+    let written = |cause: String| RunError::Directory {
+        path: path.display().to_string(),
+        cause: std::io::Error::other(cause),
+    };
+    let recorder = Recorder::create(&path).map_err(|error| written(error.to_string()))?;
+    let desk = Rc::new(RefCell::new(Desk {
+        recorder,
+        judge: Judge::new(plan),
+        progress: Some(Progress::stderr(plan)),
+    }));
+    let listener = Rc::clone(&desk);
+    // One thread: a child's tie to its parent is a tie to the thread that started it.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| RunError::Internal(format!("cannot start the runtime: {error}")))?;
+    let ran = runtime.block_on(run::run(
+        plan,
+        &directory,
+        Box::new(move |record| listener.borrow_mut().observe(record)),
+    ));
+    drop(runtime);
+    let mut desk = desk.borrow_mut();
+    if let Some(progress) = desk.progress.take() {
+        progress.finish();
+    }
+    let why = ran?;
+    let results = desk.judge.conclude();
+    report::write_all(&path, plan, &results, &directory.events())
+        .map_err(|error| written(error.to_string()))?;
+    if results.verdict == Verdict::Pass && !keep {
+        directory.tidy();
+    }
+    Ok(Judged { results, directory: path, why })
+}
+
+/// Everybody who is told what happens.
+struct Desk {
+    recorder: Recorder,
+    judge: Judge,
+    progress: Option<Progress>,
+}
+
+impl Desk {
+    fn observe(&mut self, record: &Record) {
+        if let Err(error) = self.recorder.record(record) {
+            anstream::eprintln!("warning: {error}");
+            self.judge.history_flawed(error.to_string());
+        }
+        self.judge.observe(record);
+        if let Some(progress) = &mut self.progress {
+            progress.observe(record);
+        }
+    }
+}
+
+pub(super) fn backend(name: &str) -> Result<Backend, String> {
+    Backend::ALL.into_iter().find(|backend| backend.name() == name).ok_or_else(|| {
+        let names: Vec<&str> = Backend::ALL.iter().map(|backend| backend.name()).collect();
+        format!("there is no such backend (valid: {})", names.join(", "))
+    })
+}
+
+fn assignment(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE, as in workers=5")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
