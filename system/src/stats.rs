@@ -23,7 +23,6 @@ pub struct Stats {
 /// The sum is exact until it is read (Radford Neal's superaccumulator, arXiv:1505.05571), so the
 /// order of what is added cannot show; minima and maxima compare by IEEE total order, so not even
 /// the sign of a zero can.
-#[derive(Debug)]
 pub struct Collector {
     sum: XsumSmall,
     count: u64,

@@ -20,7 +20,12 @@ pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
         return Outcome::pass(format!("sum {} over {count}, exactly as implied", aggregate.sum));
     }
     let params = plan.sweep.params();
-    let stopped = format!("the aggregator stopped at {} of {params} parameters", aggregate.count);
+    let count = aggregate.count;
+    let stopped = if count > params {
+        format!("the aggregator counted {count} parameters of {params}")
+    } else {
+        format!("the aggregator stopped at {count} of {params} parameters")
+    };
     let summary = match (has_all, aggregate.complete) {
         (true, true) => "the aggregate is not what the sweep implies".to_owned(),
         (true, false) => "the aggregator has every parameter and calls that incomplete".to_owned(),

@@ -58,7 +58,7 @@ pub(super) fn main(args: Args) -> Exit {
             Err(error) => return problem(&error.to_string(), Exit::from(&error)),
         };
         terminal::print(plan, &outcome.results);
-        anstream::println!("  {:<12} {}", "run", outcome.directory.display());
+        anstream::println!("  {:<13} {}", "run", outcome.directory.display());
         gravest = gravest.max(outcome.results.verdict);
         if outcome.why == EndReason::Interrupted {
             break;

@@ -61,9 +61,10 @@ impl RunDirectory {
         self.0.join("logs")
     }
 
-    /// The broker's data.
+    /// The broker's data: an absolute path, since servers change their working directory.
     pub fn broker(&self) -> PathBuf {
-        self.0.join("broker")
+        let path = self.0.join("broker");
+        std::path::absolute(&path).unwrap_or(path)
     }
 
     /// The events.

@@ -69,9 +69,9 @@ impl Tap {
         broker: &dyn Broker,
         wait: Duration,
     ) -> Result<usize, QueueError> {
+        // This may be dropped at any await: what was read is told before the next one.
         let results = broker.results(&mut self.results, PAGE, wait).await?;
-        let letters = broker.dead_letters(&mut self.letters, PAGE).await?;
-        let seen = results.len() + letters.len();
+        let mut seen = results.len();
         for message in results {
             match message.what {
                 Ok(result) => {
@@ -83,6 +83,8 @@ impl Tap {
                 Err(reason) => stage.emit_at_ms(message.at_ms, Event::UnreadableResult { reason }),
             }
         }
+        let letters = broker.dead_letters(&mut self.letters, PAGE).await?;
+        seen += letters.len();
         for letter in letters {
             stage.emit(dead_lettered(letter));
         }
