@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::watch;
-use tokio::time::{Instant, interval, timeout_at};
+use tokio::time::{Instant, interval, sleep, timeout};
 
 use crate::kernel::Kernel;
 use crate::queue::{Asker, Commit, Delivery, Queue, Result, Token};
@@ -156,8 +156,10 @@ pub async fn run(
     let ended = tokio::select! {
         ended = worker.compute(kernel) => ended,
         Err(error) = worker.keep() => Err(error),
+        () = worker.stop_and_grace() => Ok(Status::Interrupted),
     };
     let (status, outcome) = match ended {
+        Ok(Status::Interrupted) => (Status::Interrupted, worker.sign_off_in_time().await),
         Ok(status) => (status, worker.sign_off().await),
         Err(error) => (Status::Failed, Err(error)),
     };
@@ -259,8 +261,8 @@ impl Worker {
         Ok(idle.then_some(Status::Idle))
     }
 
-    /// Computes a chunk. False where it was given up because of a request to stop: it stays on
-    /// the desk, to be given back.
+    /// Computes a chunk. False where it failed after a request to stop, which may have reached the
+    /// kernel too: it stays on the desk, to be given back.
     async fn attempt(&self, kernel: &mut dyn Kernel, delivery: Delivery) -> Result<bool> {
         let begun = Instant::now();
         self.desk.borrow_mut().current = Some((delivery.clone(), begun));
@@ -268,13 +270,11 @@ impl Worker {
         let computed = if self.fails_on_purpose(&delivery) {
             Err("simulated fault".to_owned())
         } else {
-            tokio::select! {
-                computed = kernel.run(&chunk) => computed,
-                () = self.stop_and_grace() => return Ok(false),
-            }
+            kernel.run(&chunk).await
         };
         match computed {
             Ok(stats) => self.put_down(delivery, stats, begun.elapsed()),
+            Err(_) if *self.stop.borrow() => return Ok(false),
             Err(reason) => {
                 // What is done must not wait for the broker's answer to a failure.
                 self.flush().await?;
@@ -332,7 +332,7 @@ impl Worker {
     }
 
     async fn keep(&self) -> Result<Infallible> {
-        let mut tick = interval(self.options.takeover_interval);
+        let mut tick = interval(self.options.takeover_interval.min(self.options.lease / 3));
         let mut renewed = Instant::now();
         loop {
             tick.tick().await;
@@ -369,8 +369,7 @@ impl Worker {
             // Nobody is left who could ask.
             std::future::pending::<()>().await;
         }
-        let until = Instant::now() + self.options.stop_grace;
-        let _ = timeout_at(until, std::future::pending::<()>()).await;
+        sleep(self.options.stop_grace).await;
     }
 
     fn fails_on_purpose(&self, delivery: &Delivery) -> bool {
@@ -380,6 +379,14 @@ impl Worker {
         let draw =
             seed ^ delivery.task.chunk.index.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ (attempt << 56);
         fault_rate > 0.0 && fastrand::Rng::with_seed(draw).f64() < fault_rate
+    }
+
+    /// Whoever asked to stop does not wait for a broker that is away: the leases will run out.
+    async fn sign_off_in_time(&self) -> Result<()> {
+        timeout(self.options.stop_grace, self.sign_off()).await.unwrap_or_else(|_| {
+            tracing::warn!("the broker does not answer, leaving without a word");
+            Ok(())
+        })
     }
 
     /// Commits what is done, gives back what is not, and says goodbye.
