@@ -58,7 +58,8 @@ pub(super) fn main(args: Args) -> Exit {
             Err(error) => return problem(&error.to_string(), Exit::from(&error)),
         };
         terminal::print(plan, &outcome.results);
-        anstream::println!("  {:<13} {}", "run", outcome.directory.display());
+        let dim = anstyle::Style::new().dimmed();
+        anstream::println!("  {dim}{:<13}{dim:#} {}", "run", outcome.directory.display());
         gravest = gravest.max(outcome.results.verdict);
         if outcome.why == EndReason::Interrupted {
             break;
