@@ -62,7 +62,7 @@ impl Progress {
     /// Shows what this event changes.
     pub fn observe(&mut self, record: &Record) {
         self.state.observe(record);
-        let news = news(record);
+        let news = news(record, &self.state.facts);
         match &mut self.view {
             View::Bar { bar, last_s } => {
                 if let Some(line) = news {
@@ -151,7 +151,7 @@ fn beginning(plan: &Plan) -> String {
 }
 
 /// What is told of an event the moment it happens, if anything.
-fn news(record: &Record) -> Option<String> {
+fn news(record: &Record, facts: &Facts) -> Option<String> {
     let line = match &record.event {
         Event::FaultInjected { fault, kind, target, bit, proof, held } => {
             let (fault, target, proof) = (quoted(fault), quoted(target), quoted(proof));
@@ -165,8 +165,19 @@ fn news(record: &Record) -> Option<String> {
             format!("{}: over, {} goes on", quoted(fault), quoted(target))
         }
         Event::TakenOver { fault, chunk_id, to, after_ms, .. } => {
-            let (fault, id, to) = (quoted(fault), quoted(chunk_id), quoted(to));
-            format!("{fault}: chunk {id} is with {to} after {}", millis(*after_ms))
+            let strikes = facts.strikes.iter().filter(|strike| strike.fault == *fault);
+            let held: usize = strikes.map(|strike| strike.held.len()).sum();
+            let taken = facts.takeovers.iter().filter(|taken| taken.fault == *fault).count();
+            let (fault, after) = (quoted(fault), millis(*after_ms));
+            match held {
+                0 | 1 => {
+                    let (id, to) = (quoted(chunk_id), quoted(to));
+                    format!("{fault}: chunk {id} is with {to} after {after}")
+                }
+                // One line for many chunks, once the last of them is safe.
+                _ if taken < held => return None,
+                _ => format!("{fault}: {held} chunks are with others after {after}"),
+            }
         }
         _ => return None,
     };
