@@ -77,17 +77,22 @@ impl Bench {
     }
 
     pub(crate) async fn worker(&self, name: &str) -> Rc<dyn Broker> {
-        self.connect(Some(name)).await
+        self.connect(&self.settings, Some(name)).await
+    }
+
+    /// One with settings of its own.
+    pub(crate) async fn worker_with(&self, settings: &Settings, name: &str) -> Rc<dyn Broker> {
+        self.connect(settings, Some(name)).await
     }
 
     pub(crate) async fn onlooker(&self) -> Rc<dyn Broker> {
-        self.connect(None).await
+        self.connect(&self.settings, None).await
     }
 
-    async fn connect(&self, worker: Option<&str>) -> Rc<dyn Broker> {
+    async fn connect(&self, settings: &Settings, worker: Option<&str>) -> Rc<dyn Broker> {
         match &self.home {
-            Home::Model(model) => Rc::new(model.connect(&self.settings, worker)),
-            _ => queue::connect(&self.settings, worker).await.expect("the broker answers"),
+            Home::Model(model) => Rc::new(model.connect(settings, worker)),
+            _ => queue::connect(settings, worker).await.expect("the broker answers"),
         }
     }
 

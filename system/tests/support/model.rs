@@ -16,7 +16,7 @@ use ttg_system::queue::{
 use ttg_system::wire::{self, DeadLetter, Task, TaskResult};
 
 /// How often a claim that waits looks again.
-const LOOK: Duration = Duration::from_millis(1);
+const LOOK: Duration = Duration::from_millis(5);
 
 #[derive(Default, Clone)]
 pub(crate) struct Model(Rc<RefCell<State>>);
