@@ -26,6 +26,13 @@ const CLAIM_WAIT: Duration = Duration::from_millis(250);
 /// behind another would be better off with whoever is free first.
 const SOON: Duration = Duration::from_secs(2);
 
+/// A chunk that takes this many times the time of a batch holds up the others in it.
+const HELD_UP: u32 = 5;
+
+/// However long the lease, deliveries are renewed this often: after a broker's restart, peers see
+/// by a worker's connection that it lives.
+const RENEW: Duration = Duration::from_secs(1);
+
 /// How a worker behaves.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -33,7 +40,7 @@ pub struct Options {
     pub name: String,
     /// Leave after this long without a chunk, if the sweep does not end before.
     pub idle_timeout: Duration,
-    /// A lease's length; it is renewed three times as often.
+    /// A lease's length; it is renewed at least three times as often.
     pub lease: Duration,
     /// How often to look for what the dead left behind.
     pub takeover_interval: Duration,
@@ -152,6 +159,7 @@ pub async fn run(
         queue,
         options,
         stop,
+        flushing: tokio::sync::Mutex::default(),
     };
     let ended = tokio::select! {
         ended = worker.compute(kernel) => ended,
@@ -172,6 +180,8 @@ struct Worker {
     stop: watch::Receiver<bool>,
     /// Borrowed only between awaits.
     desk: RefCell<Desk>,
+    /// One commit at a time.
+    flushing: tokio::sync::Mutex<()>,
 }
 
 /// What a worker has before it.
@@ -213,6 +223,13 @@ impl Desk {
         };
         let chunk_time = self.batch.chunk_time.unwrap_or(Duration::MAX);
         self.backlog.is_empty() && chunk_time.saturating_sub(since.elapsed()) <= SOON
+    }
+
+    /// Whether a chunk takes so much longer than those before it that nothing may wait for it.
+    fn is_held_up(&self) -> bool {
+        let waiting = !self.backlog.is_empty() || !self.done.is_empty();
+        let patience = self.batch.target * HELD_UP;
+        waiting && self.current.as_ref().is_some_and(|(_, since)| since.elapsed() > patience)
     }
 
     fn must_flush(&self) -> bool {
@@ -306,6 +323,7 @@ impl Worker {
     /// Commits what is done. It stays on the desk, and its leases are renewed, until the broker
     /// has answered.
     async fn flush(&self) -> Result<()> {
+        let _alone = self.flushing.lock().await;
         let done: Vec<_> = {
             let desk = self.desk.borrow();
             desk.done.iter().map(|(token, result, _)| (token.clone(), result.clone())).collect()
@@ -315,9 +333,9 @@ impl Worker {
         }
         let outcomes = self.queue.commit(&done).await?;
         let mut desk = self.desk.borrow_mut();
-        for ((_, result, params), outcome) in
-            std::mem::take(&mut desk.done).into_iter().zip(outcomes)
-        {
+        // More may have been put down since: at the end.
+        let told: Vec<_> = desk.done.drain(..done.len()).collect();
+        for ((_, result, params), outcome) in told.into_iter().zip(outcomes) {
             match outcome {
                 Commit::Committed => {
                     desk.summary.chunks_processed += 1;
@@ -332,7 +350,9 @@ impl Worker {
     }
 
     async fn keep(&self) -> Result<Infallible> {
-        let mut tick = interval(self.options.takeover_interval.min(self.options.lease / 3));
+        // However rarely it looks for the dead: without renewals its own leases would run out.
+        let renew_every = (self.options.lease / 3).min(RENEW);
+        let mut tick = interval(self.options.takeover_interval.min(renew_every / 2));
         let mut renewed = Instant::now();
         loop {
             tick.tick().await;
@@ -342,9 +362,13 @@ impl Worker {
                 renewed = Instant::now();
                 continue;
             }
-            if renewed.elapsed() >= self.options.lease / 3 {
+            if renewed.elapsed() >= renew_every {
                 renewed = Instant::now();
                 self.forget(&self.queue.renew(&held).await?);
+            }
+            if self.desk.borrow().is_held_up() {
+                self.flush().await?;
+                self.hand_back().await?;
             }
             if self.desk.borrow().is_free_soon() && !*self.stop.borrow() {
                 let max = self.desk.borrow().batch.size;
@@ -352,6 +376,14 @@ impl Worker {
                 self.desk.borrow_mut().backlog.extend(taken);
             }
         }
+    }
+
+    /// Gives others what was claimed on the assumption that it would not take long.
+    async fn hand_back(&self) -> Result<()> {
+        let backlog = std::mem::take(&mut self.desk.borrow_mut().backlog);
+        let tokens: Vec<Token> = backlog.into_iter().map(|delivery| delivery.token).collect();
+        self.desk.borrow_mut().batch.size = 1;
+        if tokens.is_empty() { Ok(()) } else { self.queue.release(&tokens).await }
     }
 
     /// Lost deliveries that were not begun are left to their new workers. One that is being
