@@ -389,9 +389,17 @@ impl Worker {
     /// Lost deliveries that were not begun are left to their new workers. One that is being
     /// computed goes on: whoever commits first has the chunk.
     fn forget(&self, lost: &[Token]) {
-        if !lost.is_empty() {
-            tracing::warn!(count = lost.len(), "leases were lost");
-            self.desk.borrow_mut().backlog.retain(|delivery| !lost.contains(&delivery.token));
+        let mut desk = self.desk.borrow_mut();
+        // What is done may have been acknowledged just before: that is no loss.
+        let current = desk.current.as_ref().map(|(delivery, _)| &delivery.token);
+        let mut count = usize::from(current.is_some_and(|token| lost.contains(token)));
+        desk.backlog.retain(|delivery| {
+            let is_lost = lost.contains(&delivery.token);
+            count += usize::from(is_lost);
+            !is_lost
+        });
+        if count > 0 {
+            tracing::warn!(count, "leases were lost");
         }
     }
 
