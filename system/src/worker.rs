@@ -29,6 +29,10 @@ const SOON: Duration = Duration::from_secs(2);
 /// A chunk that takes this many times the time of a batch holds up the others in it.
 const HELD_UP: u32 = 5;
 
+/// A chunk is handed back no more often: each time counts towards the deliveries after which it
+/// would be dead.
+const HAND_BACKS: u64 = 2;
+
 /// However long the lease, deliveries are renewed this often: after a broker's restart, peers see
 /// by a worker's connection that it lives.
 const RENEW: Duration = Duration::from_secs(1);
@@ -380,9 +384,18 @@ impl Worker {
 
     /// Gives others what was claimed on the assumption that it would not take long.
     async fn hand_back(&self) -> Result<()> {
-        let backlog = std::mem::take(&mut self.desk.borrow_mut().backlog);
-        let tokens: Vec<Token> = backlog.into_iter().map(|delivery| delivery.token).collect();
-        self.desk.borrow_mut().batch.size = 1;
+        let mut tokens = Vec::new();
+        {
+            let mut desk = self.desk.borrow_mut();
+            desk.batch.size = 1;
+            desk.backlog.retain(|Delivery { token, .. }| {
+                let stays = token.number > HAND_BACKS;
+                if !stays {
+                    tokens.push(token.clone());
+                }
+                stays
+            });
+        }
         if tokens.is_empty() { Ok(()) } else { self.queue.release(&tokens).await }
     }
 
