@@ -170,6 +170,9 @@ impl Fleet {
         let (ended, exit) = watch::channel(None);
         tokio::task::spawn_local(async move {
             if let Ok(status) = child.wait().await {
+                // A kernel's program may outlive its worker, and the worker's name may be
+                // another's soon.
+                end_group(pid);
                 let _ = ended.send(Some(Exit { code: status.code(), signal: status.signal() }));
             }
         });
@@ -235,12 +238,15 @@ impl Fleet {
 
 impl Drop for Fleet {
     fn drop(&mut self) {
-        for process in self.processes.borrow().values() {
-            // The whole group: a kernel's program may have outlived its worker.
-            if let Some(group) = process.raw() {
-                let _ = kill_process_group(group, Signal::KILL);
-            }
-        }
+        // Those that have ended are reaped: their ids may be others' by now.
+        self.living().iter().for_each(|process| end_group(process.pid));
+    }
+}
+
+/// Ends all that a process started, and itself.
+fn end_group(pid: u32) {
+    if let Some(group) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        let _ = kill_process_group(group, Signal::KILL);
     }
 }
 

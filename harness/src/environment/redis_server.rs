@@ -90,24 +90,27 @@ async fn start_on(port: u16, directory: &Path) -> Result<Child, String> {
         .map_err(|error| error.to_string())?;
     let deadline = Instant::now() + START;
     while Instant::now() < deadline {
-        if answers(port).await {
-            return Ok(child);
-        }
         if let Ok(Some(status)) = child.try_wait() {
             return Err(format!("{status}: {}", last_line(&log)));
+        }
+        // Another program may have been quicker to take the port: that server is not ours.
+        if answerer(port).await.is_some_and(|pid| Some(pid) == child.id()) {
+            return Ok(child);
         }
         sleep(Duration::from_millis(5)).await;
     }
     Err(format!("no answer within {START:?}: {}", last_line(&log)))
 }
 
-async fn answers(port: u16) -> bool {
-    let ping = async {
+/// Process id of the server that answers there.
+async fn answerer(port: u16) -> Option<u32> {
+    let asked = async {
         let client = redis::Client::open(("127.0.0.1", port))?;
         let mut connection = client.get_multiplexed_async_connection().await?;
-        redis::cmd("PING").query_async::<()>(&mut connection).await
+        redis::cmd("INFO").arg("server").query_async::<String>(&mut connection).await
     };
-    ping.await.is_ok()
+    let info = asked.await.ok()?;
+    info.lines().find_map(|line| line.strip_prefix("process_id:"))?.trim().parse().ok()
 }
 
 fn free_port() -> Result<u16, Unavailable> {

@@ -15,13 +15,15 @@ pub(super) struct Restart;
 #[async_trait(?Send)]
 impl Fault for Restart {
     async fn inject(&self, stage: &Rc<Stage>, victim: &Process) -> Proof {
-        // A coordinator leaves when its work is done: there is nothing to kill, but starting it
-        // once more is what a restarted deployment does.
-        let had_left = victim.exit().is_some();
-        let killed = if had_left {
-            Proof::bit(format!("process {} had left", victim.pid))
-        } else {
-            Kill.inject(stage, victim).await
+        let killed = match victim.exit() {
+            // A coordinator leaves when its work is done: there is nothing to kill, but starting
+            // it once more is what a restarted deployment does. A worker leaves in good order when
+            // the sweep is complete: then there is nothing left to prove.
+            Some(exit) if exit.code == Some(0) && victim.name != "coordinator" => {
+                return Proof::missed(format!("process {} had left", victim.pid));
+            }
+            Some(_) => Proof::bit(format!("process {} had left", victim.pid)),
+            None => Kill.inject(stage, victim).await,
         };
         match stage.start(&victim.name) {
             Ok(new) if killed.bit => {

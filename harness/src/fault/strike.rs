@@ -27,10 +27,7 @@ pub async fn carry_out(stage: Rc<Stage>, fault: PlannedFault) {
             });
         }
     }
-    stage.change(|standing| {
-        standing.in_flight -= 1;
-        standing.struck.insert(fault.name.clone());
-    });
+    stage.fault_is_over(&fault.name);
 }
 
 async fn strike(stage: &Rc<Stage>, fault: &PlannedFault, victims: Vec<Victim>) {

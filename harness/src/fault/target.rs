@@ -54,7 +54,8 @@ pub(super) async fn choose(
         Target::All => {
             let mut victims = Vec::new();
             for worker in stage.fleet.workers() {
-                victims.push(arrest(stage, worker).await?);
+                // One that ends by itself just now must not leave the others stopped for ever.
+                victims.extend(arrest(stage, worker).await.ok());
             }
             if victims.is_empty() { Err(nobody("all")) } else { Ok(victims) }
         }
@@ -70,6 +71,7 @@ async fn arrest(stage: &Stage, process: Process) -> Result<Victim, (String, Stri
     let since = Instant::now();
     process.signal(Signal::STOP);
     if !becomes_stopped(&process, true).await {
+        process.signal(Signal::CONT);
         let name = process.name.clone();
         return Err((name.clone(), format!("{name} ended by itself before it could be struck")));
     }

@@ -9,8 +9,7 @@ use crate::run::Stage;
 pub(super) async fn moment(stage: &Stage, trigger: &Trigger) {
     match trigger {
         Trigger::Progress(percent) => {
-            let wanted = percent / 100.0 * stage.plan.sweep.params() as f64;
-            stage.until(|standing| standing.params as f64 >= wanted).await;
+            stage.until(|standing| stage.has_come_to(*percent, standing)).await;
         }
         Trigger::Time(after) => {
             stage.until(|standing| standing.begun).await;

@@ -71,8 +71,10 @@ async fn conduct(stage: Rc<Stage>) -> Result<EndReason, RunError> {
     }
     let broker = stage.broker.clone();
     let mut tap = Tap::default();
+    let mut interrupts = Interrupts::listen()?;
     let why = tokio::select! {
-        why = the_end(&stage) => why?,
+        why = the_end(&stage) => why,
+        () = interrupts.next() => EndReason::Interrupted,
         () = follow(&mut tap, &stage, broker.as_deref()) => unreachable!("a tap follows for ever"),
     };
     if why == EndReason::Complete {
@@ -85,8 +87,13 @@ async fn conduct(stage: Rc<Stage>) -> Result<EndReason, RunError> {
             tap.drain(&stage, broker).await?;
             tap::audit(&stage, broker).await
         };
-        if let Err(error) = read.await {
-            stage.emit(Event::BrokerLost { reason: error.to_string() });
+        let lost = tokio::select! {
+            read = read => read.err().map(|error| error.to_string()),
+            // A broker that is gone is waited for for long: not by somebody who has had enough.
+            () = interrupts.next() => Some("interrupted before it was read to the end".to_owned()),
+        };
+        if let Some(reason) = lost {
+            stage.emit(Event::BrokerLost { reason });
         }
         if let Some(aggregate) = aggregate(&stage) {
             stage.emit(Event::Aggregate(aggregate));
@@ -117,30 +124,46 @@ async fn follow(tap: &mut Tap, stage: &Stage, broker: Option<&dyn Broker>) {
     }
 }
 
+/// Ctrl-C, or its like.
+struct Interrupts([tokio::signal::unix::Signal; 2]);
+
+impl Interrupts {
+    fn listen() -> Result<Self, RunError> {
+        let listen = |kind| signal(kind).map_err(|error| RunError::Internal(error.to_string()));
+        Ok(Self([listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?]))
+    }
+
+    async fn next(&mut self) {
+        let Self([interrupt, terminate]) = self;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    }
+}
+
 /// Waits until there is nothing more to wait for. Faults that are being carried out come first:
-/// they heal before anything is judged.
-async fn the_end(stage: &Stage) -> Result<EndReason, RunError> {
+/// they heal before anything is judged. Where no worker is left, one that is still to come may
+/// bring one back.
+async fn the_end(stage: &Stage) -> EndReason {
     let begun = Instant::now();
-    let listen = |kind| signal(kind).map_err(|error| RunError::Internal(error.to_string()));
-    let (mut interrupt, mut terminate) =
-        (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
     let mut look = interval(LOOK);
     loop {
         tokio::select! {
             () = stage.until(|now| {
-                now.in_flight == 0 && (now.complete || stage.fleet.workers().is_empty())
-            }) => return Ok(over(stage).await),
+                let gone = stage.fleet.workers().is_empty() && !stage.expects_fault(now);
+                now.in_flight == 0 && (now.complete || gone)
+            }) => return over(stage).await,
             _ = look.tick() => {
                 if begun.elapsed() >= stage.plan.timeout {
-                    return Ok(EndReason::TimedOut);
+                    return EndReason::TimedOut;
                 }
                 let silent = stage.last_result.get().elapsed() >= stage.plan.stall_after;
-                if silent && stage.standing().in_flight == 0 {
-                    return Ok(EndReason::Stalled);
+                let now = stage.standing();
+                if silent && now.in_flight == 0 && !stage.expects_fault(&now) {
+                    return EndReason::Stalled;
                 }
             }
-            _ = interrupt.recv() => return Ok(EndReason::Interrupted),
-            _ = terminate.recv() => return Ok(EndReason::Interrupted),
         }
     }
 }

@@ -16,7 +16,7 @@ use super::programs::program;
 use super::tap;
 use crate::environment::{BrokerProcess, Exit, Fleet, Process};
 use crate::history::{Event, HeldChunk, Record};
-use crate::plan::Plan;
+use crate::plan::{Plan, PlannedFault, Trigger};
 
 /// How often to look who holds a chunk: it bounds the error of recovery times.
 const LOOK: Duration = Duration::from_millis(3);
@@ -113,6 +113,41 @@ impl Stage {
     pub async fn until(&self, so: impl FnMut(&Standing) -> bool) {
         // The sender is ours, so the wait cannot fail.
         let _ = self.standing.subscribe().wait_for(so).await;
+    }
+
+    /// Whether this share of the sweep is committed.
+    pub fn has_come_to(&self, percent: f64, now: &Standing) -> bool {
+        now.params as f64 >= percent / 100.0 * self.plan.sweep.params() as f64
+    }
+
+    /// A fault has struck, and healed where it heals. What it held up has all the time again.
+    pub fn fault_is_over(&self, name: &str) {
+        self.last_result.set(Instant::now());
+        self.change(|standing| {
+            standing.in_flight -= 1;
+            standing.struck.insert(name.to_owned());
+        });
+    }
+
+    /// Whether a fault strikes still, although nothing is committed any more.
+    pub(super) fn expects_fault(&self, now: &Standing) -> bool {
+        self.plan.faults.iter().any(|fault| self.strikes_yet(fault, now))
+    }
+
+    fn strikes_yet(&self, fault: &PlannedFault, now: &Standing) -> bool {
+        !now.struck.contains(&fault.name)
+            && match &fault.trigger {
+                Trigger::Progress(percent) => self.has_come_to(*percent, now),
+                Trigger::Time(_) => now.begun,
+                Trigger::After(name) => {
+                    now.struck.contains(name)
+                        || self
+                            .plan
+                            .faults
+                            .iter()
+                            .any(|other| other.name == *name && self.strikes_yet(other, now))
+                }
+            }
     }
 
     /// One of several, by the seed.
