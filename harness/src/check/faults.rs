@@ -23,13 +23,24 @@ pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
 fn no_bite(fault: &PlannedFault, facts: &Facts) -> Option<String> {
     let strikes: Vec<&Strike> =
         facts.strikes.iter().filter(|strike| strike.fault == fault.name).collect();
-    if strikes.iter().any(|strike| strike.bit) {
+    if strikes.iter().any(|strike| strike.bit && !came_too_late(strike, facts)) {
         return None;
+    }
+    if let Some(late) = strikes.iter().find(|strike| strike.bit) {
+        let (name, target) = (&fault.name, &late.target);
+        return Some(format!("{name}, on {target}: it struck after the last result"));
     }
     Some(strikes.first().map_or_else(
         || format!("{}: {}", fault.name, never_triggered(fault)),
         |strike| format!("{}, on {}: {}", fault.name, strike.target, quoted(&strike.proof)),
     ))
+}
+
+/// Whether a worker was struck when its work was done: that tests nothing.
+fn came_too_late(strike: &Strike, facts: &Facts) -> bool {
+    let is_worker = strike.target.starts_with("worker-");
+    let late = facts.last_result_s.is_some_and(|last_s| strike.t_s > last_s);
+    is_worker && late && facts.ledger.missing().is_empty()
 }
 
 /// Why a fault that never struck did not.
@@ -82,6 +93,21 @@ mod tests {
         assert_snapshot!(judged(&history), @r"
         inconclusive: 1 of 1 fault did not bite
         - kill-1: the sweep ended before 30 %
+        ");
+    }
+
+    #[test]
+    fn a_worker_that_was_struck_after_the_last_result_tests_nothing() {
+        let mut history = History::of(plan_with_kill());
+        let last_s = history.facts().last_result_s.unwrap();
+        history = history.spoil(|record| {
+            if let Event::FaultInjected { .. } = record.event {
+                record.t_s = last_s + 0.1;
+            }
+        });
+        assert_snapshot!(judged(&history), @r"
+        inconclusive: 1 of 1 fault did not bite
+        - kill-1, on worker-1: it struck after the last result
         ");
     }
 
