@@ -17,7 +17,7 @@ use super::{RunDirectory, RunError, Stage};
 use crate::environment::{BrokerProcess, Fleet, Unavailable};
 use crate::fault;
 use crate::history::{EndReason, Event, Record, SeenAggregate};
-use crate::plan::{Backend, Plan};
+use crate::plan::Plan;
 
 /// How long processes may take to leave once the sweep is complete.
 const LEAVE: Duration = Duration::from_secs(15);
@@ -27,6 +27,12 @@ const STOP: Duration = Duration::from_secs(5);
 
 /// How often to look whether the sweep stalls.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// How long workers may take until they ask for tasks. Later than that, the sweep begins without.
+const READY: Duration = Duration::from_secs(5);
+
+/// How often to look whether they do.
+const SOON: Duration = Duration::from_millis(2);
 
 /// Longest report of an aggregator, in bytes.
 const REPORT_BOUND: u64 = 1 << 20;
@@ -64,14 +70,13 @@ pub async fn run(
 }
 
 async fn conduct(stage: Rc<Stage>) -> Result<EndReason, RunError> {
-    start_all(&stage)
-        .map_err(|error| RunError::Internal(format!("cannot start a process: {error}")))?;
+    let mut interrupts = Interrupts::listen()?;
+    start_all(&stage).await?;
     for fault in stage.plan.faults.clone() {
         tokio::task::spawn_local(fault::carry_out(Rc::clone(&stage), fault));
     }
     let broker = stage.broker.clone();
     let mut tap = Tap::default();
-    let mut interrupts = Interrupts::listen()?;
     let why = tokio::select! {
         why = the_end(&stage) => why,
         () = interrupts.next() => EndReason::Interrupted,
@@ -106,15 +111,32 @@ async fn conduct(stage: Rc<Stage>) -> Result<EndReason, RunError> {
     Ok(why)
 }
 
-fn start_all(stage: &Rc<Stage>) -> std::io::Result<()> {
+/// The sweep begins when its first task is submitted, so the workers come first: what they need to
+/// start is not the queue's time.
+async fn start_all(stage: &Rc<Stage>) -> Result<(), RunError> {
+    let start = |name: &str| match stage.start(name) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(RunError::Internal(format!("cannot start {name}: {error}"))),
+    };
     for number in 0..stage.plan.workers {
-        stage.start(&format!("worker-{number}"))?;
+        start(&format!("worker-{number}"))?;
     }
-    if stage.plan.backend != Backend::Static {
-        stage.start("coordinator")?;
-        stage.start("aggregator")?;
+    if let Some(broker) = stage.broker.as_deref() {
+        let _ = timeout(READY, all_ask_for_tasks(stage, broker)).await;
+        start("coordinator")?;
+        start("aggregator")?;
     }
     Ok(())
+}
+
+/// Waits until every worker is seen at the broker, or one has ended already.
+async fn all_ask_for_tasks(stage: &Stage, broker: &dyn Broker) {
+    let expected = stage.plan.workers as usize;
+    while stage.fleet.workers().len() == expected
+        && broker.workers().await.is_ok_and(|there| there < expected)
+    {
+        sleep(SOON).await;
+    }
 }
 
 async fn follow(tap: &mut Tap, stage: &Stage, broker: Option<&dyn Broker>) {

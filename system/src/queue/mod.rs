@@ -259,6 +259,9 @@ pub trait Inspect {
     /// Up to `max` dead letters from `cursor` on.
     async fn dead_letters(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<DeadLetter>>;
 
+    /// How many workers have asked for tasks and not left.
+    async fn workers(&self) -> Result<usize>;
+
     /// Deliveries beyond the first of each task.
     async fn redelivered(&self) -> Result<u64>;
 }

@@ -55,6 +55,22 @@ async fn what_a_worker_holds_when_it_leaves_goes_to_others_at_once(
 
 #[rstest]
 #[tokio::test]
+async fn a_worker_is_counted_from_its_first_claim_until_it_leaves(
+    #[values(Embedded, Redis, Model)] backend: Backend,
+) {
+    let (bench, _) = Bench::start(backend).with_sweep(1).await;
+    let (worker, other) = (bench.worker("worker-1").await, bench.worker("worker-2").await);
+    assert_eq!(other.workers().await.expect("reads"), 0);
+    claim_one(&*worker).await;
+    assert_eq!(other.workers().await.expect("reads"), 1);
+    assert_eq!(other.claim(1, Duration::ZERO).await.expect("claims"), []);
+    assert_eq!(other.workers().await.expect("reads"), 2);
+    worker.leave().await.expect("leaves");
+    assert_eq!(other.workers().await.expect("reads"), 1);
+}
+
+#[rstest]
+#[tokio::test]
 async fn what_a_vanished_worker_held_goes_to_others_at_once(
     #[values(Embedded, Redis, Model)] backend: Backend,
 ) {

@@ -33,6 +33,8 @@ struct State {
     redelivered: u64,
     ids: u64,
     alive: HashSet<u64>,
+    /// Lives that have asked for tasks and not left.
+    working: HashSet<u64>,
     lives: u64,
 }
 
@@ -170,6 +172,7 @@ impl Member {
 #[async_trait(?Send)]
 impl Queue for Member {
     async fn claim(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>> {
+        self.state.borrow_mut().working.insert(self.life);
         let deadline = Instant::now() + wait;
         loop {
             let left_behind = self.take_over(max, &[], Asker::Idle).await?;
@@ -269,6 +272,7 @@ impl Queue for Member {
     }
 
     async fn leave(&self) -> Result<()> {
+        self.state.borrow_mut().working.remove(&self.life);
         for entry in &mut self.state.borrow_mut().tasks {
             if matches!(entry.place, Place::With { life, .. } if life == self.life) {
                 entry.place = Place::Ready { due: Instant::now() };
@@ -369,6 +373,10 @@ impl Inspect for Member {
 
     async fn dead_letters(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<DeadLetter>> {
         Ok(page(&self.state.borrow().letters, cursor, max))
+    }
+
+    async fn workers(&self) -> Result<usize> {
+        Ok(self.state.borrow().working.len())
     }
 
     async fn redelivered(&self) -> Result<u64> {

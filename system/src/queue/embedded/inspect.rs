@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use tokio::time::Instant;
 
 use super::submit::{SWEEP, read_sweep};
-use super::{Embedded, WATCH, text};
+use super::{Embedded, WATCH, liveness, text};
 use crate::chunk::Sweep;
 use crate::queue::{Cursor, Held, Inspect, Progress, Result, Stamped, SweepInfo, Token};
 use crate::wire::{self, DeadLetter, Task, TaskResult};
@@ -99,6 +99,10 @@ impl Inspect for Embedded {
             )
             .await?;
         Ok(letters.iter().map(|text| DeadLetter::from_fields(wire::from_json(text))).collect())
+    }
+
+    async fn workers(&self) -> Result<usize> {
+        liveness::signs(self.path()).map_err(|error| self.refused(error.to_string()))
     }
 
     async fn redelivered(&self) -> Result<u64> {

@@ -52,6 +52,19 @@ pub(super) fn is_alive(database: &Path, worker: &str, nonce: &str) -> bool {
     }
 }
 
+/// How many signs there are, of the living and of those whose death nobody has noticed yet.
+pub(super) fn signs(database: &Path) -> io::Result<usize> {
+    let directory = database.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let prefix = format!("{}.", database.file_name().unwrap_or_default().display());
+    let mut count = 0;
+    for entry in std::fs::read_dir(directory.unwrap_or(Path::new(".")))? {
+        let name = entry?.file_name();
+        let name = name.to_string_lossy();
+        count += usize::from(name.starts_with(&prefix) && name.ends_with(".alive"));
+    }
+    Ok(count)
+}
+
 fn lock_path(database: &Path, worker: &str, nonce: &str) -> PathBuf {
     // A worker's name may hold any character; a file's may not.
     let worker: String =
@@ -72,6 +85,7 @@ mod tests {
         let sign = Sign::give(&database, "worker-1").expect("a sign");
         let nonce = sign.nonce().to_owned();
         assert!(is_alive(&database, "worker-1", &nonce));
+        assert_eq!(signs(&database).expect("readable"), 1);
         assert!(!is_alive(&database, "worker-1", "another"));
         drop(sign);
         assert!(!is_alive(&database, "worker-1", &nonce));

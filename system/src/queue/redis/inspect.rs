@@ -116,6 +116,27 @@ impl Inspect for Redis {
         Ok(entries.iter().map(|(_, values)| DeadLetter::from_fields(to_fields(values))).collect())
     }
 
+    async fn workers(&self) -> Result<usize> {
+        let consumers: Vec<HashMap<String, ::redis::Value>> = self
+            .link
+            .call(async |mut c| {
+                let mut list = cmd("XINFO");
+                list.arg("CONSUMERS").arg(TASKS).arg(GROUP);
+                match list.query_async(&mut c).await {
+                    // No worker has come yet, nor a coordinator.
+                    Err(error) if ["NOGROUP", "ERR"].map(Some).contains(&error.code()) => {
+                        Ok(Vec::new())
+                    }
+                    other => other,
+                }
+            })
+            .await?;
+        let is_worker = |consumer: &&HashMap<String, ::redis::Value>| {
+            consumer.get("name") != Some(&::redis::Value::BulkString(RELEASED.into()))
+        };
+        Ok(consumers.iter().filter(is_worker).count())
+    }
+
     async fn redelivered(&self) -> Result<u64> {
         let count: Option<u64> = self
             .link
