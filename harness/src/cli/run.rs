@@ -53,6 +53,8 @@ pub(super) fn main(args: Args) -> Exit {
         if at > 0 {
             anstream::println!();
         }
+        // Before anything happens: whatever becomes of the run, it can be repeated.
+        anstream::eprintln!("{}: seed {}", plan.scenario, plan.seed);
         let outcome = match carry_out(plan, &args.out, args.keep) {
             Ok(outcome) => outcome,
             Err(error) => return problem(&error.to_string(), Exit::from(&error)),

@@ -29,6 +29,7 @@ fn every_shipped_scenario_loads_and_lists() {
 embedded-aggregator-restart: embedded 1000/10/20 ms on 3; pause all for 1.5s at 30%, restart aggregator at 60%
 embedded-coordinator-restart: embedded 1000/10/20 ms on 3; restart coordinator at 30%
 embedded-fault: embedded 1000/10/20 ms on 3; kill busy at 30%
+embedded-rolling-kills: embedded 1000/10/10 ms on 3; restart worker 0 at 20%, restart worker 1 at 45%, restart worker 2 at 70%
 embedded-terminate: embedded 1000/10/20 ms on 3; terminate busy at 30%, terminate busy at 50%
 embedded-zombie: embedded 900/10/20 ms on 3; pause busy for 3s at 20%
 m1-static: static 10000/100/1 ms on 3; 

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use super::keys::{GROUP, LETTERS, METADATA, PROGRESS, RESULTS, TASKS};
 use super::link::Link;
 use super::submit::from_metadata;
-use super::{Entry, Redis, entry_ms, to_fields};
+use super::{Entry, Redis, Streams, entry_ms, to_fields};
 use crate::queue::{Cursor, Held, Inspect, Progress, Result, Stamped, SweepInfo, Token};
 use crate::wire::{DeadLetter, Task, TaskResult};
 
@@ -40,7 +40,7 @@ impl Inspect for Redis {
         wait: Duration,
     ) -> Result<Vec<Stamped<std::result::Result<TaskResult, String>>>> {
         let from = if cursor.0.is_empty() { "0" } else { &cursor.0 };
-        let read: Option<Vec<(String, Vec<Entry>)>> = self
+        let read: Streams = self
             .reader
             .call(async |mut c| {
                 let mut read = cmd("XREAD");

@@ -39,6 +39,9 @@ const FLEET: u32 = 8;
 /// An entry of a stream; values may be any bytes.
 type Entry = (String, Vec<Vec<u8>>);
 
+/// What a read of streams yields: entries by the stream's name, if there are any.
+type Streams = Option<Vec<(String, Vec<Entry>)>>;
+
 /// A Redis server.
 pub struct Redis {
     settings: Settings,
@@ -140,7 +143,7 @@ impl Redis {
     /// New tasks; waits for them up to `wait`.
     async fn read_new(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>> {
         let name = &self.member().name;
-        let read: Result<Option<Vec<(String, Vec<Entry>)>>> = self
+        let read: Result<Streams> = self
             .reader
             .call(async |mut c| {
                 let mut read = cmd("XREADGROUP");
