@@ -45,6 +45,23 @@ pub struct Plan {
     pub timeout: Duration,
 }
 
+/// Chunks of a user's own program that are computed again, to compare.
+const SAMPLE: usize = 8;
+
+impl Plan {
+    /// Chunks that the harness computes again by itself, because only the kernel knows their
+    /// values: a few, drawn from the seed. The reference kernel's are all known.
+    pub fn sample(&self) -> Vec<u64> {
+        let Kernel::Exec { .. } = self.sweep.kernel else { return Vec::new() };
+        let mut random = fastrand::Rng::with_seed(self.seed);
+        let chunks = self.sweep.chunks();
+        let mut sample: Vec<u64> = (0..SAMPLE).map(|_| random.u64(..chunks)).collect();
+        sample.sort_unstable();
+        sample.dedup();
+        sample
+    }
+}
+
 /// The work: a kernel over `[start, end)`, cut into chunks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sweep {

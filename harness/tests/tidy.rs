@@ -9,8 +9,18 @@ use ttg_harness::scenario::{self, Overrides};
 /// Lines of a Rust file, at most.
 const LINES: usize = 600;
 
-/// The one place where a test may sleep.
-const POLLING: &str = "harness/tests/integration/support.rs";
+/// Where a test may sleep, and why.
+const SLEEPING: &[(&str, &str)] = &[
+    ("harness/tests/integration/support.rs", "polls for what has no event"),
+    ("system/tests/support/process.rs", "polls for what has no event"),
+    ("system/tests/support/kernels.rs", "is a kernel that takes its time"),
+    ("system/tests/support/model.rs", "lives in simulated time"),
+    ("system/tests/simulated_time.rs", "lives in simulated time"),
+    ("system/tests/broker_restarts.rs", "is about how long a broker is away"),
+    ("system/tests/conformance/claims.rs", "is about the length of a lease"),
+    ("system/tests/conformance/departures.rs", "is about the length of a lease"),
+    ("system/src/kernel/exec.rs", "is about a time limit"),
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
@@ -19,7 +29,8 @@ fn root() -> PathBuf {
 /// Files that git knows of, or would take, with their text; others than text are left out.
 fn files() -> Vec<(String, String)> {
     let listed = Command::new("git")
-        .args(["ls-files", "--cached", "--others", "--exclude-standard"])
+        // The checkout may be another user's, as in a container.
+        .args(["-c", "safe.directory=*", "ls-files", "--cached", "--others", "--exclude-standard"])
         .current_dir(root())
         .output()
         .expect("git is needed to know which files are the project's");
@@ -84,13 +95,31 @@ fn no_test_is_switched_off() {
 
 #[test]
 fn tests_wait_for_events() {
-    let in_tests = |name: &str| name.contains("/tests/") && name != POLLING;
-    let found = places(&rust_files(), |name, line| in_tests(name) && sleeps(line));
-    assert_none(&found, &format!("wait for an event, with `eventually` of {POLLING} if need be"));
+    let tests: Vec<(String, String)> = rust_files()
+        .into_iter()
+        .filter(|(name, _)| SLEEPING.iter().all(|(may, _)| may != name))
+        .filter_map(|(name, text)| {
+            // A file's own tests are at its end.
+            let at = if name.contains("/tests/") { Some(0) } else { text.find("#[cfg(test)]") };
+            Some((name, text[at?..].to_owned()))
+        })
+        .collect();
+    let found = places(&tests, |_, line| sleeps(line));
+    assert_none(&found, "wait for an event, with `eventually` if need be");
 }
 
 fn sleeps(line: &str) -> bool {
     ["thread::", "time::"].iter().any(|module| line.contains(&[module, "sleep"].concat()))
+}
+
+#[test]
+fn every_exception_is_still_needed() {
+    let files = rust_files();
+    let needed =
+        |name: &str| files.iter().any(|(file, text)| file == name && text.contains("sleep"));
+    let idle: Vec<String> =
+        SLEEPING.iter().map(|(name, _)| (*name).to_owned()).filter(|name| !needed(name)).collect();
+    assert_none(&idle, "remove what no longer sleeps from SLEEPING");
 }
 
 #[test]
@@ -108,15 +137,28 @@ fn each_shipped_scenario_can_be_read() {
 
 #[test]
 fn no_file_names_a_place_of_one_machine() {
-    let homes = ["home", "Users", "root", "work"].map(|home| format!("/{home}/"));
     let own = root().display().to_string();
-    let outside = |line: &str, at: usize| {
-        let before = line[..at].chars().next_back();
-        !before.is_some_and(|before| before.is_alphanumeric() || "._-}*~".contains(before))
-    };
-    let found = places(&files(), |_, line| {
-        line.contains(&own)
-            || homes.iter().any(|home| line.match_indices(home).any(|(at, _)| outside(line, at)))
-    });
+    let found = places(&files(), |_, line| line.contains(&own) || names_a_home(line));
     assert_none(&found, "paths are relative, or come from the environment");
+}
+
+fn names_a_home(line: &str) -> bool {
+    ["home", "Users", "root", "work"].map(|home| format!("/{home}/")).iter().any(|home| {
+        line.match_indices(home).any(|(at, _)| {
+            // Else it is the middle of a longer path or of an address.
+            let before = line[..at].chars().next_back();
+            !before.is_some_and(|before| before.is_alphanumeric() || "._-}*~".contains(before))
+        })
+    })
+}
+
+#[test]
+fn the_rules_see_what_breaks_them() {
+    assert!(sleeps(&["std::thread::", "sleep(LONG);"].concat()));
+    assert!(sleeps(&["tokio::time::", "sleep(LONG).await;"].concat()));
+    assert!(!sleeps("eventually(|| child.try_wait())"));
+    assert!(names_a_home(&["cd /ho", "me/ann/sweep"].concat()));
+    assert!(!names_a_home("https://example.org/home/ann, build/root/file"));
+    let two = [("a.rs".to_owned(), "good\n  bad\n".to_owned())];
+    assert_eq!(places(&two, |_, line| line.contains("bad")), ["a.rs:2: bad"]);
 }

@@ -59,6 +59,22 @@ impl Sweep {
         Chunk { index, start, end }
     }
 
+    /// Whether a chunk can be one of this sweep's. A foreign coordinator may cut otherwise.
+    ///
+    /// # Errors
+    /// One fragment that says why not.
+    pub fn check(&self, chunk: &Chunk) -> Result<(), String> {
+        let chunks = self.chunks();
+        if chunk.index >= chunks {
+            Err(format!("chunk_id {} is not below the sweep's {chunks} chunks", chunk.id()))
+        } else if chunk.params() > self.params {
+            let (range, all) = (chunk.params(), self.params);
+            Err(format!("the range has {range} parameters, more than the sweep's {all}"))
+        } else {
+            Ok(())
+        }
+    }
+
     /// The fixed share of worker `worker` of `workers` in static mode; the last takes the
     /// remainder.
     pub fn share(&self, worker: u64, workers: u64) -> (u64, u64) {

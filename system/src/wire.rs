@@ -12,6 +12,9 @@ const INDEX_BOUND: u64 = 1 << 32;
 /// Longest text of a foreign message that is kept in a dead letter, in bytes.
 const RAW_BOUND: usize = 4096;
 
+/// Most fields of one that are kept.
+const FIELDS_BOUND: usize = 64;
+
 /// The fields of a message, in the order in which they are written.
 pub type Fields = Vec<(String, String)>;
 
@@ -155,7 +158,8 @@ impl DeadLetter {
             .task
             .iter()
             .filter(|(name, _)| name != "status" && name != "retry_count")
-            .map(|(name, value)| (name.clone(), bounded(value)))
+            .take(FIELDS_BOUND)
+            .map(|(name, value)| (bounded(name), bounded(value)))
             .collect();
         fields.extend(owned(vec![
             ("status", "dead_lettered".to_owned()),

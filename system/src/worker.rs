@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::watch;
-use tokio::time::{Instant, interval, timeout_at};
+use tokio::time::{Instant, interval, sleep, timeout};
 
 use crate::kernel::Kernel;
 use crate::queue::{Asker, Commit, Delivery, Queue, Result, Token};
@@ -26,6 +26,17 @@ const CLAIM_WAIT: Duration = Duration::from_millis(250);
 /// behind another would be better off with whoever is free first.
 const SOON: Duration = Duration::from_secs(2);
 
+/// A chunk that takes this many times the time of a batch holds up the others in it.
+const HELD_UP: u32 = 5;
+
+/// A chunk is handed back no more often: each time counts towards the deliveries after which it
+/// would be dead.
+const HAND_BACKS: u64 = 2;
+
+/// However long the lease, deliveries are renewed this often: after a broker's restart, peers see
+/// by a worker's connection that it lives.
+const RENEW: Duration = Duration::from_secs(1);
+
 /// How a worker behaves.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -33,7 +44,7 @@ pub struct Options {
     pub name: String,
     /// Leave after this long without a chunk, if the sweep does not end before.
     pub idle_timeout: Duration,
-    /// A lease's length; it is renewed three times as often.
+    /// A lease's length; it is renewed at least three times as often.
     pub lease: Duration,
     /// How often to look for what the dead left behind.
     pub takeover_interval: Duration,
@@ -152,12 +163,15 @@ pub async fn run(
         queue,
         options,
         stop,
+        flushing: tokio::sync::Mutex::default(),
     };
     let ended = tokio::select! {
         ended = worker.compute(kernel) => ended,
         Err(error) = worker.keep() => Err(error),
+        () = worker.stop_and_grace() => Ok(Status::Interrupted),
     };
     let (status, outcome) = match ended {
+        Ok(Status::Interrupted) => (Status::Interrupted, worker.sign_off_in_time().await),
         Ok(status) => (status, worker.sign_off().await),
         Err(error) => (Status::Failed, Err(error)),
     };
@@ -170,6 +184,8 @@ struct Worker {
     stop: watch::Receiver<bool>,
     /// Borrowed only between awaits.
     desk: RefCell<Desk>,
+    /// One commit at a time.
+    flushing: tokio::sync::Mutex<()>,
 }
 
 /// What a worker has before it.
@@ -211,6 +227,13 @@ impl Desk {
         };
         let chunk_time = self.batch.chunk_time.unwrap_or(Duration::MAX);
         self.backlog.is_empty() && chunk_time.saturating_sub(since.elapsed()) <= SOON
+    }
+
+    /// Whether a chunk takes so much longer than those before it that nothing may wait for it.
+    fn is_held_up(&self) -> bool {
+        let waiting = !self.backlog.is_empty() || !self.done.is_empty();
+        let patience = self.batch.target * HELD_UP;
+        waiting && self.current.as_ref().is_some_and(|(_, since)| since.elapsed() > patience)
     }
 
     fn must_flush(&self) -> bool {
@@ -259,8 +282,8 @@ impl Worker {
         Ok(idle.then_some(Status::Idle))
     }
 
-    /// Computes a chunk. False where it was given up because of a request to stop: it stays on
-    /// the desk, to be given back.
+    /// Computes a chunk. False where it failed after a request to stop, which may have reached the
+    /// kernel too: it stays on the desk, to be given back.
     async fn attempt(&self, kernel: &mut dyn Kernel, delivery: Delivery) -> Result<bool> {
         let begun = Instant::now();
         self.desk.borrow_mut().current = Some((delivery.clone(), begun));
@@ -268,13 +291,11 @@ impl Worker {
         let computed = if self.fails_on_purpose(&delivery) {
             Err("simulated fault".to_owned())
         } else {
-            tokio::select! {
-                computed = kernel.run(&chunk) => computed,
-                () = self.stop_and_grace() => return Ok(false),
-            }
+            kernel.run(&chunk).await
         };
         match computed {
             Ok(stats) => self.put_down(delivery, stats, begun.elapsed()),
+            Err(_) if *self.stop.borrow() => return Ok(false),
             Err(reason) => {
                 // What is done must not wait for the broker's answer to a failure.
                 self.flush().await?;
@@ -306,6 +327,7 @@ impl Worker {
     /// Commits what is done. It stays on the desk, and its leases are renewed, until the broker
     /// has answered.
     async fn flush(&self) -> Result<()> {
+        let _alone = self.flushing.lock().await;
         let done: Vec<_> = {
             let desk = self.desk.borrow();
             desk.done.iter().map(|(token, result, _)| (token.clone(), result.clone())).collect()
@@ -315,9 +337,9 @@ impl Worker {
         }
         let outcomes = self.queue.commit(&done).await?;
         let mut desk = self.desk.borrow_mut();
-        for ((_, result, params), outcome) in
-            std::mem::take(&mut desk.done).into_iter().zip(outcomes)
-        {
+        // More may have been put down since: at the end.
+        let told: Vec<_> = desk.done.drain(..done.len()).collect();
+        for ((_, result, params), outcome) in told.into_iter().zip(outcomes) {
             match outcome {
                 Commit::Committed => {
                     desk.summary.chunks_processed += 1;
@@ -332,7 +354,9 @@ impl Worker {
     }
 
     async fn keep(&self) -> Result<Infallible> {
-        let mut tick = interval(self.options.takeover_interval);
+        // However rarely it looks for the dead: without renewals its own leases would run out.
+        let renew_every = (self.options.lease / 3).min(RENEW);
+        let mut tick = interval(self.options.takeover_interval.min(renew_every / 2));
         let mut renewed = Instant::now();
         loop {
             tick.tick().await;
@@ -342,9 +366,13 @@ impl Worker {
                 renewed = Instant::now();
                 continue;
             }
-            if renewed.elapsed() >= self.options.lease / 3 {
+            if renewed.elapsed() >= renew_every {
                 renewed = Instant::now();
                 self.forget(&self.queue.renew(&held).await?);
+            }
+            if self.desk.borrow().is_held_up() {
+                self.flush().await?;
+                self.hand_back().await?;
             }
             if self.desk.borrow().is_free_soon() && !*self.stop.borrow() {
                 let max = self.desk.borrow().batch.size;
@@ -354,12 +382,37 @@ impl Worker {
         }
     }
 
+    /// Gives others what was claimed on the assumption that it would not take long.
+    async fn hand_back(&self) -> Result<()> {
+        let mut tokens = Vec::new();
+        {
+            let mut desk = self.desk.borrow_mut();
+            desk.batch.size = 1;
+            desk.backlog.retain(|Delivery { token, .. }| {
+                let stays = token.number > HAND_BACKS;
+                if !stays {
+                    tokens.push(token.clone());
+                }
+                stays
+            });
+        }
+        if tokens.is_empty() { Ok(()) } else { self.queue.release(&tokens).await }
+    }
+
     /// Lost deliveries that were not begun are left to their new workers. One that is being
     /// computed goes on: whoever commits first has the chunk.
     fn forget(&self, lost: &[Token]) {
-        if !lost.is_empty() {
-            tracing::warn!(count = lost.len(), "leases were lost");
-            self.desk.borrow_mut().backlog.retain(|delivery| !lost.contains(&delivery.token));
+        let mut desk = self.desk.borrow_mut();
+        // What is done may have been acknowledged just before: that is no loss.
+        let current = desk.current.as_ref().map(|(delivery, _)| &delivery.token);
+        let mut count = usize::from(current.is_some_and(|token| lost.contains(token)));
+        desk.backlog.retain(|delivery| {
+            let is_lost = lost.contains(&delivery.token);
+            count += usize::from(is_lost);
+            !is_lost
+        });
+        if count > 0 {
+            tracing::warn!(count, "leases were lost");
         }
     }
 
@@ -369,8 +422,7 @@ impl Worker {
             // Nobody is left who could ask.
             std::future::pending::<()>().await;
         }
-        let until = Instant::now() + self.options.stop_grace;
-        let _ = timeout_at(until, std::future::pending::<()>()).await;
+        sleep(self.options.stop_grace).await;
     }
 
     fn fails_on_purpose(&self, delivery: &Delivery) -> bool {
@@ -380,6 +432,14 @@ impl Worker {
         let draw =
             seed ^ delivery.task.chunk.index.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ (attempt << 56);
         fault_rate > 0.0 && fastrand::Rng::with_seed(draw).f64() < fault_rate
+    }
+
+    /// Whoever asked to stop does not wait for a broker that is away: the leases will run out.
+    async fn sign_off_in_time(&self) -> Result<()> {
+        timeout(self.options.stop_grace, self.sign_off()).await.unwrap_or_else(|_| {
+            tracing::warn!("the broker does not answer, leaving without a word");
+            Ok(())
+        })
     }
 
     /// Commits what is done, gives back what is not, and says goodbye.

@@ -3,7 +3,7 @@
 use super::Outcome;
 use crate::facts::{Facts, IntervalSet, Tally, first_ranges};
 use crate::ideal::static_range;
-use crate::plan::{Backend, Coverage, Plan};
+use crate::plan::{Backend, Coverage, Kernel, Plan};
 use crate::words::{FirstLines, chunk_id, counted, parameters, quoted};
 
 pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
@@ -48,7 +48,8 @@ fn exactly_once(plan: &Plan, facts: &Facts, missing: &IntervalSet, spoilt: Spoil
     let Spoilt { mut words, mut evidence } = spoilt;
     if words.is_empty() && missing.is_empty() {
         let (all, chunks) = (counted(params, "parameter"), counted(plan.sweep.chunks(), "chunk"));
-        return Outcome::pass(format!("all {all} in {chunks}, each counted exactly once"));
+        let again = computed_again(plan, facts);
+        return Outcome::pass(format!("all {all} in {chunks}, each counted exactly once{again}"));
     }
     let broken = !words.is_empty() || facts.is_final();
     if !missing.is_empty() {
@@ -61,6 +62,15 @@ fn exactly_once(plan: &Plan, facts: &Facts, missing: &IntervalSet, spoilt: Spoil
     } else {
         Outcome::inconclusive(format!("{summary} so far, when the watching ended"))
             .because(evidence)
+    }
+}
+
+/// How far the values of a user's own program are known to be right.
+fn computed_again(plan: &Plan, facts: &Facts) -> String {
+    match (&plan.sweep.kernel, facts.ledger.recomputed) {
+        (Kernel::Reference { .. }, _) => String::new(),
+        (Kernel::Exec { .. }, 0) => "; no value was computed again".to_owned(),
+        (Kernel::Exec { .. }, n) => format!("; {} computed again, the same", counted(n, "chunk")),
     }
 }
 

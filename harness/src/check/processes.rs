@@ -155,10 +155,8 @@ mod tests {
     fn stopped_by_us(why: EndReason) -> String {
         let stop = Event::Stopped { process: "worker-2".into(), signal: SIGTERM };
         let left = exit("worker-2", Some(143), None, None);
-        let stays = History::of(plan()).without(
-            |event| matches!(event, Event::ProcessExited { process, .. } if process == "worker-2"),
-        );
-        judged(&stays.with(30.0, stop).with(30.1, left).ended(why))
+        let own = |event: &Event| matches!(event, Event::ProcessExited { process, .. } if process == "worker-2");
+        judged(&History::of(plan()).without(own).with(30.0, stop).with(30.1, left).ended(why))
     }
 
     #[test]

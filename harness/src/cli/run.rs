@@ -53,14 +53,13 @@ pub(super) fn main(args: Args) -> Exit {
         if at > 0 {
             anstream::println!();
         }
-        // Before anything happens: whatever becomes of the run, it can be repeated.
-        anstream::eprintln!("{}: seed {}", plan.scenario, plan.seed);
         let outcome = match carry_out(plan, &args.out, args.keep) {
             Ok(outcome) => outcome,
             Err(error) => return problem(&error.to_string(), Exit::from(&error)),
         };
         terminal::print(plan, &outcome.results);
-        anstream::println!("  {:<13} {}", "run", outcome.directory.display());
+        let dim = anstyle::Style::new().dimmed();
+        anstream::println!("  {dim}{:<13}{dim:#} {}", "run", outcome.directory.display());
         gravest = gravest.max(outcome.results.verdict);
         if outcome.why == EndReason::Interrupted {
             break;

@@ -72,6 +72,10 @@ pub struct Ledger {
     workers: Vec<(String, u64)>,
     worker_index: BTreeMap<String, u32>,
     reported: Sum,
+    /// What was reported of the chunks that are computed again.
+    sample: BTreeMap<u64, Option<Reported>>,
+    /// Chunks that were.
+    pub recomputed: u64,
     durations: (f64, u64),
     /// Committed more than once.
     pub duplicated: Tally,
@@ -94,6 +98,8 @@ impl Ledger {
             workers: Vec::new(),
             worker_index: BTreeMap::new(),
             reported: Sum::default(),
+            sample: plan.sample().into_iter().map(|index| (index, None)).collect(),
+            recomputed: 0,
             durations: (0.0, 0),
             duplicated: Tally::default(),
             unexpected: Tally::default(),
@@ -112,6 +118,11 @@ impl Ledger {
             return;
         };
         self.check_value(start, end, result);
+        if let Some(index) = self.index(&result.chunk_id)
+            && let Some(reported) = self.sample.get_mut(&index)
+        {
+            reported.get_or_insert(Reported::from(result));
+        }
         let again = self.committed.insert(start, end);
         if again.is_empty() {
             let worker = self.worker(&result.worker);
@@ -120,6 +131,23 @@ impl Ledger {
             self.reported.add(result);
         } else {
             self.note_duplicate(t_s, result, &again);
+        }
+    }
+
+    /// Takes in what the harness computed by itself, after all results.
+    pub fn recomputed(&mut self, result: &SeenResult) {
+        let Some(index) = self.index(&result.chunk_id) else { return };
+        self.recomputed += 1;
+        let reported = self.sample.get(&index).copied().flatten();
+        let differences =
+            reported.map_or_else(Vec::new, |it| Reported::from(result).differences(&it));
+        if !differences.is_empty() {
+            let (start, end) = self.sweep.chunk(index);
+            self.wrong_value.set.insert(start, end);
+            let named = self.name(start, end);
+            self.wrong_value.evidence.push(|| {
+                format!("{named}, computed again, was reported with {}", differences.join(", "))
+            });
         }
     }
 
@@ -250,13 +278,9 @@ impl Ledger {
         let short = result.count != size;
         let differences = match self.sweep.kernel {
             _ if short => Vec::new(),
-            Kernel::Reference { .. } => Yield::of(start, end).figures().differences(&Reported {
-                count: result.count,
-                sum: result.sum,
-                min: result.min,
-                max: result.max,
-                avg: result.avg,
-            }),
+            Kernel::Reference { .. } => {
+                Yield::of(start, end).figures().differences(&Reported::from(result))
+            }
             Kernel::Exec { .. } => Vec::new(),
         };
         if !short && differences.is_empty() {

@@ -163,6 +163,7 @@ impl Facts {
                 self.last_result_s = Some(self.last_result_s.map_or(t_s, |last| last.max(t_s)));
                 self.ledger.result(t_s, result);
             }
+            Event::Recomputed(result) => self.ledger.recomputed(result),
             Event::UnreadableResult { reason } => self.ledger.unreadable(t_s, reason),
             Event::DeadLettered { chunk_id, range, reason, .. } => {
                 self.ledger.dead_letter(chunk_id.as_deref(), *range, reason);

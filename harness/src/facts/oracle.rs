@@ -2,6 +2,8 @@
 //! integer arithmetic in hundredths, and none of the system's code, so that both cannot be wrong
 //! in the same way.
 
+use crate::history::SeenResult;
+
 use std::sync::LazyLock;
 
 /// After this many parameters the values repeat.
@@ -90,6 +92,13 @@ pub struct Reported {
     pub max: f64,
     /// Mean value.
     pub avg: f64,
+}
+
+impl From<&SeenResult> for Reported {
+    fn from(result: &SeenResult) -> Self {
+        let SeenResult { count, sum, min, max, avg, .. } = *result;
+        Self { count, sum, min, max, avg }
+    }
 }
 
 /// Half of the smallest difference that two values of the kernel can have: never is more than

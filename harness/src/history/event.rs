@@ -53,6 +53,8 @@ pub enum Event {
     /// A result was committed at the broker (in static mode: printed by a worker). Seen twice
     /// for one chunk, it was committed twice.
     Result(SeenResult),
+    /// The harness computed a chunk again by itself, with the same kernel.
+    Recomputed(SeenResult),
     /// A message among the results that is none.
     UnreadableResult {
         /// What is wrong with it.

@@ -15,6 +15,9 @@ use crate::words::{counted, millis, quoted, seconds};
 /// Where there is no terminal, this much run time lies between two lines of progress.
 const PLAIN_EVERY_S: f64 = 5.0;
 
+/// A bar moves no more often than this.
+const BAR_EVERY_S: f64 = 0.05;
+
 /// Shows a run while it goes on: a bar on a terminal, else a line now and then.
 #[derive(Debug)]
 pub struct Progress {
@@ -23,14 +26,14 @@ pub struct Progress {
 }
 
 enum View {
-    Bar(ProgressBar),
+    Bar { bar: ProgressBar, last_s: f64 },
     Plain { to: Box<dyn Write + Send>, last_s: f64 },
 }
 
 impl fmt::Debug for View {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Bar(_) => "Bar",
+            Self::Bar { .. } => "Bar",
             Self::Plain { .. } => "Plain",
         })
     }
@@ -44,25 +47,31 @@ impl Progress {
         }
         let draw = ProgressDrawTarget::stderr();
         let bar = ProgressBar::with_draw_target(Some(plan.sweep.params()), draw);
-        let style = ProgressStyle::with_template("{spinner} {bar:24} {msg}");
+        let style = ProgressStyle::with_template("{spinner} {bar:20} {msg}");
         bar.set_style(style.expect("the template is well formed").progress_chars("█▉▊▋▌▍▎▏ "));
         bar.enable_steady_tick(Duration::from_millis(200));
-        Self { state: State::new(plan), view: View::Bar(bar) }
+        bar.println(beginning(plan));
+        Self { state: State::new(plan), view: View::Bar { bar, last_s: 0.0 } }
     }
 
-    fn plain(plan: &Plan, to: Box<dyn Write + Send>) -> Self {
+    fn plain(plan: &Plan, mut to: Box<dyn Write + Send>) -> Self {
+        let _ = writeln!(to, "{}", beginning(plan));
         Self { state: State::new(plan), view: View::Plain { to, last_s: 0.0 } }
     }
 
     /// Shows what this event changes.
     pub fn observe(&mut self, record: &Record) {
         self.state.observe(record);
-        let news = news(record);
+        let news = news(record, &self.state.facts);
         match &mut self.view {
-            View::Bar(bar) => {
+            View::Bar { bar, last_s } => {
                 if let Some(line) = news {
                     bar.println(line);
                 }
+                if self.state.now_s < *last_s + BAR_EVERY_S {
+                    return;
+                }
+                *last_s = self.state.now_s;
                 bar.set_position(self.state.facts.ledger.committed().len());
                 bar.set_message(self.state.line());
             }
@@ -81,7 +90,7 @@ impl Progress {
 
     /// Takes the bar away, so that the report can follow.
     pub fn finish(self) {
-        if let View::Bar(bar) = self.view {
+        if let View::Bar { bar, .. } = self.view {
             bar.finish_and_clear();
         }
     }
@@ -123,9 +132,9 @@ impl State {
         let mut line = format!("{chunks} of {}", counted(of, "chunk"));
         if let Some(rate) = self.rate() {
             let left = self.plan.sweep.params().saturating_sub(ledger.committed().len());
-            line += &format!(", {rate:.1} parameters/s, {:.0} s left", left as f64 / rate);
+            line += &format!(", {rate:.0} params/s, {:.0} s left", left as f64 / rate);
         }
-        format!("{line}, {alive} alive")
+        format!("{line}, {alive}")
     }
 
     fn rate(&self) -> Option<f64> {
@@ -135,14 +144,19 @@ impl State {
     }
 }
 
+/// What a run begins with: enough to repeat it.
+fn beginning(plan: &Plan) -> String {
+    let workers = counted(u64::from(plan.workers), "worker");
+    format!("{}: {} backend, {workers}, seed {}", plan.scenario, plan.backend, plan.seed)
+}
+
 /// What is told of an event the moment it happens, if anything.
-fn news(record: &Record) -> Option<String> {
+fn news(record: &Record, facts: &Facts) -> Option<String> {
     let line = match &record.event {
         Event::FaultInjected { fault, kind, target, bit, proof, held } => {
             let (fault, target, proof) = (quoted(fault), quoted(target), quoted(proof));
             if *bit {
-                let held = holding(held);
-                format!("{fault}: {} {target}{held} ({proof})", quoted(kind))
+                format!("{fault}: {} {target}{}", quoted(kind), holding(held))
             } else {
                 format!("{fault}: did not bite {target} ({proof})")
             }
@@ -151,8 +165,19 @@ fn news(record: &Record) -> Option<String> {
             format!("{}: over, {} goes on", quoted(fault), quoted(target))
         }
         Event::TakenOver { fault, chunk_id, to, after_ms, .. } => {
-            let (fault, id, to) = (quoted(fault), quoted(chunk_id), quoted(to));
-            format!("{fault}: chunk {id} is with {to} after {}", millis(*after_ms))
+            let strikes = facts.strikes.iter().filter(|strike| strike.fault == *fault);
+            let held: usize = strikes.map(|strike| strike.held.len()).sum();
+            let taken = facts.takeovers.iter().filter(|taken| taken.fault == *fault).count();
+            let (fault, after) = (quoted(fault), millis(*after_ms));
+            match held {
+                0 | 1 => {
+                    let (id, to) = (quoted(chunk_id), quoted(to));
+                    format!("{fault}: chunk {id} is with {to} after {after}")
+                }
+                // One line for many chunks, once the last of them is safe.
+                _ if taken < held => return None,
+                _ => format!("{fault}: {held} chunks are with others after {after}"),
+            }
         }
         _ => return None,
     };
@@ -196,17 +221,18 @@ mod tests {
         progress.finish();
         let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
         insta::assert_snapshot!(text, @r"
-         5.5 s  13 of 100 chunks, 26.0 parameters/s, 33 s left, 3 workers alive
-        10.5 s  28 of 100 chunks, 28.0 parameters/s, 26 s left, 3 workers alive
-        10.8 s  kill-1: kill worker-1, which held chunk 00031 (process 101 ended by signal 9)
-        10.8 s  kill-1: chunk 00031 is with worker-0 after 40 ms
-        15.5 s  39 of 100 chunks, 26.0 parameters/s, 23 s left, 2 workers alive
-        20.5 s  49 of 100 chunks, 24.5 parameters/s, 21 s left, 2 workers alive
-        25.5 s  59 of 100 chunks, 23.6 parameters/s, 17 s left, 2 workers alive
-        30.5 s  69 of 100 chunks, 23.0 parameters/s, 13 s left, 2 workers alive
-        35.5 s  79 of 100 chunks, 22.6 parameters/s, 9 s left, 2 workers alive
-        40.5 s  89 of 100 chunks, 22.2 parameters/s, 5 s left, 2 workers alive
-        45.5 s  99 of 100 chunks, 22.0 parameters/s, 0 s left, 2 workers alive
+        m3-redis-fault: redis backend, 3 workers, seed 42
+           5.5 s  13 of 100 chunks, 26 params/s, 33 s left, 3 workers
+          10.5 s  28 of 100 chunks, 28 params/s, 26 s left, 3 workers
+          10.8 s  kill-1: kill worker-1, which held chunk 00031
+          10.8 s  kill-1: chunk 00031 is with worker-0 after 40 ms
+          15.5 s  39 of 100 chunks, 26 params/s, 23 s left, 2 workers
+          20.5 s  49 of 100 chunks, 24 params/s, 21 s left, 2 workers
+          25.5 s  59 of 100 chunks, 24 params/s, 17 s left, 2 workers
+          30.5 s  69 of 100 chunks, 23 params/s, 13 s left, 2 workers
+          35.5 s  79 of 100 chunks, 23 params/s, 9 s left, 2 workers
+          40.5 s  89 of 100 chunks, 22 params/s, 5 s left, 2 workers
+          45.5 s  99 of 100 chunks, 22 params/s, 0 s left, 2 workers
         ");
     }
 

@@ -11,6 +11,7 @@ use tokio::time::{Instant, interval, sleep, timeout};
 use ttg_system::queue::{self, Broker};
 use ttg_system::stats::Stats;
 
+use super::recompute::recompute;
 use super::tap::{self, Tap};
 use super::{RunDirectory, RunError, Stage};
 use crate::environment::{BrokerProcess, Fleet, Unavailable};
@@ -91,6 +92,9 @@ async fn conduct(stage: Rc<Stage>) -> Result<EndReason, RunError> {
         if let Some(aggregate) = aggregate(&stage) {
             stage.emit(Event::Aggregate(aggregate));
         }
+    }
+    if why == EndReason::Complete {
+        recompute(&stage).await;
     }
     stage.emit(Event::RunEnded { why });
     Ok(why)

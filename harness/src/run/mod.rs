@@ -3,6 +3,7 @@
 mod conduct;
 mod directory;
 mod programs;
+mod recompute;
 mod stage;
 mod tap;
 

@@ -49,8 +49,8 @@ fn in_a_pipe_the_report_is_plain_and_80_columns_wide() {
       run           runs/quickstart/####-##-##T##-##-##Z
     ");
     insta::assert_snapshot!(redacted(&said.stderr), @r"
-    quickstart: seed 7
-       #.# s  kill-1: kill worker-#, which held chunk ##### (process ##### ended by signal 9)
+    quickstart: embedded backend, 3 workers, seed 7
+       #.# s  kill-1: kill worker-#, which held chunk #####
        #.# s  kill-1: chunk ##### is with worker-# after #.# ms
     ");
 }
@@ -80,7 +80,8 @@ fn a_terminal_has_colours_unless_no_color_is_set() {
 fn a_seed_that_was_drawn_is_printed_before_the_run_and_repeats_it() {
     let sandbox = Sandbox::new();
     let said = sandbox.run(&["run", &shipped("m1-static"), "--set", "sweep.params=30"]);
-    let seed = said.stderr.lines().next().unwrap().strip_prefix("m1-static: seed ").unwrap();
+    let (beginning, seed) = said.stderr.lines().next().unwrap().rsplit_once(' ').unwrap();
+    assert_eq!(beginning, "m1-static: static backend, 3 workers, seed");
     let again = ["run", &shipped("m1-static"), "--set", "sweep.params=30", "--seed", seed];
     let said = sandbox.run(&again);
     assert!(said.stdout.contains(&format!("seed          {seed}\n")), "{said}");

@@ -95,13 +95,15 @@ pub async fn collect(
             Until::CompleteOr(moment) => Instant::now() >= moment,
         };
         let complete = tally.is_complete(&progress);
-        let wait = if enough || complete { Duration::ZERO } else { LOOK };
+        // Where results cannot be read, the sweep is over without being complete.
+        let over = complete || progress.is_complete();
+        let wait = if enough || over { Duration::ZERO } else { LOOK };
         let page = broker.results(&mut cursor, PAGE, wait).await?;
         let read_all = page.is_empty();
         for message in page {
             tally.add(message, progress.total);
         }
-        if read_all && (enough || complete || *stop.borrow()) {
+        if read_all && (enough || over || *stop.borrow()) {
             let created_ms = broker.sweep().await?.and_then(|info| created_ms(&info.created_at));
             return Ok(tally.report(&progress, complete, created_ms));
         }
@@ -174,7 +176,8 @@ impl Tally {
         let begun = created_ms.or(self.first_ms);
         let wall_ms = self.last_ms.zip(begun).map_or(0, |(last, begun)| (last - begun).max(0));
         let wall_seconds = wall_ms as f64 / 1000.0;
-        let cpu_seconds = self.workers.values().map(|share| share.seconds).sum();
+        // The sum of nothing is -0.
+        let cpu_seconds = 0.0 + self.workers.values().map(|share| share.seconds).sum::<f64>();
         let params = self.values.count() as f64;
         let per = |seconds: f64, what: f64| if seconds > 0.0 { what / seconds } else { 0.0 };
         Report {

@@ -127,7 +127,26 @@ mod tests {
 
     #[test]
     fn a_complete_sweep_reads_like_this() {
-        insta::assert_snapshot!(report().to_string(), @r"");
+        insta::assert_snapshot!(report().to_string(), @r#"
+        Sweep results: complete
+
+          Total parameters                   10,000
+          Total chunks                   100 of 100
+          Grand sum                    5,000,355.00
+          Global minimum                       0.41
+          Global maximum                     999.98
+          Average                          500.0355
+
+          Wall time                         34.20 s
+          CPU time                         100.00 s
+          Effective throughput         292 params/s
+          CPU throughput               100 params/s
+          Parallelism                         2.92x
+
+        Chunks per worker
+          worker-0                 34  ████████████████
+          worker-1                 66  ██████████████████████████████
+        "#);
     }
 
     #[test]
@@ -139,11 +158,36 @@ mod tests {
             duplicates_removed: 1_234,
             ..report()
         };
-        insta::assert_snapshot!(report.to_string(), @r"");
+        insta::assert_snapshot!(report.to_string(), @r#"
+        Sweep results: INCOMPLETE
+
+          Total parameters                   10,000
+          Total chunks                    97 of 100
+          Grand sum                    5,000,355.00
+          Global minimum                       0.41
+          Global maximum                     999.98
+          Average                          500.0355
+          Dead letters                            3
+          Duplicates removed                  1,234
+
+          Wall time                         34.20 s
+          CPU time                         100.00 s
+          Effective throughput         292 params/s
+          CPU throughput               100 params/s
+          Parallelism                         2.92x
+
+        Chunks per worker
+          worker-0                 34  ████████████████
+          worker-1                 66  ██████████████████████████████
+        "#);
     }
 
     #[test]
     fn details_are_one_line_per_worker() {
-        insta::assert_snapshot!(report().details(), @r"");
+        insta::assert_snapshot!(report().details(), @r#"
+        worker                 params    seconds     params/s
+        worker-0                3,400      34.00        100.0
+        worker-1                6,600      66.00        100.0
+        "#);
     }
 }

@@ -1,5 +1,6 @@
 //! `ttg worker`.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -8,6 +9,7 @@ use super::args::{BrokerArgs, LogArgs, SweepArgs, seconds, switch};
 use super::{Ended, Failed, Hooks, print_json, stop_signal};
 use crate::chunk::Sweep;
 use crate::kernel::{Exec, Kernel, Reference};
+use crate::queue::{self, Broker, Settings};
 use crate::worker::{Batch, Options, Status, Summary};
 use crate::{coordinator, static_mode, worker};
 
@@ -160,10 +162,13 @@ async fn run_queue(
     let (stop, signal) = stop_signal()?;
     let settings = args.broker.settings(hooks);
     let name = format!("worker-{number}");
-    let queue = hooks.connect(&settings, Some(&name)).await?;
-    if args.coordinate && number == 0 {
-        coordinator::run(&*queue, sweep, None).await?;
-    }
+    let queue = match sign_on(args, number, sweep, &settings, hooks).await {
+        Ok(queue) => queue,
+        Err(error) => {
+            let summary = Summary::new(&name).end(Status::Failed, Duration::ZERO);
+            return Ok(((summary, 0), Some(Failed::Queue(error))));
+        }
+    };
     let options = Options {
         name,
         idle_timeout: args.idle_timeout_seconds,
@@ -176,6 +181,20 @@ async fn run_queue(
     };
     let (summary, outcome) = worker::run(queue, kernel, options, stop).await;
     Ok(((summary, *signal.borrow()), outcome.err().map(Failed::Queue)))
+}
+
+async fn sign_on(
+    args: &Args,
+    number: u64,
+    sweep: &Sweep,
+    settings: &Settings,
+    hooks: &Hooks,
+) -> queue::Result<Rc<dyn Broker>> {
+    let queue = hooks.connect(settings, Some(&format!("worker-{number}"))).await?;
+    if args.coordinate && number == 0 {
+        coordinator::run(&*queue, sweep, None).await?;
+    }
+    Ok(queue)
 }
 
 async fn run_static(

@@ -2,7 +2,9 @@
 //!
 //! In: `{"chunk_id":"00042","start_param":4200,"end_param":4300}`.
 //! Out: `{"values":[…]}`, one number per parameter, or the chunk's
-//! `{"sum":…,"count":…,"min":…,"max":…}`, or `{"error":"…"}`.
+//! `{"sum":…,"count":…,"min":…,"max":…}`, or `{"error":"…"}`. One line too many would be taken for
+//! the next chunk's answer, and shift all that follow: a program that says more than it was asked
+//! is not trusted. It may repeat the `chunk_id`, which then must be the chunk's.
 
 use std::collections::VecDeque;
 use std::process::Stdio;
@@ -54,6 +56,7 @@ struct Request {
 
 #[derive(Deserialize)]
 struct Answer {
+    chunk_id: Option<String>,
     error: Option<String>,
     values: Option<Vec<f64>>,
     sum: Option<f64>,
@@ -115,6 +118,9 @@ impl Instance {
             start_param: chunk.start,
             end_param: chunk.end,
         };
+        if self.has_said_more().await {
+            return Err("the kernel wrote a line that nobody had asked for".to_owned());
+        }
         let mut line = serde_json::to_string(&request).expect("a request is plain data");
         line.push('\n');
         let asked = async {
@@ -130,9 +136,21 @@ impl Instance {
             Ok(_) if answer.last() != Some(&b'\n') && answer.len() as u64 == LINE_BOUND => {
                 Err(format!("the kernel answered with a line over {} MiB", LINE_BOUND >> 20))
             }
+            Ok(_) if !self.stdout.buffer().is_empty() => {
+                Err("the kernel answered with more than one line".to_owned())
+            }
             Ok(_) => String::from_utf8(answer)
                 .map_err(|_| "the kernel answered with bytes that are not UTF-8".to_owned()),
             Err(error) => Err(format!("cannot read the kernel's answer: {error}")),
+        }
+    }
+
+    /// Whether there is output before a question.
+    async fn has_said_more(&mut self) -> bool {
+        tokio::select! {
+            biased;
+            said = self.stdout.fill_buf() => said.is_ok_and(|said| !said.is_empty()),
+            () = tokio::task::yield_now() => false,
         }
     }
 
@@ -162,6 +180,9 @@ fn judge(line: &str, chunk: &Chunk) -> Result<Result<Stats, String>, String> {
         let shown: String = line.trim_end().chars().take(200).collect();
         format!("the kernel answered {shown:?}, which is not its JSON: {error}")
     })?;
+    if let Some(other) = answer.chunk_id.filter(|id| *id != chunk.id().to_string()) {
+        return Err(format!("the kernel answered for chunk {other:?}, not {}", chunk.id()));
+    }
     if let Some(error) = answer.error {
         return Ok(Err(format!("the kernel reported: {error}")));
     }
@@ -182,6 +203,10 @@ fn judge(line: &str, chunk: &Chunk) -> Result<Result<Stats, String>, String> {
             stats.count,
             chunk.params()
         ));
+    }
+    // JSON has no infinity: such a result could be committed, and never be read.
+    if ![stats.sum, stats.min, stats.max, stats.avg].iter().all(|value| value.is_finite()) {
+        return Err("the kernel's values add up to more than a number can hold".to_owned());
     }
     Ok(Ok(stats))
 }
@@ -252,6 +277,40 @@ mod tests {
         let mut kernel = python("    print(json.dumps({'values': [1]}))");
         let error = kernel.run(&CHUNK).await.expect_err("fails");
         assert_eq!(error, "the kernel answered for 1 parameters of the chunk's 2");
+    }
+
+    #[tokio::test]
+    async fn a_line_too_many_fails_the_attempt_instead_of_answering_the_next_chunk() {
+        let mut kernel =
+            python(r#"    sys.stdout.write('{"values":[1,2]}\n' * 2); sys.stdout.flush()"#);
+        let error = kernel.run(&CHUNK).await.expect_err("fails");
+        assert_eq!(error, "the kernel answered with more than one line");
+        assert!(kernel.running.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_line_between_two_chunks_fails_the_next_attempt() {
+        let mut kernel = python(
+            "    import time\n    for _ in 1, 2: print(json.dumps({'values': [1, 2]})); time.sleep(0.05)",
+        );
+        kernel.run(&CHUNK).await.expect("answers");
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let error = kernel.run(&CHUNK).await.expect_err("fails");
+        assert_eq!(error, "the kernel wrote a line that nobody had asked for");
+    }
+
+    #[tokio::test]
+    async fn an_answer_for_another_chunk_fails_the_attempt() {
+        let mut kernel = python("    print(json.dumps({'chunk_id': '00002', 'values': [1, 2]}))");
+        let error = kernel.run(&CHUNK).await.expect_err("fails");
+        assert_eq!(error, "the kernel answered for chunk \"00002\", not 00003");
+    }
+
+    #[tokio::test]
+    async fn a_sum_that_no_number_can_hold_fails_the_attempt() {
+        let mut kernel = python("    print(json.dumps({'values': [1e308, 1e308]}))");
+        let error = kernel.run(&CHUNK).await.expect_err("fails");
+        assert_eq!(error, "the kernel's values add up to more than a number can hold");
     }
 
     #[tokio::test]

@@ -12,6 +12,7 @@
 pub mod embedded;
 pub mod redis;
 
+use std::cell::Cell;
 use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::chunk::Sweep;
-use crate::wire::{DeadLetter, Task, TaskResult};
+use crate::wire::{DeadLetter, Fields, Task, TaskResult};
 
 /// How a queue is reached and what its leases and retries are.
 #[derive(Debug, Clone, PartialEq)]
@@ -148,7 +149,7 @@ pub enum Failure {
     Retried,
     /// That was the last attempt.
     DeadLettered,
-    /// The delivery was somebody else's by then; nothing changed.
+    /// The delivery was somebody else's by then, or the chunk settled; nothing changed.
     NotHeld,
 }
 
@@ -285,6 +286,18 @@ impl fmt::Display for SweepInfo {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cursor(String);
 
+impl Cursor {
+    /// A cursor at a backend's own name for a place.
+    pub fn at(place: String) -> Self {
+        Self(place)
+    }
+
+    /// That name; empty at the beginning.
+    pub fn place(&self) -> &str {
+        &self.0
+    }
+}
+
 /// Something with the broker's time for it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stamped<T> {
@@ -319,6 +332,29 @@ pub async fn connect(settings: &Settings, worker: Option<&str>) -> Result<Rc<dyn
         Address::Embedded(path) => Rc::new(embedded::Embedded::open(path, settings, worker).await?),
         Address::Redis { .. } => Rc::new(redis::Redis::connect(settings, worker).await?),
     })
+}
+
+/// The sweep as far as a worker knows it, to tell its tasks from garbage.
+#[derive(Default)]
+struct Known(Cell<Option<Sweep>>);
+
+impl Known {
+    /// Reads a task, or says why it is none of the sweep's. Before it refuses one, it asks
+    /// whether there is another sweep by now.
+    async fn read_task(
+        &self,
+        fields: &Fields,
+        broker: &dyn Inspect,
+    ) -> Result<std::result::Result<Task, String>> {
+        let task = match Task::from_fields(fields) {
+            Ok(task) => task,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        if self.0.get().is_none_or(|sweep| sweep.check(&task.chunk).is_err()) {
+            self.0.set(broker.sweep().await?.map(|info| info.sweep));
+        }
+        Ok(self.0.get().map_or(Ok(()), |sweep| sweep.check(&task.chunk)).map(|()| task))
+    }
 }
 
 /// How long the first connection is tried.

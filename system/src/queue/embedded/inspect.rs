@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use tokio::time::Instant;
 
 use super::submit::{SWEEP, read_sweep};
-use super::{Embedded, WATCH};
+use super::{Embedded, WATCH, text};
 use crate::chunk::Sweep;
 use crate::queue::{Cursor, Held, Inspect, Progress, Result, Stamped, SweepInfo, Token};
 use crate::wire::{self, DeadLetter, Task, TaskResult};
@@ -37,7 +37,7 @@ impl Inspect for Embedded {
                     "SELECT seq, at_ms, result FROM results WHERE seq > ? ORDER BY seq LIMIT ?",
                     cursor,
                     max,
-                    |row| Ok((row.get(1)?, row.get::<_, String>(2)?)),
+                    |row| Ok((row.get(1)?, text(row, 2)?)),
                 )
                 .await?;
             if !found.is_empty() || Instant::now() >= deadline {
@@ -55,21 +55,21 @@ impl Inspect for Embedded {
     }
 
     async fn submissions(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<Stamped<Task>>> {
-        let rows = self
-            .page(
-                "SELECT id, submitted_ms, task FROM tasks WHERE id > ? ORDER BY id LIMIT ?",
-                cursor,
-                max,
-                |row| Ok((row.get(1)?, row.get::<_, String>(2)?)),
-            )
-            .await?;
-        Ok(rows
-            .into_iter()
-            .filter_map(|(at_ms, text)| {
-                let task = Task::from_fields(&wire::from_json(&text)).ok()?;
-                (task.retry_count == 0).then_some(Stamped { at_ms, what: task })
-            })
-            .collect())
+        loop {
+            let rows = self
+                .page(
+                    "SELECT id, submitted_ms, task FROM tasks WHERE id > ? ORDER BY id LIMIT ?",
+                    cursor,
+                    max,
+                    |row| Ok((row.get(1)?, text(row, 2)?)),
+                )
+                .await?;
+            let tasks: Vec<_> = rows.iter().filter_map(submission).collect();
+            // A page of retries only is not the end.
+            if rows.is_empty() || !tasks.is_empty() {
+                return Ok(tasks);
+            }
+        }
     }
 
     async fn held(&self) -> Result<Vec<Held>> {
@@ -77,7 +77,7 @@ impl Inspect for Embedded {
             let held = "SELECT id, owner, delivery, task FROM tasks WHERE state = 'leased'";
             let mut held = connection.prepare_cached(held)?;
             let rows = held.query_map([], |row| {
-                let task = Task::from_fields(&wire::from_json(&row.get::<_, String>(3)?));
+                let task = Task::from_fields(&wire::from_json(&text(row, 3)?));
                 Ok(Held {
                     chunk_index: task.ok().map(|task| task.chunk.index),
                     worker: row.get(1)?,
@@ -95,7 +95,7 @@ impl Inspect for Embedded {
                 "SELECT seq, letter FROM dead_letters WHERE seq > ? ORDER BY seq LIMIT ?",
                 cursor,
                 max,
-                |row| row.get::<_, String>(1),
+                |row| text(row, 1),
             )
             .await?;
         Ok(letters.iter().map(|text| DeadLetter::from_fields(wire::from_json(text))).collect())
@@ -130,6 +130,11 @@ impl Embedded {
         }
         Ok(rows.into_iter().map(|(_, row)| row).collect())
     }
+}
+
+fn submission((at_ms, text): &(i64, String)) -> Option<Stamped<Task>> {
+    let task = Task::from_fields(&wire::from_json(text)).ok()?;
+    (task.retry_count == 0).then_some(Stamped { at_ms: *at_ms, what: task })
 }
 
 pub(super) fn progress(connection: &mut Connection) -> rusqlite::Result<Progress> {

@@ -20,11 +20,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 use tokio::time::Instant;
 
 use super::{
-    Address, Asker, Commit, Delivery, Failure, Progress, Queue, QueueError, Result, Settings, Token,
+    Address, Asker, Commit, Delivery, Failure, Known, Progress, Queue, QueueError, Result,
+    Settings, Token,
 };
 use crate::wire::{self, DeadLetter, Fields, Task, TaskResult};
 use liveness::Sign;
@@ -42,6 +43,7 @@ pub struct Embedded {
     connection: Arc<Mutex<Connection>>,
     worker: Option<String>,
     state: Mutex<State>,
+    known: Known,
 }
 
 #[derive(Default)]
@@ -70,6 +72,7 @@ impl Embedded {
             connection: Arc::new(Mutex::new(connection)),
             worker: worker.map(str::to_owned),
             state: Mutex::default(),
+            known: Known::default(),
         })
     }
 
@@ -147,7 +150,7 @@ impl Embedded {
         for (id, number, text) in rows {
             let token = Token { id: id.to_string(), number };
             let fields = wire::from_json(&text);
-            match Task::from_fields(&fields) {
+            match self.known.read_task(&fields, self).await? {
                 Ok(task) if number > u64::from(self.settings.max_deliveries) => {
                     let reason = format!(
                         "delivered {} times, and each time the worker died or fell silent",
@@ -182,7 +185,9 @@ impl Embedded {
             if !acknowledge(t, &worker, &token)? {
                 return Ok(Failure::NotHeld);
             }
-            if chunk.is_some_and(|chunk| is_settled(t, chunk).unwrap_or(false)) {
+            if let Some(chunk) = chunk
+                && is_settled(t, chunk)?
+            {
                 return Ok(Failure::NotHeld);
             }
             t.prepare_cached("INSERT INTO dead_letters (chunk, letter) VALUES (?, ?)")?
@@ -305,7 +310,7 @@ impl Queue for Embedded {
         self.transact(move |t| {
             let mut outcomes = Vec::with_capacity(done.len());
             for (token, result) in &done {
-                let settled = is_settled(t, result.chunk_index)?;
+                let settled = is_gone(t, token)? || is_settled(t, result.chunk_index)?;
                 if !settled {
                     t.prepare_cached(
                         "INSERT INTO results (chunk, result, at_ms) VALUES (?, ?, ?)",
@@ -371,8 +376,6 @@ impl Queue for Embedded {
                      ORDER BY id LIMIT ?7",
                     params![worker, nonce, end, dead, held, now, max],
                 )?;
-                t.prepare_cached("UPDATE sweep SET redelivered = redelivered + ?")?
-                    .execute([rows.len()])?;
                 Ok(rows)
             })
             .await?;
@@ -389,7 +392,7 @@ impl Queue for Embedded {
         let (token, worker) = (delivery.token.clone(), self.worker().to_owned());
         let due = now_ms() + self.settings.retry_delay.as_millis() as i64;
         self.transact(move |t| {
-            if !acknowledge(t, &worker, &token)? {
+            if !acknowledge(t, &worker, &token)? || is_settled(t, task.chunk.index)? {
                 return Ok(Failure::NotHeld);
             }
             // A row of its own: deliveries of the failed one must not pass for the new one's.
@@ -442,9 +445,13 @@ fn lease(
         "UPDATE tasks SET state = 'leased', owner = ?1, nonce = ?2, lease_end_ms = ?3, \
          delivery = delivery + 1 WHERE id IN ({selection}) RETURNING id, delivery, task"
     ))?;
-    let rows = lease.query_map(parameters, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let rows = lease.query_map(parameters, |row| Ok((row.get(0)?, row.get(1)?, text(row, 2)?)))?;
     let mut rows = rows.collect::<rusqlite::Result<Vec<(i64, u64, String)>>>()?;
     rows.sort_unstable_by_key(|(id, ..)| *id);
+    let again = rows.iter().filter(|(_, number, _)| *number > 1).count();
+    if again > 0 {
+        t.prepare_cached("UPDATE sweep SET redelivered = redelivered + ?")?.execute([again])?;
+    }
     Ok(rows)
 }
 
@@ -458,12 +465,23 @@ fn acknowledge(t: &Transaction<'_>, worker: &str, token: &Token) -> rusqlite::Re
     .map(|changed| changed == 1)
 }
 
+/// Whether the task is of a sweep that was discarded.
+fn is_gone(t: &Transaction<'_>, token: &Token) -> rusqlite::Result<bool> {
+    t.prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM tasks WHERE id = ?)")?
+        .query_row([&token.id], |row| row.get(0))
+}
+
 fn is_settled(t: &Transaction<'_>, chunk: u64) -> rusqlite::Result<bool> {
     t.prepare_cached(
         "SELECT EXISTS (SELECT 1 FROM results WHERE chunk = ?1) \
          OR EXISTS (SELECT 1 FROM dead_letters WHERE chunk = ?1)",
     )?
     .query_row([chunk], |row| row.get(0))
+}
+
+/// A column of text that anybody may have written: bytes that are not UTF-8 are replaced.
+fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
+    Ok(String::from_utf8_lossy(row.get_ref(column)?.as_bytes()?).into_owned())
 }
 
 fn open_file(path: &Path, patience: Duration) -> std::result::Result<Connection, String> {

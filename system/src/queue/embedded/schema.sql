@@ -12,7 +12,8 @@ CREATE TABLE IF NOT EXISTS sweep (
     redelivered   INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE TABLE IF NOT EXISTS tasks (
-    id            INTEGER PRIMARY KEY,
+    -- Never used again, not even after a reset: it fences the workers of a discarded sweep.
+    id            INTEGER PRIMARY KEY AUTOINCREMENT,
     task          TEXT NOT NULL,              -- the message of the wire contract, as JSON
     submitted_ms  INTEGER NOT NULL DEFAULT (CAST(unixepoch('subsec') * 1000 AS INTEGER)),
     state         TEXT NOT NULL DEFAULT 'ready' CHECK (state IN ('ready', 'leased', 'done')),

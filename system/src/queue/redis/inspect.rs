@@ -6,11 +6,10 @@ use std::time::Duration;
 use ::redis::{Pipeline, cmd};
 use async_trait::async_trait;
 
-use super::keys::{GROUP, LETTERS, METADATA, PROGRESS, RESULTS, TASKS};
-use super::link::Link;
+use super::keys::{GROUP, LETTERS, METADATA, PROGRESS, RESULTS, RETRY, TASKS};
 use super::submit::from_metadata;
-use super::{Entry, Redis, Streams, entry_ms, to_fields};
-use crate::queue::{Cursor, Held, Inspect, Progress, Result, Stamped, SweepInfo, Token};
+use super::{Entry, Read, Redis, entry_ms, to_fields};
+use crate::queue::{Cursor, Held, Inspect, Progress, RELEASED, Result, Stamped, SweepInfo, Token};
 use crate::wire::{DeadLetter, Task, TaskResult};
 
 /// Longest blocking read: shorter than the longest wait for an answer.
@@ -30,7 +29,7 @@ impl Inspect for Redis {
     }
 
     async fn standing(&self) -> Result<Progress> {
-        progress(&self.link).await
+        self.count_chunks().await
     }
 
     async fn results(
@@ -40,7 +39,7 @@ impl Inspect for Redis {
         wait: Duration,
     ) -> Result<Vec<Stamped<std::result::Result<TaskResult, String>>>> {
         let from = if cursor.0.is_empty() { "0" } else { &cursor.0 };
-        let read: Streams = self
+        let read: Read = self
             .reader
             .call(async |mut c| {
                 let mut read = cmd("XREAD");
@@ -64,15 +63,14 @@ impl Inspect for Redis {
     }
 
     async fn submissions(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<Stamped<Task>>> {
-        Ok(self
-            .range(TASKS, cursor, max)
-            .await?
-            .iter()
-            .filter_map(|(id, values)| {
-                let task = Task::from_fields(&to_fields(values)).ok()?;
-                (task.retry_count == 0).then_some(Stamped { at_ms: entry_ms(id), what: task })
-            })
-            .collect())
+        loop {
+            let entries = self.range(TASKS, cursor, max).await?;
+            let tasks: Vec<_> = entries.iter().filter_map(submission).collect();
+            // A page of retries only is not the end.
+            if entries.is_empty() || !tasks.is_empty() {
+                return Ok(tasks);
+            }
+        }
     }
 
     async fn held(&self) -> Result<Vec<Held>> {
@@ -87,6 +85,8 @@ impl Inspect for Redis {
                 }
             })
             .await?;
+        let pending: Vec<_> =
+            pending.into_iter().filter(|(_, worker, ..)| worker != RELEASED).collect();
         if pending.is_empty() {
             return Ok(Vec::new());
         }
@@ -128,6 +128,13 @@ impl Inspect for Redis {
 }
 
 impl Redis {
+    pub(super) async fn count_chunks(&self) -> Result<Progress> {
+        let mut script = self.scripts.progress.prepare_invoke();
+        script.key(METADATA).key(PROGRESS).key(TASKS).key(RESULTS).key(RETRY).arg(GROUP);
+        let (total, submitted, committed, dead) = self.run(&script).await?;
+        Ok(Progress { total, submitted, committed, dead })
+    }
+
     async fn range(&self, key: &str, cursor: &mut Cursor, max: usize) -> Result<Vec<Entry>> {
         let from = if cursor.0.is_empty() { "-".to_owned() } else { format!("({}", cursor.0) };
         let entries: Vec<Entry> = self
@@ -143,20 +150,9 @@ impl Redis {
     }
 }
 
-pub(super) async fn progress(link: &Link) -> Result<Progress> {
-    let mut read = Pipeline::new();
-    read.cmd("HGET").arg(METADATA).arg("total_chunks");
-    read.cmd("HMGET").arg(PROGRESS).arg(&["submitted", "committed", "dead"]);
-    let (total, counts): (Option<u64>, Vec<Option<u64>>) =
-        link.call(async |mut c| read.query_async(&mut c).await).await?;
-    let count = |at: usize| counts.get(at).copied().flatten();
-    Ok(Progress {
-        total,
-        // A foreign coordinator does not count what it submits: its word is the total.
-        submitted: count(0).or(total).unwrap_or(0),
-        committed: count(1).unwrap_or(0),
-        dead: count(2).unwrap_or(0),
-    })
+fn submission((id, values): &Entry) -> Option<Stamped<Task>> {
+    let task = Task::from_fields(&to_fields(values)).ok()?;
+    (task.retry_count == 0).then_some(Stamped { at_ms: entry_ms(id), what: task })
 }
 
 fn advance(cursor: &mut Cursor, entries: &[Entry]) {

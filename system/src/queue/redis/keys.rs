@@ -18,6 +18,6 @@ pub(super) const PROGRESS: &str = "ttg:progress";
 /// Workers by name, with the nonce of their present life: their connections are named after both.
 pub(super) const MEMBERS: &str = "ttg:members";
 
-/// Every key, for a reset.
-pub(super) const ALL: [&str; 9] =
-    [TASKS, RESULTS, METADATA, LETTERS, RETRY, COMMITTED, DEAD, PROGRESS, MEMBERS];
+/// Every key of a sweep, for a reset. Workers live on.
+pub(super) const ALL: [&str; 8] =
+    [TASKS, RESULTS, METADATA, LETTERS, RETRY, COMMITTED, DEAD, PROGRESS];

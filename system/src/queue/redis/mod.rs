@@ -23,8 +23,8 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::{
-    Asker, Commit, Delivery, FIRST_CONTACT, Failure, Progress, Queue, QueueError, RELEASED, Result,
-    Settings, Token,
+    Asker, Commit, Delivery, FIRST_CONTACT, Failure, Known, Progress, Queue, QueueError, RELEASED,
+    Result, Settings, Token,
 };
 use crate::wire::{self, DeadLetter, Fields, Task, TaskResult};
 use keys::{COMMITTED, DEAD, GROUP, LETTERS, MEMBERS, PROGRESS, RESULTS, RETRY, TASKS};
@@ -39,8 +39,8 @@ const FLEET: u32 = 8;
 /// An entry of a stream; values may be any bytes.
 type Entry = (String, Vec<Vec<u8>>);
 
-/// What a read of streams yields: entries by the stream's name, if there are any.
-type Streams = Option<Vec<(String, Vec<Entry>)>>;
+/// What was read, by stream; nothing where the wait was over.
+type Read = Option<Vec<(String, Vec<Entry>)>>;
 
 /// A Redis server.
 pub struct Redis {
@@ -52,6 +52,7 @@ pub struct Redis {
     reader: Link,
     member: Option<Member>,
     state: Mutex<State>,
+    known: Known,
     scripts: Scripts,
 }
 
@@ -64,7 +65,7 @@ struct Member {
 struct State {
     joined: bool,
     /// Lives of both links when deliveries under this name were last looked through.
-    searched: Option<(u64, u64)>,
+    recovered: Option<(u64, u64)>,
     next_survey: Option<Instant>,
     /// Who looked dead at the last survey.
     suspects: HashSet<(String, String)>,
@@ -74,10 +75,12 @@ struct Scripts {
     commit: Script,
     renew: Script,
     release: Script,
+    recover: Script,
     leave: Script,
     survey: Script,
     take_over: Script,
     fail: Script,
+    progress: Script,
 }
 
 impl Redis {
@@ -100,14 +103,17 @@ impl Redis {
             settings: settings.clone(),
             member,
             state: Mutex::default(),
+            known: Known::default(),
             scripts: Scripts {
                 commit: Script::new(include_str!("lua/commit.lua")),
                 renew: Script::new(include_str!("lua/renew.lua")),
                 release: Script::new(include_str!("lua/release.lua")),
+                recover: Script::new(include_str!("lua/recover.lua")),
                 leave: Script::new(include_str!("lua/leave.lua")),
                 survey: Script::new(include_str!("lua/survey.lua")),
                 take_over: Script::new(include_str!("lua/take_over.lua")),
                 fail: Script::new(include_str!("lua/fail.lua")),
+                progress: Script::new(include_str!("lua/progress.lua")),
             },
         })
     }
@@ -122,6 +128,21 @@ impl Redis {
 
     async fn run<T: ::redis::FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T> {
         self.link.call(async |mut c| script.invoke_async(&mut c).await).await
+    }
+
+    /// The same for a script about what this worker holds: `nothing` where the stream is gone.
+    async fn run_held<T: ::redis::FromRedisValue>(
+        &self,
+        script: &ScriptInvocation<'_>,
+        nothing: T,
+    ) -> Result<T> {
+        match self.run(script).await {
+            Err(error) if is_no_group(&error) => {
+                self.state().joined = false;
+                Ok(nothing)
+            }
+            other => other,
+        }
     }
 
     /// Makes the consumer group, and this worker known.
@@ -143,7 +164,7 @@ impl Redis {
     /// New tasks; waits for them up to `wait`.
     async fn read_new(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>> {
         let name = &self.member().name;
-        let read: Result<Streams> = self
+        let read: Result<Read> = self
             .reader
             .call(async |mut c| {
                 let mut read = cmd("XREADGROUP");
@@ -171,7 +192,7 @@ impl Redis {
         let mut deliveries = Vec::with_capacity(entries.len());
         for (token, values) in entries {
             let fields = to_fields(&values);
-            match Task::from_fields(&fields) {
+            match self.known.read_task(&fields, self).await? {
                 Ok(task) if token.number > u64::from(self.settings.max_deliveries) => {
                     let reason = format!(
                         "delivered {} times, and each time the worker died or fell silent",
@@ -200,16 +221,16 @@ impl Redis {
     ) -> Result<Failure> {
         let letter =
             DeadLetter { task, last_error: reason.to_owned(), failed_at: wire::now(), retry_count };
-        let mut script = self.failing(token);
-        script.arg("dead").arg(chunk.map(|index| index.to_string()).unwrap_or_default());
-        script.arg(letter.to_fields());
-        self.run::<u8>(&script).await.map(failure)
+        let mut script = self.failing(token, chunk);
+        script.arg("dead").arg(letter.to_fields());
+        self.run_held::<u8>(&script, 0).await.map(failure)
     }
 
-    fn failing(&self, token: &Token) -> ScriptInvocation<'_> {
+    fn failing(&self, token: &Token, chunk: Option<u64>) -> ScriptInvocation<'_> {
         let mut script = self.scripts.fail.prepare_invoke();
         script.key(TASKS).key(RETRY).key(LETTERS).key(COMMITTED).key(DEAD).key(PROGRESS);
         script.arg(GROUP).arg(&self.member().name).arg(&token.id).arg(token.number);
+        script.arg(chunk.map(|index| index.to_string()).unwrap_or_default());
         script
     }
 
@@ -271,11 +292,22 @@ impl Redis {
         lives > 1 && since.is_some_and(|since| since.elapsed() < GRACE)
     }
 
-    /// Whether deliveries under this name must be looked through: at first, and after each broken
+    /// Gives back what is under this name and not `held`: at first, and after each broken
     /// connection, whose last read may have been answered to nobody.
-    async fn must_search_own(&self) -> (bool, (u64, u64)) {
+    async fn recover(&self, held: &[Token]) -> Result<()> {
         let lives = (self.link.life().await.0, self.reader.life().await.0);
-        (self.state().searched != Some(lives), lives)
+        if self.state().recovered == Some(lives) {
+            return Ok(());
+        }
+        let mut script = self.scripts.recover.prepare_invoke();
+        script.key(TASKS).arg(GROUP).arg(&self.member().name).arg(RELEASED);
+        for token in held {
+            script.arg(&token.id);
+        }
+        self.run_held::<i64>(&script, 0).await?;
+        let mut state = self.state();
+        (state.recovered, state.next_survey) = (Some(lives), None);
+        Ok(())
     }
 }
 
@@ -309,7 +341,7 @@ impl Queue for Redis {
             script.arg(&token.id).arg(token.number).arg(result.chunk_index);
             script.arg(2 * fields.len()).arg(fields);
         }
-        let outcomes: Vec<u8> = self.run(&script).await?;
+        let outcomes = self.run_held(&script, vec![0_u8; done.len()]).await?;
         Ok(outcomes
             .into_iter()
             .map(|first| if first == 1 { Commit::Committed } else { Commit::AlreadySettled })
@@ -322,14 +354,14 @@ impl Queue for Redis {
         for token in held {
             script.arg(&token.id).arg(token.number);
         }
-        let lost: HashSet<String> = self.run(&script).await?;
-        Ok(held.iter().filter(|token| lost.contains(&token.id)).cloned().collect())
+        let lost: Vec<usize> = self.run_held(&script, (0..held.len()).collect()).await?;
+        Ok(lost.into_iter().filter_map(|place| held.get(place)).cloned().collect())
     }
 
     async fn take_over(&self, max: usize, held: &[Token], asker: Asker) -> Result<Vec<Delivery>> {
         self.join().await?;
-        let (search_own, lives) = self.must_search_own().await;
-        if !search_own && !self.survey_is_due() {
+        self.recover(held).await?;
+        if !self.survey_is_due() {
             return Ok(Vec::new());
         }
         let (mut dead, mut overdue) = match self.survey().await {
@@ -340,20 +372,21 @@ impl Queue for Redis {
             other => other?,
         };
         if self.in_grace().await {
-            (dead, overdue) = (HashSet::new(), false);
+            dead.retain(|(name, _)| name == RELEASED);
+            overdue = false;
         }
         let seen_before = std::mem::replace(&mut self.state().suspects, dead.clone());
         if asker == Asker::Busy {
             dead.retain(|suspect| seen_before.contains(suspect));
         }
-        if !search_own && dead.is_empty() && !overdue {
+        if dead.is_empty() && !overdue {
             return Ok(Vec::new());
         }
         let mut script = self.scripts.take_over.prepare_invoke();
         script.key(TASKS).key(MEMBERS).key(PROGRESS);
         script.arg(GROUP).arg(&self.member().name);
         script.arg(if overdue { self.settings.lease.as_millis() as u64 } else { 0 });
-        script.arg(max).arg(u8::from(search_own)).arg(dead.len());
+        script.arg(max).arg(dead.len());
         for (name, nonce) in &dead {
             script.arg(name).arg(nonce);
         }
@@ -362,9 +395,6 @@ impl Queue for Redis {
         }
         let (taken, gone): (Vec<(String, u64, Vec<Vec<u8>>)>, Vec<String>) =
             self.run(&script).await?;
-        if search_own && taken.len() < max {
-            self.state().searched = Some(lives);
-        }
         if !gone.is_empty() {
             tracing::error!(entries = ?gone, "pending tasks were trimmed from the stream: lost");
         }
@@ -380,10 +410,10 @@ impl Queue for Redis {
             let chunk = Some(task.chunk.index);
             return self.bury(&delivery.token, chunk, task.to_fields(), reason, attempts).await;
         }
-        let mut script = self.failing(&delivery.token);
+        let mut script = self.failing(&delivery.token, Some(task.chunk.index));
         script.arg("retry").arg(self.settings.retry_delay.as_millis() as u64);
         script.arg(wire::to_json(&task.to_fields()));
-        self.run::<u8>(&script).await.map(failure)
+        self.run_held::<u8>(&script, 0).await.map(failure)
     }
 
     async fn release(&self, held: &[Token]) -> Result<()> {
@@ -392,18 +422,18 @@ impl Queue for Redis {
         for token in held {
             script.arg(&token.id).arg(token.number);
         }
-        self.run::<i64>(&script).await.map(drop)
+        self.run_held::<i64>(&script, 0).await.map(drop)
     }
 
     async fn progress(&self) -> Result<Progress> {
-        inspect::progress(&self.link).await
+        self.count_chunks().await
     }
 
     async fn leave(&self) -> Result<()> {
         let Member { name, nonce } = self.member();
         let mut script = self.scripts.leave.prepare_invoke();
         script.key(TASKS).key(MEMBERS).arg(GROUP).arg(name).arg(nonce).arg(RELEASED);
-        self.run::<i64>(&script).await.map(drop)
+        self.run_held::<i64>(&script, 0).await.map(drop)
     }
 }
 
@@ -427,7 +457,8 @@ fn failure(code: u8) -> Failure {
 
 /// Whether the task stream was deleted: by a reset, or with the broker's data.
 fn is_no_group(error: &QueueError) -> bool {
-    matches!(error, QueueError::Refused { cause, .. } if cause.contains("NOGROUP"))
+    let says = |cause: &str| cause.contains("NOGROUP") || cause.contains("UNBLOCKED");
+    matches!(error, QueueError::Refused { cause, .. } if says(cause))
 }
 
 /// Makes the group that reads from the beginning, if there is none.

@@ -5,7 +5,7 @@ local submitted = tonumber(redis.call('HGET', KEYS[2], 'submitted') or 0)
 if submitted ~= tonumber(ARGV[1]) then
   return submitted
 end
-local n = tonumber(ARGV[2])
+local n = tonumber(ARGV[2] or 1)
 for at = 3, #ARGV, 2 * n do
   redis.call('XADD', KEYS[1], '*', unpack(ARGV, at, at + 2 * n - 1))
   submitted = submitted + 1

@@ -1,13 +1,13 @@
--- Takes over deliveries: those of the dead, those under this worker's name from a former life, and
--- those that outlived their lease. What was seen before is checked again here.
+-- Takes over deliveries: those of the dead, and those that outlived their lease. What was seen
+-- before is checked again here.
 -- KEYS  tasks, members, progress
 -- ARGV  group, consumer, lease in milliseconds (or 0: leave leases alone), limit,
---       1 to look for a former life, number of dead, then for each: consumer, nonce or '',
+--       number of dead, then for each: consumer, nonce or '',
 --       then the ids that this worker holds
 -- Returns {{id, delivery number, fields}, ...} and the ids of tasks that are gone from the stream.
 local tasks, members, progress = unpack(KEYS)
 local group, me, lease, limit = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
-local dead_end = 6 + 2 * tonumber(ARGV[6])
+local dead_end = 5 + 2 * tonumber(ARGV[5])
 local held = {}
 for at = dead_end + 1, #ARGV do
   held[ARGV[at]] = true
@@ -33,19 +33,13 @@ local function take(pending)
   end
 end
 
-for at = 7, dead_end, 2 do
+for at = 6, dead_end, 2 do
   if (redis.call('HGET', members, ARGV[at]) or '') == ARGV[at + 1] then
     take(redis.call('XPENDING', tasks, group, '-', '+', limit, ARGV[at]))
   end
 end
-if ARGV[5] == '1' then
-  take(redis.call('XPENDING', tasks, group, '-', '+', limit + #ARGV - dead_end, me))
-end
 if lease ~= '0' then
-  for _, entry in ipairs(redis.call('XPENDING', tasks, group, 'IDLE', lease, '-', '+', limit)) do
-    if entry[2] ~= me then
-      take({ entry })
-    end
-  end
+  local look = limit + #ARGV - dead_end
+  take(redis.call('XPENDING', tasks, group, 'IDLE', lease, '-', '+', look))
 end
 return { taken, gone }

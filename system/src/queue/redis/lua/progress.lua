@@ -1,0 +1,27 @@
+-- Where the sweep stands.
+-- KEYS  metadata, progress, tasks, results, retry
+-- ARGV  group
+-- Returns the number of chunks (nothing where nobody has said), and of those submitted, committed
+-- and dead.
+local metadata, progress, tasks, results, retry = unpack(KEYS)
+local function count(name)
+  return tonumber(redis.call('HGET', progress, name))
+end
+local total = tonumber(redis.call('HGET', metadata, 'total_chunks'))
+-- A foreign coordinator does not count what it submits.
+local submitted = count('submitted') or redis.call('XLEN', tasks)
+local committed, dead = count('committed') or 0, count('dead') or 0
+-- Nor do foreign workers count what they commit: it is what is not open any more.
+if total and redis.call('XLEN', results) > committed and redis.call('EXISTS', tasks) == 1 then
+  for _, info in ipairs(redis.call('XINFO', 'GROUPS', tasks)) do
+    local group = {}
+    for at = 1, #info, 2 do
+      group[info[at]] = info[at + 1]
+    end
+    if group.name == ARGV[1] and group.lag then
+      local open = group.lag + group.pending + redis.call('ZCARD', retry)
+      committed = math.max(committed, math.min(submitted, total) - dead - open)
+    end
+  end
+end
+return { total or false, submitted, committed, dead }

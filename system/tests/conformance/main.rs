@@ -1,0 +1,13 @@
+//! What every backend promises: one suite, run on each of them, and on the model that stands for
+//! them in simulated time.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod claims;
+mod departures;
+mod failures;
+mod garbage;
+mod reading;
+mod submission;
+mod zombies;

@@ -1,0 +1,139 @@
+//! Onlookers read everything, page by page, and change nothing.
+
+use std::time::Duration;
+
+use rstest::rstest;
+use tokio::join;
+use tokio::time::Instant;
+use ttg_system::chunk::Sweep;
+use ttg_system::coordinator;
+use ttg_system::queue::Cursor;
+use ttg_system::wire::DeadLetter;
+
+use crate::support::bench::Backend::{self, Embedded, Model, Redis};
+use crate::support::bench::{Bench, PATIENCE, claim_one, commit, stats};
+
+#[rstest]
+#[tokio::test]
+async fn an_empty_broker_reads_as_nothing(#[values(Embedded, Redis, Model)] backend: Backend) {
+    let bench = Bench::start(backend);
+    let onlooker = bench.onlooker().await;
+    assert_eq!(onlooker.sweep().await.expect("reads"), None);
+    assert_eq!(onlooker.held().await.expect("reads"), []);
+    assert_eq!(onlooker.redelivered().await.expect("reads"), 0);
+    assert!(!onlooker.standing().await.expect("reads").is_complete());
+    let mut cursor = Cursor::default();
+    assert_eq!(onlooker.submissions(&mut cursor, 10).await.expect("reads"), []);
+    assert_eq!(onlooker.dead_letters(&mut cursor, 10).await.expect("reads"), []);
+    let wait = Duration::from_millis(20);
+    let begun = Instant::now();
+    assert_eq!(onlooker.results(&mut cursor, 10, wait).await.expect("reads"), []);
+    assert!(begun.elapsed() >= wait);
+    assert_eq!(cursor, Cursor::default());
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_sweep_says_which_it_is(#[values(Embedded, Redis, Model)] backend: Backend) {
+    let bench = Bench::start(backend);
+    let onlooker = bench.onlooker().await;
+    let sweep = Sweep { start: 7, params: 100, chunk_size: 30 };
+    coordinator::run(&*onlooker, &sweep, Some("a job")).await.expect("submits");
+    let info = onlooker.sweep().await.expect("reads").expect("is there");
+    assert_eq!((info.sweep, info.job_id.as_str()), (sweep, "a job"));
+    assert!(info.created_at.parse::<jiff::Timestamp>().is_ok());
+}
+
+#[rstest]
+#[tokio::test]
+async fn pages_follow_each_other_without_gaps(#[values(Embedded, Redis, Model)] backend: Backend) {
+    let (bench, sweep) = Bench::start(backend).with_sweep(7).await;
+    let (worker, onlooker) = (bench.worker("worker-1").await, bench.onlooker().await);
+    for _ in 0..4 {
+        let delivery = claim_one(&*worker).await;
+        commit(&*worker, &delivery, "worker-1").await;
+    }
+    for _ in 0..3 {
+        let mut delivery = claim_one(&*worker).await;
+        delivery.task.retry_count = bench.settings.max_retries;
+        worker.fail(&delivery, "enough").await.expect("fails");
+    }
+    let (mut results, mut submissions, mut letters) = (Vec::new(), Vec::new(), Vec::new());
+    let mut cursors = [Cursor::default(), Cursor::default(), Cursor::default()];
+    for _ in 0..5 {
+        let wait = Duration::ZERO;
+        results.extend(onlooker.results(&mut cursors[0], 2, wait).await.expect("reads"));
+        submissions.extend(onlooker.submissions(&mut cursors[1], 2).await.expect("reads"));
+        letters.extend(onlooker.dead_letters(&mut cursors[2], 2).await.expect("reads"));
+    }
+    let results: Vec<_> = results.into_iter().map(|r| r.what.expect("readable")).collect();
+    let chunks: Vec<_> = results.iter().map(|result| result.chunk_index).collect();
+    assert_eq!(chunks, [0, 1, 2, 3]);
+    assert_eq!(results[2].stats, stats(&sweep.chunk(2)));
+    assert_eq!(results[2].worker_id, "worker-1");
+    let chunks: Vec<_> = submissions.iter().map(|task| task.what.chunk.index).collect();
+    assert_eq!(chunks, [0, 1, 2, 3, 4, 5, 6]);
+    let chunks: Vec<_> =
+        letters.iter().filter_map(DeadLetter::task).map(|task| task.chunk.index).collect();
+    assert_eq!(chunks, [4, 5, 6]);
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_page_of_retries_only_is_not_the_end_of_the_submissions(
+    #[values(Embedded, Redis, Model)] backend: Backend,
+) {
+    let bench = Bench::start(backend);
+    let onlooker = bench.onlooker().await;
+    let sweep = Sweep { start: 0, params: 20, chunk_size: 10 };
+    onlooker.open(&sweep, None).await.expect("opens");
+    onlooker.submit(&sweep, 0, 1).await.expect("submits");
+    let worker = bench.worker("worker-1").await;
+    let delivery = claim_one(&*worker).await;
+    worker.fail(&delivery, "once").await.expect("fails");
+    claim_one(&*worker).await;
+    onlooker.submit(&sweep, 1, 2).await.expect("submits");
+    let mut cursor = Cursor::default();
+    for chunk in 0..2 {
+        let page = onlooker.submissions(&mut cursor, 1).await.expect("reads");
+        assert_eq!(page.iter().map(|t| t.what.chunk.index).collect::<Vec<_>>(), [chunk]);
+    }
+    assert_eq!(onlooker.submissions(&mut cursor, 1).await.expect("reads"), []);
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_reader_of_results_is_woken_by_the_first(
+    #[values(Embedded, Redis, Model)] backend: Backend,
+) {
+    let (bench, _) = Bench::start(backend).with_sweep(1).await;
+    let (worker, onlooker) = (bench.worker("worker-1").await, bench.onlooker().await);
+    let delivery = claim_one(&*worker).await;
+    let begun = Instant::now();
+    let mut cursor = Cursor::default();
+    let read = async {
+        // A wait may be cut short, but never ends late.
+        loop {
+            let page = onlooker.results(&mut cursor, 10, PATIENCE).await.expect("reads");
+            if !page.is_empty() {
+                return page;
+            }
+        }
+    };
+    let (page, _) = join!(read, commit(&*worker, &delivery, "worker-1"));
+    assert_eq!(page.len(), 1);
+    assert!(begun.elapsed() < PATIENCE / 2);
+}
+
+#[rstest]
+#[tokio::test]
+async fn what_is_held_says_by_whom(#[values(Embedded, Redis, Model)] backend: Backend) {
+    let (bench, _) = Bench::start(backend).with_sweep(3).await;
+    let (a, b) = (bench.worker("worker-1").await, bench.worker("worker-2").await);
+    let (first, second) = (claim_one(&*a).await, claim_one(&*b).await);
+    let mut held = bench.onlooker().await.held().await.expect("reads");
+    held.sort_by_key(|held| held.chunk_index);
+    let said: Vec<_> =
+        held.iter().map(|h| (h.chunk_index, h.worker.as_str(), h.token.clone())).collect();
+    assert_eq!(said, [(Some(0), "worker-1", first.token), (Some(1), "worker-2", second.token)]);
+}

@@ -1,0 +1,386 @@
+//! A broker in memory: the queue's contract in its simplest form, on the runtime's clock, so that
+//! the worker's loops can run on simulated time.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeSet, HashSet};
+use std::rc::Rc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::time::{Instant, sleep};
+use ttg_system::chunk::Sweep;
+use ttg_system::queue::{
+    Asker, Commit, Cursor, Delivery, Failure, Held, Inspect, Progress, Queue, QueueError, Result,
+    Settings, Stamped, Submit, SweepInfo, Token,
+};
+use ttg_system::wire::{self, DeadLetter, Task, TaskResult};
+
+/// How often a claim that waits looks again.
+const LOOK: Duration = Duration::from_millis(5);
+
+#[derive(Default, Clone)]
+pub(crate) struct Model(Rc<RefCell<State>>);
+
+#[derive(Default)]
+struct State {
+    sweep: Option<SweepInfo>,
+    submitted: u64,
+    tasks: Vec<Entry>,
+    results: Vec<TaskResult>,
+    letters: Vec<DeadLetter>,
+    committed: BTreeSet<u64>,
+    dead: BTreeSet<u64>,
+    redelivered: u64,
+    ids: u64,
+    alive: HashSet<u64>,
+    lives: u64,
+}
+
+struct Entry {
+    id: String,
+    task: Task,
+    number: u64,
+    place: Place,
+}
+
+#[derive(Clone, PartialEq)]
+enum Place {
+    Ready { due: Instant },
+    With { worker: String, life: u64, until: Instant },
+    Done,
+}
+
+pub(crate) struct Member {
+    state: Rc<RefCell<State>>,
+    settings: Settings,
+    name: Option<String>,
+    life: u64,
+    suspects: RefCell<HashSet<u64>>,
+    next_survey: Cell<Option<Instant>>,
+}
+
+impl Model {
+    pub(crate) fn connect(&self, settings: &Settings, worker: Option<&str>) -> Member {
+        let mut state = self.0.borrow_mut();
+        state.lives += 1;
+        let life = state.lives;
+        state.alive.insert(life);
+        Member {
+            state: Rc::clone(&self.0),
+            settings: settings.clone(),
+            name: worker.map(str::to_owned),
+            life,
+            suspects: RefCell::default(),
+            next_survey: Cell::default(),
+        }
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.state.borrow_mut().alive.remove(&self.life);
+    }
+}
+
+impl State {
+    fn add(&mut self, task: Task, due: Instant) {
+        self.ids += 1;
+        let id = self.ids.to_string();
+        self.tasks.push(Entry { id, task, number: 0, place: Place::Ready { due } });
+    }
+
+    fn is_settled(&self, chunk: u64) -> bool {
+        self.committed.contains(&chunk) || self.dead.contains(&chunk)
+    }
+
+    fn bury(&mut self, task: &Task, reason: &str) {
+        self.dead.insert(task.chunk.index);
+        let retry_count = task.retry_count;
+        let letter = DeadLetter {
+            task: task.to_fields(),
+            last_error: reason.to_owned(),
+            failed_at: wire::now(),
+            retry_count,
+        };
+        self.letters.push(DeadLetter::from_fields(letter.to_fields()));
+    }
+
+    fn progress(&self) -> Progress {
+        Progress {
+            total: self.sweep.as_ref().map(|info| info.sweep.chunks()),
+            submitted: self.submitted,
+            committed: self.committed.len() as u64,
+            dead: self.dead.len() as u64,
+        }
+    }
+}
+
+impl Member {
+    fn name(&self) -> String {
+        self.name.clone().expect("only a worker asks for deliveries")
+    }
+
+    /// Hands over up to `max` of the tasks that are to be had.
+    fn lease(&self, max: usize, is_to_be_had: impl Fn(&Entry) -> bool) -> Vec<Delivery> {
+        let mut state = self.state.borrow_mut();
+        let until = Instant::now() + self.settings.lease;
+        let mut deliveries = Vec::new();
+        let mut redelivered = 0;
+        let mut poisonous = Vec::new();
+        for entry in state.tasks.iter_mut().filter(|entry| is_to_be_had(entry)).take(max) {
+            entry.number += 1;
+            redelivered += u64::from(entry.number > 1);
+            if entry.number > u64::from(self.settings.max_deliveries) {
+                entry.place = Place::Done;
+                poisonous.push((entry.task.clone(), entry.number - 1));
+                continue;
+            }
+            entry.place = Place::With { worker: self.name(), life: self.life, until };
+            let token = Token { id: entry.id.clone(), number: entry.number };
+            deliveries.push(Delivery { token, task: entry.task.clone() });
+        }
+        state.redelivered += redelivered;
+        for (task, times) in poisonous {
+            if !state.is_settled(task.chunk.index) {
+                state.bury(
+                    &task,
+                    &format!(
+                        "delivered {times} times, and each time the worker died or fell silent"
+                    ),
+                );
+            }
+        }
+        deliveries
+    }
+
+    /// The task of a delivery that is still with this worker.
+    fn held<'a>(&self, state: &'a mut State, token: &Token) -> Option<&'a mut Entry> {
+        let me = self.name();
+        state.tasks.iter_mut().find(|entry| {
+            let mine = matches!(&entry.place, Place::With { worker, .. } if *worker == me);
+            mine && entry.id == token.id && entry.number == token.number
+        })
+    }
+
+    fn finish(&self, state: &mut State, token: &Token) -> bool {
+        self.held(state, token).map(|entry| entry.place = Place::Done).is_some()
+    }
+}
+
+#[async_trait(?Send)]
+impl Queue for Member {
+    async fn claim(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>> {
+        let deadline = Instant::now() + wait;
+        loop {
+            let left_behind = self.take_over(max, &[], Asker::Idle).await?;
+            if !left_behind.is_empty() {
+                return Ok(left_behind);
+            }
+            let now = Instant::now();
+            let ready = self.lease(max, |e| matches!(e.place, Place::Ready { due } if due <= now));
+            let complete = self.state.borrow().progress().is_complete();
+            if !ready.is_empty() || complete || now >= deadline {
+                return Ok(ready);
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    async fn commit(&self, done: &[(Token, TaskResult)]) -> Result<Vec<Commit>> {
+        let mut state = self.state.borrow_mut();
+        let outcome = |(token, result): &(Token, TaskResult)| {
+            let gone = state.tasks.iter().all(|entry| entry.id != token.id);
+            let settled = gone || state.is_settled(result.chunk_index);
+            if !settled {
+                state.committed.insert(result.chunk_index);
+                state.results.push(result.clone());
+            }
+            self.finish(&mut state, token);
+            if settled { Commit::AlreadySettled } else { Commit::Committed }
+        };
+        Ok(done.iter().map(outcome).collect())
+    }
+
+    async fn renew(&self, held: &[Token]) -> Result<Vec<Token>> {
+        let mut state = self.state.borrow_mut();
+        let end = Instant::now() + self.settings.lease;
+        let renew = |token: &&Token| match self.held(&mut state, token) {
+            Some(Entry { place: Place::With { until, .. }, .. }) => {
+                *until = end;
+                false
+            }
+            _ => true,
+        };
+        Ok(held.iter().filter(renew).cloned().collect())
+    }
+
+    async fn take_over(&self, max: usize, held: &[Token], asker: Asker) -> Result<Vec<Delivery>> {
+        let now = Instant::now();
+        if self.next_survey.get().is_some_and(|next| next > now) {
+            return Ok(Vec::new());
+        }
+        self.next_survey.set(Some(now + self.settings.takeover_interval));
+        let mut dead: HashSet<u64> = {
+            let state = self.state.borrow();
+            let holder = |entry: &Entry| match entry.place {
+                Place::With { life, .. } => Some(life),
+                _ => None,
+            };
+            state.tasks.iter().filter_map(holder).filter(|l| !state.alive.contains(l)).collect()
+        };
+        let seen_before = self.suspects.replace(dead.clone());
+        if asker == Asker::Busy {
+            dead.retain(|suspect| seen_before.contains(suspect));
+        }
+        let is_free = |entry: &Entry| match &entry.place {
+            Place::With { life, until, .. } => dead.contains(life) || *until < now,
+            _ => false,
+        };
+        Ok(self.lease(max, |e| is_free(e) && held.iter().all(|token| token.id != e.id)))
+    }
+
+    async fn fail(&self, delivery: &Delivery, reason: &str) -> Result<Failure> {
+        let mut state = self.state.borrow_mut();
+        let retry_count = delivery.task.retry_count + 1;
+        let task = Task { retry_count, ..delivery.task.clone() };
+        if !self.finish(&mut state, &delivery.token) || state.is_settled(task.chunk.index) {
+            return Ok(Failure::NotHeld);
+        }
+        if retry_count > self.settings.max_retries {
+            state.bury(&task, reason);
+            return Ok(Failure::DeadLettered);
+        }
+        state.add(task, Instant::now() + self.settings.retry_delay);
+        Ok(Failure::Retried)
+    }
+
+    async fn release(&self, held: &[Token]) -> Result<()> {
+        let mut state = self.state.borrow_mut();
+        for token in held {
+            if let Some(entry) = self.held(&mut state, token) {
+                entry.place = Place::Ready { due: Instant::now() };
+            }
+        }
+        Ok(())
+    }
+
+    async fn progress(&self) -> Result<Progress> {
+        Ok(self.state.borrow().progress())
+    }
+
+    async fn leave(&self) -> Result<()> {
+        for entry in &mut self.state.borrow_mut().tasks {
+            if matches!(entry.place, Place::With { life, .. } if life == self.life) {
+                entry.place = Place::Ready { due: Instant::now() };
+            }
+        }
+        Ok(())
+    }
+}
+
+#[async_trait(?Send)]
+impl Submit for Member {
+    async fn open(&self, sweep: &Sweep, job_id: Option<&str>) -> Result<u64> {
+        let mut state = self.state.borrow_mut();
+        let wanted = SweepInfo {
+            sweep: *sweep,
+            job_id: job_id.unwrap_or_default().to_owned(),
+            created_at: wire::now(),
+        };
+        let there = state.sweep.get_or_insert_with(|| wanted.clone()).clone();
+        if there.sweep == *sweep && job_id.is_none_or(|job| job == there.job_id) {
+            return Ok(state.submitted);
+        }
+        let address = self.settings.address.clone();
+        let (there, asked) = (there.to_string(), wanted.to_string());
+        Err(QueueError::OtherSweep { address, there, asked })
+    }
+
+    async fn submit(&self, sweep: &Sweep, from: u64, to: u64) -> Result<u64> {
+        let mut state = self.state.borrow_mut();
+        if state.submitted == from {
+            for index in from..to {
+                let task = Task {
+                    chunk: sweep.chunk(index),
+                    total_params: sweep.params,
+                    total_chunks: sweep.chunks(),
+                    created_at: wire::now(),
+                    retry_count: 0,
+                };
+                state.add(task, Instant::now());
+            }
+            state.submitted = to;
+        }
+        Ok(state.submitted)
+    }
+
+    async fn reset(&self) -> Result<()> {
+        let mut state = self.state.borrow_mut();
+        let (ids, lives) = (state.ids, state.lives);
+        let alive = std::mem::take(&mut state.alive);
+        *state = State { ids, lives, alive, ..State::default() };
+        Ok(())
+    }
+}
+
+#[async_trait(?Send)]
+impl Inspect for Member {
+    async fn sweep(&self) -> Result<Option<SweepInfo>> {
+        Ok(self.state.borrow().sweep.clone())
+    }
+
+    async fn standing(&self) -> Result<Progress> {
+        self.progress().await
+    }
+
+    async fn results(
+        &self,
+        cursor: &mut Cursor,
+        max: usize,
+        wait: Duration,
+    ) -> Result<Vec<Stamped<std::result::Result<TaskResult, String>>>> {
+        let deadline = Instant::now() + wait;
+        loop {
+            let found = page(&self.state.borrow().results, cursor, max);
+            if !found.is_empty() || Instant::now() >= deadline {
+                return Ok(found.into_iter().map(|r| Stamped { at_ms: 0, what: Ok(r) }).collect());
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    async fn submissions(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<Stamped<Task>>> {
+        let first = |entry: &Entry| (entry.task.retry_count == 0).then(|| entry.task.clone());
+        let tasks: Vec<_> = self.state.borrow().tasks.iter().filter_map(first).collect();
+        Ok(page(&tasks, cursor, max).into_iter().map(|what| Stamped { at_ms: 0, what }).collect())
+    }
+
+    async fn held(&self) -> Result<Vec<Held>> {
+        let held = |entry: &Entry| match &entry.place {
+            Place::With { worker, .. } => Some(Held {
+                chunk_index: Some(entry.task.chunk.index),
+                worker: worker.clone(),
+                token: Token { id: entry.id.clone(), number: entry.number },
+            }),
+            _ => None,
+        };
+        Ok(self.state.borrow().tasks.iter().filter_map(held).collect())
+    }
+
+    async fn dead_letters(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<DeadLetter>> {
+        Ok(page(&self.state.borrow().letters, cursor, max))
+    }
+
+    async fn redelivered(&self) -> Result<u64> {
+        Ok(self.state.borrow().redelivered)
+    }
+}
+
+fn page<T: Clone>(all: &[T], cursor: &mut Cursor, max: usize) -> Vec<T> {
+    let from = cursor.place().parse().unwrap_or(0);
+    let page: Vec<T> = all.iter().skip(from).take(max).cloned().collect();
+    if !page.is_empty() {
+        *cursor = Cursor::at((from + page.len()).to_string());
+    }
+    page
+}

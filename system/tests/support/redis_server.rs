@@ -1,0 +1,84 @@
+//! A Redis server for one test: a port and a directory of its own, ended when it is dropped.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+use ttg_system::queue::Address;
+
+/// How many ports are tried: another process may take a free one first.
+const PORTS: usize = 10;
+
+pub(crate) struct RedisServer {
+    pub(crate) port: u16,
+    directory: TempDir,
+    child: Child,
+}
+
+impl RedisServer {
+    /// Starts one that keeps everything in an append-only file, and waits until it is ready.
+    pub(crate) fn start() -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        for _ in 0..PORTS {
+            let free = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+            let port = free.local_addr().expect("an address").port();
+            drop(free);
+            if let Some(child) = launch(port, &directory) {
+                return Self { port, directory, child };
+            }
+        }
+        panic!("redis-server became ready on none of {PORTS} free ports");
+    }
+
+    pub(crate) fn address(&self) -> Address {
+        Address::Redis { host: "127.0.0.1".to_owned(), port: self.port, db: 0 }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/", self.port)
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// As `kill -9`.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("a server that runs");
+        self.child.wait().expect("a child of ours");
+    }
+
+    /// Starts it again, on the same port and with what it kept.
+    pub(crate) fn restart(&mut self) {
+        self.child = launch(self.port, &self.directory).expect("the port is still ours");
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// None where it ended before it was ready.
+fn launch(port: u16, directory: &TempDir) -> Option<Child> {
+    let mut child = Command::new("redis-server")
+        .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "yes"])
+        .arg("--port")
+        .arg(port.to_string())
+        .arg("--dir")
+        .arg(directory.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap_or_else(|error| panic!("redis-server is missing: run ci/test ({error})"));
+    let said = BufReader::new(child.stdout.take().expect("standard output is piped"));
+    let ready = said.lines().map_while(Result::ok).any(|line| line.contains("Ready to accept"));
+    if !ready {
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+    ready.then_some(child)
+}
