@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use ttg_system::cli::Hooks;
 
-use crate::environment::guard;
+use crate::environment::{guard, janitor};
 use crate::exit::Exit;
 
 const AFTER_HELP: &str = "\
@@ -74,6 +74,9 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// End what a run leaves behind, once standard input ends.
+    #[command(hide = true, name = janitor::SUBCOMMAND, disable_help_flag = true)]
+    Janitor { mark: OsString },
 }
 
 /// Runs `harness` with these arguments, the first of which is the program's name.
@@ -102,6 +105,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Guard { parent, program, arguments } => {
             let reason = guard::become_program(parent, &program, &arguments);
             problem(&reason, Exit::Unavailable).into()
+        }
+        Command::Janitor { mark } => {
+            janitor::main(&mark);
+            Exit::Pass.into()
         }
     }
 }

@@ -7,6 +7,7 @@ use ttg_defects::Defect;
 use super::problem;
 use super::run::{Judged, backend, carry_out};
 use crate::exit::Exit;
+use crate::history::EndReason;
 use crate::plan::{Backend, Plan};
 use crate::run::RunError;
 use crate::scenario::{self, Overrides};
@@ -105,8 +106,12 @@ fn run(defect: &Defect, broken: Option<&str>, args: &Args) -> Result<Judged, Exi
     let path = args.scenarios.join(format!("{}.yaml", defect.scenario));
     let plan =
         plan(&path, defect, broken, args.backend).map_err(|error| problem(&error, Exit::Usage))?;
-    carry_out(&plan, &args.out, false)
-        .map_err(|error: RunError| problem(&error.to_string(), Exit::from(&error)))
+    let judged = carry_out(&plan, &args.out, false)
+        .map_err(|error: RunError| problem(&error.to_string(), Exit::from(&error)))?;
+    match judged.why {
+        EndReason::Interrupted => Err(problem("interrupted", Exit::Inconclusive)),
+        _ => Ok(judged),
+    }
 }
 
 fn plan(

@@ -5,6 +5,7 @@
 //! only ever started on the harness's main thread.
 
 use std::ffi::OsString;
+use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -12,6 +13,16 @@ use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 
 /// The hidden subcommand that leads here: `harness guard <parent> <program> <arguments>`.
 pub const SUBCOMMAND: &str = "guard";
+
+/// The command that becomes this one, tied to this process.
+///
+/// # Errors
+/// Where this program does not know where it is.
+pub fn tied(command: &[String]) -> io::Result<Vec<String>> {
+    let this = std::env::current_exe()?.display().to_string();
+    let parent = std::process::id().to_string();
+    Ok([this, SUBCOMMAND.to_owned(), parent].into_iter().chain(command.iter().cloned()).collect())
+}
 
 /// Becomes `program`. Returns only to say why it could not.
 pub fn become_program(parent: u32, program: &OsString, arguments: &[OsString]) -> String {

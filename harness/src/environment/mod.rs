@@ -1,6 +1,7 @@
 //! Where a sweep's processes and its broker run, and how they are reached.
 
 pub mod guard;
+pub mod janitor;
 mod process;
 mod redis_server;
 

@@ -14,6 +14,7 @@ use tokio::process::{ChildStdout, Command};
 use tokio::sync::watch;
 
 use super::guard;
+use super::janitor::Janitor;
 
 /// How much of a log's end is looked at for what a process said last.
 const TAIL: u64 = 4096;
@@ -133,16 +134,21 @@ impl Process {
     }
 }
 
-/// All processes of a run. They end when this is dropped.
+/// All processes of a run. They, and what they have started, end when this is dropped.
 pub struct Fleet {
     logs: PathBuf,
     processes: RefCell<BTreeMap<String, Process>>,
+    janitor: Janitor,
 }
 
 impl Fleet {
-    /// A fleet whose logs go to `logs`, which must exist.
-    pub fn new(logs: &Path) -> Self {
-        Self { logs: logs.to_owned(), processes: RefCell::default() }
+    /// A fleet whose logs go to `logs`, which must exist and be of this run alone.
+    ///
+    /// # Errors
+    /// Where nothing can be started that would end it.
+    pub fn new(logs: &Path) -> io::Result<Self> {
+        let janitor = Janitor::start(logs)?;
+        Ok(Self { logs: logs.to_owned(), processes: RefCell::default(), janitor })
     }
 
     /// Starts a program. One that was there under this name is forgotten; it must have ended.
@@ -157,6 +163,8 @@ impl Fleet {
             command.env_remove(name);
         }
         command.envs(program.variables.iter().map(|(name, value)| (name, value)));
+        let (mark, run) = self.janitor.mark();
+        command.env(mark, run);
         command.stdin(Stdio::null()).stderr(log.try_clone()?);
         command.stdout(match program.output {
             Output::Log => log.into(),
@@ -233,13 +241,6 @@ impl Fleet {
 
     fn log_path(&self, name: &str, ending: &str) -> PathBuf {
         self.logs.join(format!("{name}.{ending}"))
-    }
-}
-
-impl Drop for Fleet {
-    fn drop(&mut self) {
-        // Those that have ended are reaped: their ids may be others' by now.
-        self.living().iter().for_each(|process| end_group(process.pid));
     }
 }
 

@@ -56,7 +56,8 @@ pub async fn run(
         None => None,
     };
     let describe = process.as_ref().map(BrokerProcess::describe);
-    let fleet = Fleet::new(&directory.logs());
+    let fleet = Fleet::new(&directory.logs())
+        .map_err(|error| RunError::Internal(format!("cannot start a process: {error}")))?;
     let stage = Rc::new(Stage::new(plan.clone(), fleet, process, broker, listener));
     stage.emit(Event::RunStarted { at: jiff::Timestamp::now().to_string() });
     if let Some(broker) = describe {

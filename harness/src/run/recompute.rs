@@ -8,6 +8,7 @@ use ttg_system::kernel::{Exec, Kernel as _};
 use ttg_system::stats::Stats;
 
 use super::Stage;
+use crate::environment::guard;
 use crate::history::{Event, SeenResult};
 use crate::plan::Kernel;
 
@@ -18,7 +19,8 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// may fail is for the retries to say.
 pub(super) async fn recompute(stage: &Stage) {
     let Kernel::Exec { command } = &stage.plan.sweep.kernel else { return };
-    let mut kernel = Exec::new(command.clone(), None);
+    let Ok(command) = guard::tied(command) else { return };
+    let mut kernel = Exec::new(command, None);
     let deadline = Instant::now() + LIMIT;
     for index in stage.plan.sample() {
         let (start, end) = stage.plan.sweep.chunk(index);

@@ -40,6 +40,9 @@ pub struct Standing {
     pub outputs_read: u64,
 }
 
+/// Who is told what happens.
+pub(super) type Listener = Box<dyn FnMut(&Record)>;
+
 /// See the file.
 pub struct Stage {
     /// What must happen.
@@ -52,7 +55,7 @@ pub struct Stage {
     pub(super) last_result: Cell<Instant>,
     began: Instant,
     began_ms: i64,
-    listener: RefCell<Box<dyn FnMut(&Record)>>,
+    listener: RefCell<Listener>,
     random: RefCell<fastrand::Rng>,
     /// Chunks that somebody waits for, and who committed them.
     watched: RefCell<HashMap<u64, Option<String>>>,
@@ -64,7 +67,7 @@ impl Stage {
         fleet: Fleet,
         broker_process: Option<BrokerProcess>,
         broker: Option<Rc<dyn Broker>>,
-        listener: Box<dyn FnMut(&Record)>,
+        listener: Listener,
     ) -> Self {
         let seed = plan.seed;
         Self {

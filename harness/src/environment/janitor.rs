@@ -1,0 +1,103 @@
+//! Ends what a run would leave behind, however the harness itself ends.
+//!
+//! The guard ties the harness's own children to it. What those have started, such as a kernel's
+//! program, is tied to nobody: it may outlive its worker, and a SIGKILL of the harness. So a
+//! process beside the harness waits for the end of the pipe between them, which comes with the end
+//! of the run or of the harness, and then kills everything that carries the run's mark.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// The hidden subcommand that leads here: `harness janitor <mark>`.
+pub const SUBCOMMAND: &str = "janitor";
+
+/// The variable that marks every process of a run, and what they start.
+const VARIABLE: &str = "TTG_HARNESS_RUN";
+
+/// How long killed processes may take to be gone.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often to look for more: a process may have started another before it was killed.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// The janitor of a run, as the harness has it. Dropping it ends what is left of the run.
+pub(super) struct Janitor {
+    child: Child,
+    mark: OsString,
+}
+
+impl Janitor {
+    /// Starts the one of the run that has this directory to itself.
+    pub(super) fn start(directory: &Path) -> io::Result<Self> {
+        let mark = std::path::absolute(directory)?.into_os_string();
+        let child = Command::new(std::env::current_exe()?)
+            .arg(SUBCOMMAND)
+            .arg(&mark)
+            .env_remove(VARIABLE)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            // Ctrl-C is for the harness.
+            .process_group(0)
+            .spawn()?;
+        Ok(Self { child, mark })
+    }
+
+    /// The variable that a process of the run must carry.
+    pub(super) fn mark(&self) -> (&'static str, &OsStr) {
+        (VARIABLE, &self.mark)
+    }
+}
+
+impl Drop for Janitor {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        // It bounds its own work.
+        let _ = self.child.wait();
+    }
+}
+
+/// Is the janitor of the run with this mark.
+pub fn main(mark: &OsStr) {
+    // An error is an end too.
+    let _ = io::stdin().read_to_end(&mut Vec::new());
+    let mut entry = OsString::from(VARIABLE);
+    entry.push("=");
+    entry.push(mark);
+    let begun = Instant::now();
+    loop {
+        let left = carrying(entry.as_bytes());
+        if left.is_empty() || begun.elapsed() > PATIENCE {
+            return;
+        }
+        for process in left {
+            // It may have ended by itself.
+            let _ = kill_process(process, Signal::KILL);
+        }
+        sleep(LOOK);
+    }
+}
+
+/// Living processes with this entry in the environment that they were started with.
+fn carrying(entry: &[u8]) -> Vec<Pid> {
+    let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
+    let carries = |process: &fs::DirEntry| {
+        // Others' processes cannot be read, and dead ones have no environment.
+        fs::read(process.path().join("environ"))
+            .is_ok_and(|environment| environment.split(|byte| *byte == 0).any(|it| it == entry))
+    };
+    processes
+        .flatten()
+        .filter(carries)
+        .filter_map(|process| Pid::from_raw(process.file_name().to_str()?.parse().ok()?))
+        .collect()
+}

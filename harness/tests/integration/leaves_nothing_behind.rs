@@ -1,0 +1,172 @@
+//! However a run ends, or the harness itself: nothing that it started lives on.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ExitStatus};
+
+use rstest::rstest;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::{Sandbox, events, eventually, json, shipped};
+
+/// Seconds of work, of which a test sees the first.
+const LONG: [&str; 2] = ["--set", "sweep.kernel.reference.work_ms=20"];
+
+/// A kernel that does not notice that nobody wants its answer any more. Its command line holds
+/// the sandbox's path, so that it is found among the living.
+const DEAF_KERNEL: &str = "\
+import sys, time
+line = sys.stdin.readline()
+open(sys.argv[1], 'a').write(line)
+while True:
+    time.sleep(3600)
+";
+
+fn send(child: &Child, signal: Signal) {
+    kill_process(Pid::from_child(child), signal).unwrap();
+}
+
+/// Waits until a run has a result: everything that belongs to it lives then.
+fn in_mid_run(sandbox: &Sandbox, scenario: &str) {
+    eventually(|| {
+        let begun = events(&sandbox.latest(scenario)).iter().any(|it| it["event"] == "result");
+        if begun { Ok(()) } else { Err("the run has no result".to_owned()) }
+    });
+    let living = sandbox.living();
+    assert!(living.iter().any(|process| process.contains("aggregate")), "{living:#?}");
+}
+
+fn interrupted(backend: &str, signal: Signal) -> (Sandbox, ExitStatus) {
+    let sandbox = Sandbox::new();
+    let file = shipped("embedded-rolling-kills");
+    let mut harness = sandbox.start(&[&["run", &file, "--backend", backend][..], &LONG].concat());
+    in_mid_run(&sandbox, "embedded-rolling-kills");
+    if backend == "redis" {
+        let living = sandbox.living();
+        assert!(living.iter().any(|process| process.contains("redis-server")), "{living:#?}");
+    }
+    send(&harness, signal);
+    let status = harness.wait().unwrap();
+    (sandbox, status)
+}
+
+#[rstest]
+#[case::embedded("embedded")]
+#[case::redis("redis")]
+fn after_a_pass(#[case] backend: &str) {
+    let sandbox = Sandbox::new();
+    let said = sandbox.run(&["run", &shipped("quickstart"), "--backend", backend]);
+    assert_eq!(said.code, Some(0), "{said}");
+    assert_eq!(sandbox.living(), [""; 0], "everything is gone before the harness is");
+}
+
+#[rstest]
+#[case::embedded("embedded")]
+#[case::redis("redis")]
+fn after_a_fail(#[case] backend: &str) {
+    let sandbox = Sandbox::new();
+    let quick = ["--set", "sweep.kernel.reference.work_ms=1"];
+    let fails = ["--set", "system.env={SIMULATE_FAULT_RATE: 1, MAX_RETRIES: 0}"];
+    let run = ["run", &shipped("quickstart"), "--backend", backend];
+    let said = sandbox.run(&[&run[..], &quick, &fails].concat());
+    assert_eq!(said.code, Some(1), "{said}");
+    assert_eq!(sandbox.living(), [""; 0], "everything is gone before the harness is");
+}
+
+#[rstest]
+fn after_being_asked_to_end(
+    #[values("embedded", "redis")] backend: &str,
+    #[values(Signal::INT, Signal::TERM)] signal: Signal,
+) {
+    let (sandbox, status) = interrupted(backend, signal);
+    assert_eq!(status.code(), Some(2));
+    assert_eq!(sandbox.living(), [""; 0], "everything is gone before the harness is");
+    let run = sandbox.latest("embedded-rolling-kills");
+    for file in ["plan.json", "events.jsonl", "results.json", "report.md", "report.html"] {
+        assert!(run.join(file).exists(), "{file} is not written");
+    }
+    assert!(run.join("logs/worker-0.log").exists(), "logs are kept without a pass");
+    let results = json(run.join("results.json"));
+    assert_eq!(
+        (&results["verdict"], &results["ended"]),
+        (&"inconclusive".into(), &"interrupted".into())
+    );
+}
+
+#[rstest]
+#[case::embedded("embedded")]
+#[case::redis("redis")]
+fn after_a_sigkill_of_the_harness_itself(#[case] backend: &str) {
+    let (sandbox, status) = interrupted(backend, Signal::KILL);
+    assert_eq!(status.signal(), Some(9));
+    sandbox.assert_that_nothing_lives();
+}
+
+/// Starts a run whose workers' kernels never answer, and waits until they all have been asked.
+fn with_deaf_kernels(faults: &str) -> (Sandbox, Child) {
+    let sandbox = Sandbox::new();
+    let kernel = sandbox.write("kernel.py", DEAF_KERNEL);
+    let asked = sandbox.write("asked", "");
+    let scenario = sandbox.write(
+        "deaf.yaml",
+        &format!(
+            "name: deaf\n\
+             description: Its kernels never answer.\n\
+             sweep:\n  params: 100\n  chunk_size: 10\n  \
+               kernel: {{ exec: {{ command: [python3, {kernel}, {asked}] }} }}\n\
+             workers: 2\n\
+             faults: {faults}\n"
+        ),
+    );
+    let harness = sandbox.start(&["run", &scenario]);
+    eventually(|| {
+        let lines = std::fs::read_to_string(&asked).unwrap().lines().count();
+        if lines >= 2 { Ok(()) } else { Err(format!("{lines} kernels were asked")) }
+    });
+    (sandbox, harness)
+}
+
+#[rstest]
+fn not_even_a_kernels_own_program(
+    #[values(Signal::INT, Signal::TERM, Signal::KILL)] signal: Signal,
+) {
+    let (sandbox, mut harness) = with_deaf_kernels("[]");
+    send(&harness, signal);
+    harness.wait().unwrap();
+    sandbox.assert_that_nothing_lives();
+}
+
+#[test]
+fn not_even_the_program_of_a_worker_that_was_killed_and_replaced() {
+    let (sandbox, mut harness) = with_deaf_kernels("[{ at: 100ms, restart: { worker: 0 } }]");
+    eventually(|| {
+        let struck =
+            events(&sandbox.latest("deaf")).iter().any(|it| it["event"] == "fault-injected");
+        if struck { Ok(()) } else { Err("the worker was not replaced".to_owned()) }
+    });
+    send(&harness, Signal::TERM);
+    harness.wait().unwrap();
+    assert_eq!(sandbox.living(), [""; 0], "everything is gone before the harness is");
+}
+
+#[test]
+fn an_interrupted_selftest_does_not_go_on() {
+    let sandbox = Sandbox::new();
+    let scenarios = crate::support::scenarios().display().to_string();
+    let harness = sandbox
+        .harness(&["selftest", "half-chunk-on-sigterm", "resubmits", "--scenarios", &scenarios])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    eventually(|| {
+        let run = sandbox.path().join("runs/selftest/embedded-terminate/latest");
+        let begun = events(&run).iter().any(|it| it["event"] == "result");
+        if begun { Ok(()) } else { Err("the run has no result".to_owned()) }
+    });
+    send(&harness, Signal::INT);
+    let output = harness.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "", "nothing was caught or missed");
+    assert!(!sandbox.path().join("runs/selftest/embedded-coordinator-restart").exists());
+    sandbox.assert_that_nothing_lives();
+}

@@ -1,0 +1,11 @@
+//! The harness as its users have it: the real binary, real processes, real brokers.
+
+mod check;
+mod exec_kernel;
+mod exit_codes;
+mod leaves_nothing_behind;
+mod output;
+mod scenarios;
+mod selftest;
+mod support;
+mod twice_at_once;

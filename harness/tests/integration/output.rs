@@ -1,0 +1,224 @@
+//! What people and pipes are shown.
+
+use std::path::Path;
+
+use crate::support::{Said, Sandbox, finish, scenarios, shipped};
+
+const ESCAPE: char = '\u{1b}';
+
+/// A run that takes a moment.
+fn small(sandbox: &Sandbox) -> Vec<String> {
+    let scenario = sandbox.write(
+        "small.yaml",
+        "name: small\n\
+         description: Over in a moment.\n\
+         sweep: { params: 40, chunk_size: 10, kernel: { reference: { work_ms: 1 } } }\n\
+         workers: 1\n\
+         seed: 7\n",
+    );
+    vec!["run".into(), scenario]
+}
+
+#[test]
+fn in_a_pipe_the_report_is_plain_and_80_columns_wide() {
+    let sandbox = Sandbox::new();
+    let said = sandbox.run(&["run", &shipped("quickstart"), "--seed", "7"]);
+    for text in [&said.stdout, &said.stderr] {
+        assert!(!text.contains([ESCAPE, '\r']), "{said}");
+    }
+    let widest = said.stdout.lines().map(|line| line.chars().count()).max();
+    assert!(widest <= Some(80), "{said}");
+    insta::assert_snapshot!(redacted(&said.stdout), @r"
+    PASS  quickstart
+
+      coverage      all 1003 parameters in 101 chunks, each counted exactly once
+
+      sweep         1003 parameters in 101 chunks, embedded backend, 3 workers
+      wall time     #.# s (ideal #.# s, efficiency #.# %)
+      throughput    #.# parameters/s
+      recovery      1 chunk taken over, p50 #.# ms, max #.# ms
+      redelivered   1 delivery, 0 duplicate results removed
+      aggregate     sum 500095.8 over 1003 parameters
+      seed          7
+
+      worker-0      ## ████
+      worker-1      ## ████
+      worker-2      ## ████
+
+      kill-1        kill worker-# at #.# s: process ##### ended by signal 9
+      run           runs/quickstart/####-##-##T##-##-##Z
+    ");
+    insta::assert_snapshot!(redacted(&said.stderr), @r"
+    quickstart: embedded backend, 3 workers, seed 7
+       #.# s  kill-1: kill worker-#, which held chunk #####
+       #.# s  kill-1: chunk ##### is with worker-# after #.# ms
+    ");
+}
+
+#[test]
+fn a_terminal_has_colours_unless_no_color_is_set() {
+    let sandbox = Sandbox::new();
+    let in_terminal = |no_color: Option<&str>| {
+        let harness = env!("CARGO_BIN_EXE_harness");
+        let arguments = small(&sandbox).join("', '");
+        let spawn = format!("import pty; pty.spawn(['{harness}', '{arguments}'])");
+        let mut python = std::process::Command::new("python3");
+        python.args(["-c", &spawn]).current_dir(sandbox.path()).stdin(std::process::Stdio::null());
+        python.env_remove("NO_COLOR").env("TERM", "xterm-256color");
+        python.envs(no_color.map(|value| ("NO_COLOR", value)));
+        let said = finish(&mut python);
+        assert!(said.stdout.contains("PASS"), "{said}");
+        said.stdout
+    };
+    const GREEN: &str = "\u{1b}[32m";
+    assert!(in_terminal(None).contains(GREEN));
+    let plain = in_terminal(Some("1"));
+    assert!(!plain.contains(GREEN) && plain.contains("PASS  small"), "{plain:?}");
+}
+
+#[test]
+fn a_seed_that_was_drawn_is_printed_before_the_run_and_repeats_it() {
+    let sandbox = Sandbox::new();
+    let said = sandbox.run(&["run", &shipped("m1-static"), "--set", "sweep.params=30"]);
+    let (beginning, seed) = said.stderr.lines().next().unwrap().rsplit_once(' ').unwrap();
+    assert_eq!(beginning, "m1-static: static backend, 3 workers, seed");
+    let again = ["run", &shipped("m1-static"), "--set", "sweep.params=30", "--seed", seed];
+    let said = sandbox.run(&again);
+    assert!(said.stdout.contains(&format!("seed          {seed}\n")), "{said}");
+}
+
+#[test]
+fn list_says_of_each_scenario_what_happens_in_it() {
+    let sandbox = Sandbox::new();
+    let said = sandbox.run(&["list", &scenarios().display().to_string()]);
+    assert_eq!(said.code, Some(0), "{said}");
+    let entry: Vec<&str> =
+        said.stdout.lines().skip_while(|line| !line.starts_with("quickstart")).take(2).collect();
+    insta::assert_snapshot!(entry.join("\n"), @r"
+    quickstart                    embedded  1003 / 10 / 6 ms, 3 workers, kill busy at 30%
+                                  One of three workers is killed in mid-sweep; every parameter still counts exactly once.
+    ");
+    let files = scenarios().read_dir().unwrap().count();
+    assert_eq!(said.stdout.lines().count(), 2 * files, "{said}");
+}
+
+#[test]
+fn doctor_says_what_is_here() {
+    let said = Sandbox::new().run(&["doctor"]);
+    assert_eq!(said.code, Some(0), "{said}");
+    let names: Vec<&str> =
+        said.stdout.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(names, ["embedded", "redis-server", "docker", "kubernetes"], "{said}");
+    assert!(said.stdout.starts_with("embedded      yes  SQLite 3."), "{said}");
+}
+
+#[test]
+fn doctor_says_what_a_lack_costs() {
+    let sandbox = Sandbox::new();
+    let nothing = tempfile::tempdir().unwrap();
+    let said = doctor_with(&sandbox, nothing.path());
+    assert_eq!(said.code, Some(0), "{said}");
+    let lacks: Vec<&str> = said.stdout.lines().skip(1).collect();
+    insta::assert_snapshot!(lacks.join("\n"), @r"
+    redis-server  no   scenarios on redis cannot run (Debian, Ubuntu: apt-get install redis-server)
+    docker        no   nothing yet: no scenario needs containers
+    kubernetes    no   nothing yet: no scenario needs a cluster
+    ");
+}
+
+fn doctor_with(sandbox: &Sandbox, path: &Path) -> Said {
+    finish(sandbox.harness(&["doctor"]).env("PATH", path))
+}
+
+#[test]
+fn help_says_how_to_begin() {
+    let said = Sandbox::new().run(&["--help"]);
+    assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""));
+    insta::assert_snapshot!(said.stdout, @r"
+    Runs parameter sweeps under faults, and says whether every parameter was counted exactly once
+
+    Usage: harness <COMMAND>
+
+    Commands:
+      run       Carry scenarios out and judge them
+      check     Judge a run again, from the files in its directory alone
+      list      List the scenarios of a directory
+      doctor    Say what of brokers, Docker and Kubernetes is here, and what each lack costs
+      selftest  Show that planted defects are caught, and that the correct system passes
+      system    Be a role of the system: coordinator, worker or aggregate
+      help      Print this message or the help of the given subcommand(s)
+
+    Options:
+      -h, --help     Print help
+      -V, --version  Print version
+
+    Exit codes: 0 pass, 1 fail, 2 inconclusive, 64 the scenario or the arguments are wrong, 69 the
+    environment cannot be had, 70 a defect of ours.
+
+    Examples:
+      harness run scenarios/quickstart.yaml
+      harness run scenarios/m2-redis-fault.yaml --seed 7 --keep
+      harness run scenarios/embedded-fault.yaml --backend redis --set workers=5
+      harness check runs/quickstart/latest
+    ");
+}
+
+#[test]
+fn help_of_run_names_every_flag() {
+    let said = Sandbox::new().run(&["run", "--help"]);
+    insta::assert_snapshot!(said.stdout, @r"
+    Carry scenarios out and judge them
+
+    Usage: harness run [OPTIONS] <SCENARIO>...
+
+    Arguments:
+      <SCENARIO>...  Scenario files
+
+    Options:
+          --backend <BACKEND>  Another backend than the scenario's: embedded, redis or static
+          --seed <SEED>        The seed of every random choice; without one it is drawn, and printed
+          --out <DIRECTORY>    Where run directories go [default: runs]
+          --set <KEY=VALUE>    Change a value of the scenario, as in --set workers=5 or --set
+                               faults.0.at=50%
+          --keep               Keep the logs and the broker's data even when the scenario passes
+      -h, --help               Print help
+    ");
+}
+
+#[test]
+fn version_is_one_line() {
+    let said = Sandbox::new().run(&["--version"]);
+    assert_eq!(said.stdout, concat!("harness ", env!("CARGO_PKG_VERSION"), "\n"));
+}
+
+/// Without what differs from run to run: measured figures, bars, ids, names of directories.
+fn redacted(text: &str) -> String {
+    text.lines().map(|line| redacted_line(line) + "\n").collect()
+}
+
+fn redacted_line(line: &str) -> String {
+    let words: Vec<&str> = line.split(' ').collect();
+    let neighbour = |at: Option<usize>| at.and_then(|at| words.get(at)).copied().unwrap_or("");
+    let mut kept = Vec::new();
+    for (at, word) in words.iter().enumerate() {
+        let bare = word.trim_matches(|end: char| !end.is_ascii_alphanumeric());
+        let before = neighbour(at.checked_sub(1));
+        let after = neighbour(Some(at + 1)).trim_end_matches(|end: char| ",);:".contains(end));
+        let measured = ["s", "ms", "%", "parameters/s"].contains(&after) && is_number(bare);
+        let named = ["process", "(process", "chunk"].contains(&before) && is_number(bare);
+        let struck = ["kill", "with"].contains(&before) && bare.starts_with("worker-");
+        kept.push(match *word {
+            _ if measured => word.replace(bare, "#.#"),
+            _ if named => word.replace(bare, "#####"),
+            _ if struck => word.replace(bare, "worker-#"),
+            _ if word.contains('█') => "## ████".to_owned(),
+            _ if word.starts_with("runs/") => "runs/quickstart/####-##-##T##-##-##Z".to_owned(),
+            word => word.to_owned(),
+        });
+    }
+    kept.join(" ")
+}
+
+fn is_number(text: &str) -> bool {
+    text.parse::<f64>().is_ok()
+}

@@ -1,0 +1,128 @@
+//! Every shipped scenario, with what its file expects.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use serde_json::Value;
+
+use crate::support::{Sandbox, json, scenarios, shipped};
+
+/// A tenth of the time per parameter, for what takes half a minute as shipped. Then the fixed costs of
+/// a debug build beside other tests weigh ten times as much, so that its efficiency says nothing
+/// of the shipped scenario: that figure alone is not judged here.
+const TENTH_OF_100_MS: &[&str] =
+    &["--set", "sweep.kernel.reference.work_ms=10", "--set", "expect.efficiency_min=null"];
+
+/// Likewise.
+const TENTH_OF_10_MS: &[&str] =
+    &["--set", "sweep.kernel.reference.work_ms=1", "--set", "expect.efficiency_min=null"];
+
+/// Chunks of a tenth of a second as shipped: the same holds of their costs in a debug build.
+const UNTIMED: &[&str] = &["--set", "expect.efficiency_min=null"];
+
+/// As shipped.
+const WHOLE: &[&str] = &[];
+
+macro_rules! each_is_a_test {
+    ($($test:ident: $arguments:expr,)*) => {
+        $(#[test]
+        fn $test() {
+            passes(&stringify!($test).replace('_', "-"), $arguments);
+        })*
+
+        /// Names of the scenarios that have a test.
+        const TESTED: &[&str] = &[$(stringify!($test)),*];
+    };
+}
+
+each_is_a_test! {
+    embedded_aggregator_restart: WHOLE,
+    embedded_coordinator_restart: WHOLE,
+    embedded_fault: WHOLE,
+    embedded_rolling_kills: WHOLE,
+    embedded_terminate: WHOLE,
+    embedded_zombie: WHOLE,
+    m1_static: WHOLE,
+    m1_static_fault: WHOLE,
+    m2_redis: TENTH_OF_100_MS,
+    m2_redis_fault: TENTH_OF_100_MS,
+    m2_redis_full: UNTIMED,
+    m2_redis_medium: TENTH_OF_10_MS,
+    quickstart: WHOLE,
+    redis_rolling_kills: WHOLE,
+    redis_zombie: WHOLE,
+}
+
+#[test]
+fn every_file_has_a_test() {
+    let files: BTreeSet<String> = fs::read_dir(scenarios())
+        .unwrap()
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    let tests: BTreeSet<String> = TESTED.iter().map(|test| test.replace('_', "-")).collect();
+    assert_eq!(files, tests, "give a new scenario its line in each_is_a_test!");
+}
+
+#[test]
+fn the_total_is_the_same_to_the_last_bit_on_every_backend() {
+    let sandbox = Sandbox::new();
+    for (backend, workers) in [("embedded", 2), ("redis", 3), ("redis", 1)] {
+        let workers = format!("workers={workers}");
+        let quick = ["--set", "sweep.kernel.reference.work_ms=0.01", "--set", &workers];
+        let file = shipped("m1-static");
+        let said = sandbox.run(&[&["run", &file, "--backend", backend][..], &quick].concat());
+        assert_eq!(said.code, Some(0), "{said}");
+        let results = json(sandbox.latest("m1-static").join("results.json"));
+        assert_eq!(results["aggregate"]["sum"], 5_000_355.00, "{backend}: {said}");
+        assert_eq!(results["aggregate"]["count"], 10_000);
+    }
+}
+
+fn passes(scenario: &str, arguments: &[&str]) {
+    let sandbox = Sandbox::new();
+    let said = sandbox.run(&[&["run", &shipped(scenario)], arguments].concat());
+    assert_eq!(said.code, Some(0), "{said}");
+    let plan = json(sandbox.latest(scenario).join("plan.json"));
+    let results = json(sandbox.latest(scenario).join("results.json"));
+    assert_eq!(results["verdict"], "pass");
+    assert_that_coverage_is_whole(&plan, &results);
+    assert_that_every_fault_bit(&plan, &results);
+    assert_that_the_total_is_right(&plan, &results);
+}
+
+fn assert_that_coverage_is_whole(plan: &Value, results: &Value) {
+    let loses = plan["expect"]["coverage"] == "lost-with-worker";
+    for (kind, found) in results["coverage"].as_object().unwrap() {
+        let found = found["count"].as_u64().unwrap();
+        let expected = kind == "missing" && loses;
+        assert_eq!(found > 0, expected, "{found} parameters are {kind}");
+    }
+}
+
+fn assert_that_every_fault_bit(plan: &Value, results: &Value) {
+    let name = |fault: &Value| fault["name"].as_str().unwrap().to_owned();
+    let faults = |of: &Value| of["faults"].as_array().unwrap().clone();
+    let planned: BTreeSet<String> = faults(plan).iter().map(name).collect();
+    let bitten: BTreeSet<String> =
+        faults(results).iter().filter(|fault| fault["bit"] == true).map(name).collect();
+    assert_eq!(planned, bitten, "{:#}", results["faults"]);
+}
+
+fn assert_that_the_total_is_right(plan: &Value, results: &Value) {
+    if plan["backend"] == "static" {
+        assert_eq!(results["aggregate"], Value::Null, "without a broker nothing is aggregated");
+        return;
+    }
+    let params = plan["sweep"]["end"].as_u64().unwrap();
+    assert_eq!(results["aggregate"]["count"], params);
+    let sum = results["aggregate"]["sum"].as_f64().unwrap();
+    let expected = (0..params).map(hundredths).sum::<u64>() as f64 / 100.0;
+    assert!((sum - expected).abs() < 1e-6, "the total is {sum}, not {expected}");
+}
+
+/// The wire contract's reference kernel, in hundredths: `0.5` for 5, `0.50` for 7,050.
+fn hundredths(param: u64) -> u64 {
+    let whole = (7 * param + 13) % 1000;
+    let digits = param % 100;
+    whole * 100 + if digits < 10 { digits * 10 } else { digits }
+}
