@@ -154,6 +154,10 @@ impl Redis {
         self.link
             .call(async |mut c| {
                 create_group(&mut c).await?;
+                // Older servers do it only when there is something to read.
+                let mut sign_on = cmd("XGROUP");
+                sign_on.arg("CREATECONSUMER").arg(TASKS).arg(GROUP).arg(name);
+                sign_on.query_async::<()>(&mut c).await?;
                 cmd("HSET").arg(MEMBERS).arg(name).arg(nonce).query_async::<()>(&mut c).await
             })
             .await?;
