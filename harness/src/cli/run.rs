@@ -106,9 +106,13 @@ pub(super) fn carry_out(plan: &Plan, out: &Path, keep: bool) -> Result<Judged, R
         progress.finish();
     }
     let why = ran?;
-    let results = desk.judge.conclude();
-    report::write_all(&path, plan, &results, &directory.events())
-        .map_err(|error| written(error.to_string()))?;
+    let mut results = desk.judge.conclude();
+    if let Err(error) = report::write_all(&path, plan, &results, &directory.events()) {
+        // What was seen is still worth saying; only a pass that nobody can look up is none.
+        anstream::eprintln!("warning: {error}");
+        desk.judge.history_flawed(error.to_string());
+        results = desk.judge.conclude();
+    }
     if results.verdict == Verdict::Pass && !keep {
         directory.tidy();
     }
