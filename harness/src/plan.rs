@@ -86,6 +86,17 @@ impl Sweep {
         self.params().div_ceil(self.chunk_size)
     }
 
+    /// Nominal time of a whole chunk; zero where the kernel has none.
+    pub fn chunk_time(&self) -> Duration {
+        match self.kernel {
+            Kernel::Reference { work_ms } => {
+                let ms = work_ms * self.chunk_size.min(self.params()) as f64;
+                Duration::try_from_secs_f64(ms / 1000.0).unwrap_or_default()
+            }
+            Kernel::Exec { .. } => Duration::ZERO,
+        }
+    }
+
     /// The half-open range of the chunk with this index.
     pub fn chunk(&self, index: u64) -> (u64, u64) {
         let start = self.start + index * self.chunk_size;

@@ -7,7 +7,7 @@ use crate::chunk::Chunk;
 use crate::stats::Stats;
 
 /// Largest chunk index that a task without `total_chunks` may have: it bounds the commit bitmap.
-const INDEX_BOUND: u64 = 1 << 32;
+const INDEX_BOUND: u64 = 1 << 27;
 
 /// Longest text of a foreign message that is kept in a dead letter, in bytes.
 const RAW_BOUND: usize = 4096;

@@ -246,17 +246,18 @@ impl Worker {
     async fn compute(&self, mut kernel: Box<dyn Kernel>) -> Result<Status> {
         let mut idle_since = Instant::now();
         loop {
-            if *self.stop.borrow() {
-                return Ok(Status::Interrupted);
-            }
             let next = self.desk.borrow_mut().backlog.pop_front();
             let Some(delivery) = next else {
+                if *self.stop.borrow() {
+                    return Ok(Status::Interrupted);
+                }
                 if let Some(status) = self.claim(idle_since).await? {
                     return Ok(status);
                 }
                 continue;
             };
-            if !self.attempt(&mut *kernel, delivery).await? {
+            let whole = self.attempt(&mut *kernel, delivery).await?;
+            if !whole || *self.stop.borrow() {
                 return Ok(Status::Interrupted);
             }
             if self.desk.borrow().must_flush() {

@@ -5,17 +5,22 @@ use crate::facts::Facts;
 use crate::ideal::ideal_s;
 use crate::plan::Plan;
 
+/// Nothing is faster than the ideal; what seems to be by more than this was measured wrongly.
+/// Where a kernel has no nominal duration, the workers' own measure includes their waiting for a
+/// processor.
+const POSSIBLE: f64 = 1.02;
+
 /// The figure, where the sweep finished and its ideal time is known.
 pub(crate) fn share(plan: &Plan, facts: &Facts) -> Option<f64> {
     let wall_s = facts.wall_s().filter(|_| duration::finished(plan, facts))?;
-    Some(ideal_s(plan, facts)? / wall_s)
+    Some(ideal_s(plan, facts)? / wall_s).filter(|share| *share <= POSSIBLE)
 }
 
 pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
     match (share(plan, facts), plan.expect.efficiency_min) {
         (None, None) => Outcome::pass("not known, and not judged"),
         (None, Some(_)) => Outcome::inconclusive(
-            "not known: the sweep did not finish, or its chunks have no known duration",
+            "not known: the sweep did not finish, or its chunks have no duration to rely on",
         ),
         (Some(share), None) => Outcome::pass(format!("{}, not judged", percent(share))),
         (Some(share), Some(least)) => {
@@ -38,6 +43,15 @@ mod tests {
     use super::super::testing::{History, plan, plan_with_kill, told};
     use super::*;
     use crate::plan::Kernel;
+
+    #[test]
+    fn a_speed_beyond_the_ideal_is_not_believed() {
+        let mut plan = plan();
+        plan.sweep.kernel = Kernel::Exec { command: vec!["f".into()] };
+        plan.expect.efficiency_min = Some(0.5);
+        let history = History::of(plan).spoil_result("00007", |result| result.duration_s = 1e6);
+        assert!(told(&history.judged_by(judge)).starts_with("inconclusive"));
+    }
 
     fn expecting(mut plan: Plan, least: f64) -> History {
         plan.expect.efficiency_min = Some(least);

@@ -34,6 +34,7 @@ fn how_it_ended(why: Option<EndReason>) -> &'static str {
     match why {
         Some(EndReason::Complete) => "the run completed",
         Some(EndReason::WorkersGone) => "every worker left while chunks were open",
+        Some(EndReason::BrokerGone) => "the broker ended by itself",
         Some(EndReason::Stalled) => "the run was ended because nothing was committed any more",
         Some(EndReason::TimedOut) => "the run was ended at its time limit",
         Some(EndReason::Interrupted) => "the run was interrupted",

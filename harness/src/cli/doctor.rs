@@ -3,6 +3,7 @@
 use std::process::{Command, Stdio};
 
 use crate::exit::Exit;
+use crate::report::say;
 
 /// Something that a machine may have, and what its lack costs.
 struct Part {
@@ -31,11 +32,11 @@ const PARTS: &[Part] = &[
 ];
 
 pub(super) fn main() -> Exit {
-    anstream::println!("{:14}yes  SQLite {}, built in", "embedded", sqlite_version());
+    say(format_args!("{:14}yes  SQLite {}, built in\n", "embedded", sqlite_version()));
     for part in PARTS {
         match probe(part.probe) {
-            Some(version) => anstream::println!("{:14}yes  {version}", part.name),
-            None => anstream::println!("{:14}no   {}", part.name, part.lack),
+            Some(version) => say(format_args!("{:14}yes  {version}\n", part.name)),
+            None => say(format_args!("{:14}no   {}\n", part.name, part.lack)),
         }
     }
     Exit::Pass

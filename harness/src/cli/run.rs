@@ -9,6 +9,7 @@ use crate::exit::Exit;
 use crate::history::{EndReason, Record, Recorder};
 use crate::plan::{Backend, Plan};
 use crate::report::progress::Progress;
+use crate::report::say;
 use crate::report::{self, terminal};
 use crate::results::{Judge, Results};
 use crate::run::{self, RunDirectory, RunError};
@@ -51,7 +52,7 @@ pub(super) fn main(args: Args) -> Exit {
     let mut gravest = Verdict::Pass;
     for (at, plan) in plans.iter().enumerate() {
         if at > 0 {
-            anstream::println!();
+            say(format_args!("\n"));
         }
         let outcome = match carry_out(plan, &args.out, args.keep) {
             Ok(outcome) => outcome,
@@ -59,7 +60,7 @@ pub(super) fn main(args: Args) -> Exit {
         };
         terminal::print(plan, &outcome.results);
         let dim = anstyle::Style::new().dimmed();
-        anstream::println!("  {dim}{:<13}{dim:#} {}", "run", outcome.directory.display());
+        say(format_args!("  {dim}{:<13}{dim:#} {}\n", "run", outcome.directory.display()));
         gravest = gravest.max(outcome.results.verdict);
         if outcome.why == EndReason::Interrupted {
             break;

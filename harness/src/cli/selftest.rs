@@ -9,6 +9,7 @@ use super::run::{Judged, backend, carry_out};
 use crate::exit::Exit;
 use crate::history::EndReason;
 use crate::plan::{Backend, Plan};
+use crate::report::say;
 use crate::run::RunError;
 use crate::scenario::{self, Overrides};
 use crate::verdict::Verdict;
@@ -48,13 +49,13 @@ pub(super) fn main(args: &Args) -> Exit {
     let mut proved = Vec::new();
     for defect in chosen {
         if args.list {
-            anstream::println!("{:28}{}", defect.name, defect.summary);
+            say(format_args!("{:28}{}\n", defect.name, defect.summary));
             continue;
         }
         match prove(defect, args, &mut proved) {
-            Ok(Ok(evidence)) => anstream::println!("caught  {:28}{evidence}", defect.name),
+            Ok(Ok(evidence)) => say(format_args!("caught  {:28}{evidence}\n", defect.name)),
             Ok(Err(why)) => {
-                anstream::println!("MISSED  {:28}{why}", defect.name);
+                say(format_args!("MISSED  {:28}{why}\n", defect.name));
                 exit = Exit::Fail;
             }
             Err(error) => return error,

@@ -67,6 +67,14 @@ impl BrokerProcess {
         }
     }
 
+    /// Waits for its end, and says how it came. A file has none.
+    pub async fn ended(&self) -> String {
+        match self {
+            Self::Embedded(_) => std::future::pending().await,
+            Self::Redis(server) => server.ended().await,
+        }
+    }
+
     /// For people.
     pub fn describe(&self) -> String {
         match self {

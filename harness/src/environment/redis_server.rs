@@ -18,7 +18,8 @@ const PORTS: usize = 5;
 
 /// A server that runs. It ends when this is dropped.
 pub struct RedisServer {
-    _child: Child,
+    child: tokio::sync::Mutex<Child>,
+    log: PathBuf,
     port: u16,
     version: String,
 }
@@ -34,11 +35,21 @@ impl RedisServer {
         for _ in 0..PORTS {
             let port = free_port()?;
             match start_on(port, directory).await {
-                Ok(child) => return Ok(Self { _child: child, port, version }),
+                Ok(child) => {
+                    let (child, log) = (child.into(), log_path(directory));
+                    return Ok(Self { child, log, port, version });
+                }
                 Err(problem) => last = problem,
             }
         }
         Err(Unavailable(format!("redis-server does not start: {last}")))
+    }
+
+    /// Waits for its end, and says how it came.
+    pub async fn ended(&self) -> String {
+        let status = self.child.lock().await.wait().await;
+        let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+        format!("redis-server ended by itself ({status}): {}", last_line(&self.log))
     }
 
     /// TCP port on 127.0.0.1.
@@ -69,7 +80,7 @@ pub(super) async fn version() -> Result<String, Unavailable> {
 }
 
 async fn start_on(port: u16, directory: &Path) -> Result<Child, String> {
-    let log = directory.join("redis-server.log");
+    let log = log_path(directory);
     let port_text = port.to_string();
     let this = std::env::current_exe().map_err(|error| error.to_string())?;
     let mut child = Command::new(this)
@@ -120,7 +131,11 @@ fn free_port() -> Result<u16, Unavailable> {
         .map_err(|error| Unavailable(format!("no free port on 127.0.0.1: {error}")))
 }
 
-fn last_line(log: &PathBuf) -> String {
+fn log_path(directory: &Path) -> PathBuf {
+    directory.join("redis-server.log")
+}
+
+fn last_line(log: &Path) -> String {
     let text = std::fs::read_to_string(log).unwrap_or_default();
     text.lines().last().unwrap_or("it wrote no log").to_owned()
 }

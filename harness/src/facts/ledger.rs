@@ -146,7 +146,11 @@ impl Ledger {
             self.wrong_value.set.insert(start, end);
             let named = self.name(start, end);
             self.wrong_value.evidence.push(|| {
-                format!("{named}, computed again, was reported with {}", differences.join(", "))
+                let differences = differences.join(", ");
+                format!(
+                    "{named}, computed again, was reported with {differences} (a program that \
+                     answers otherwise each time cannot be checked)"
+                )
             });
         }
     }

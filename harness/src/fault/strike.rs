@@ -30,38 +30,46 @@ pub async fn carry_out(stage: Rc<Stage>, fault: PlannedFault) {
     stage.fault_is_over(&fault.name);
 }
 
+/// All victims at once: none waits, stopped, for what another does.
 async fn strike(stage: &Rc<Stage>, fault: &PlannedFault, victims: Vec<Victim>) {
-    let action: &dyn Fault = of(fault.kind);
-    let mut struck = Vec::new();
-    for Victim { process, held, since } in victims {
-        for chunk in &held {
-            tokio::task::spawn_local(watch_takeover(
-                Rc::clone(stage),
-                fault.name.clone(),
-                process.name.clone(),
-                chunk.clone(),
-                since,
-            ));
-        }
-        let proof = action.inject(stage, &process).await;
-        stage.emit_at(
-            since,
-            Event::FaultInjected {
-                fault: fault.name.clone(),
-                kind: fault.kind.name().to_owned(),
-                target: process.name.clone(),
-                bit: proof.bit,
-                proof: proof.seen,
-                held,
-            },
-        );
-        struck.push((process, since));
+    let strikes: Vec<_> = victims
+        .into_iter()
+        .map(|victim| tokio::task::spawn_local(strike_one(Rc::clone(stage), fault.clone(), victim)))
+        .collect();
+    for strike in strikes {
+        // It ends with the run at the latest, as this does.
+        let _ = strike.await;
     }
-    let Some(hold) = fault.hold else { return };
-    for (process, since) in struck {
+}
+
+async fn strike_one(stage: Rc<Stage>, fault: PlannedFault, victim: Victim) {
+    let action: &dyn Fault = of(fault.kind);
+    let Victim { process, held, since } = victim;
+    for chunk in &held {
+        tokio::task::spawn_local(watch_takeover(
+            Rc::clone(&stage),
+            fault.name.clone(),
+            process.name.clone(),
+            chunk.clone(),
+            since,
+        ));
+    }
+    let proof = action.inject(&stage, &process).await;
+    stage.emit_at(
+        since,
+        Event::FaultInjected {
+            fault: fault.name.clone(),
+            kind: fault.kind.name().to_owned(),
+            target: process.name.clone(),
+            bit: proof.bit,
+            proof: proof.seen,
+            held,
+        },
+    );
+    if let Some(hold) = fault.hold {
         sleep((since + hold).saturating_duration_since(Instant::now())).await;
-        action.heal(stage, &process).await;
-        stage.emit(Event::FaultHealed { fault: fault.name.clone(), target: process.name });
+        action.heal(&stage, &process).await;
+        stage.emit(Event::FaultHealed { fault: fault.name, target: process.name });
     }
 }
 

@@ -48,7 +48,9 @@ pub(super) async fn choose(
         Target::Aggregator => Ok(vec![named("aggregator".to_owned()).await?]),
         Target::Busy => Ok(vec![busy(stage).await?]),
         Target::Random => {
-            let drawn = stage.draw(stage.fleet.workers()).ok_or_else(|| nobody("random"))?;
+            let awake = |worker: &Process| worker.state() != Some('T');
+            let awake = stage.fleet.workers().into_iter().filter(awake).collect();
+            let drawn = stage.draw(awake).ok_or_else(|| nobody("random"))?;
             Ok(vec![arrest(stage, drawn).await?])
         }
         Target::All => {
@@ -66,9 +68,14 @@ fn nobody(target: &str) -> (String, String) {
     (target.to_owned(), "no worker was alive".to_owned())
 }
 
-/// Stops a process and sees what it holds.
+/// Stops a process and sees what it holds. One that is stopped already is another fault's, which
+/// will wake it up when it sees fit.
 async fn arrest(stage: &Stage, process: Process) -> Result<Victim, (String, String)> {
     let since = Instant::now();
+    if process.state() == Some('T') {
+        let name = process.name.clone();
+        return Err((name.clone(), format!("{name} was frozen by another fault already")));
+    }
     process.signal(Signal::STOP);
     if !becomes_stopped(&process, true).await {
         process.signal(Signal::CONT);
@@ -90,8 +97,10 @@ async fn busy(stage: &Stage) -> Result<Victim, (String, String)> {
             return Err(nobody("busy"));
         }
         let holders = stage.holders().await;
-        let candidates: Vec<_> =
-            workers.into_iter().filter(|worker| holders.contains(&worker.name)).collect();
+        let candidates: Vec<_> = workers
+            .into_iter()
+            .filter(|worker| holders.contains(&worker.name) && worker.state() != Some('T'))
+            .collect();
         if let Some(candidate) = stage.draw(candidates)
             && let Ok(victim) = arrest(stage, candidate).await
         {

@@ -200,6 +200,8 @@ pub enum EndReason {
     Complete,
     /// Every worker has left, and chunks are open.
     WorkersGone,
+    /// The broker ended by itself.
+    BrokerGone,
     /// Nothing was committed for the plan's `stall_after`.
     Stalled,
     /// The plan's `timeout` passed.

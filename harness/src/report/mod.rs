@@ -8,7 +8,7 @@ pub mod progress;
 pub mod terminal;
 mod timeline;
 
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::check::Finding;
@@ -144,6 +144,13 @@ fn fault(fault: &FaultFigures) -> String {
     let at = fault.at_s.map(|at_s| format!(" at {}", seconds(at_s)));
     let bite = if fault.bit { "" } else { ", did not bite" };
     format!("{kind}{}{}{bite}: {proof}", target.unwrap_or_default(), at.unwrap_or_default())
+}
+
+/// To standard output, coloured where it is a terminal. A reader that has seen enough, such as
+/// `head`, is no reason to complain.
+pub fn say(text: std::fmt::Arguments<'_>) {
+    let mut out = anstream::stdout().lock();
+    let _ = out.write_fmt(text).and_then(|()| out.flush());
 }
 
 #[cfg(test)]

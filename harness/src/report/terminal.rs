@@ -20,7 +20,7 @@ const BOLD: Style = Style::new().bold();
 
 /// Prints the report to standard output, in colour where that is wanted.
 pub fn print(plan: &Plan, results: &Results) {
-    anstream::print!("{}", render(plan, results));
+    super::say(format_args!("{}", render(plan, results)));
 }
 
 /// The report, with ANSI styles; 80 columns wide at most.

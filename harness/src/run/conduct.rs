@@ -19,7 +19,8 @@ use crate::fault;
 use crate::history::{EndReason, Event, Record, SeenAggregate};
 use crate::plan::Plan;
 
-/// How long processes may take to leave once the sweep is complete.
+/// How long processes may take to leave once the sweep is complete, or twice as long as a chunk
+/// takes: one may still compute what another has settled.
 const LEAVE: Duration = Duration::from_secs(15);
 
 /// How long they may take once they are told to.
@@ -81,14 +82,18 @@ async fn conduct(stage: Rc<Stage>) -> Result<EndReason, RunError> {
     let why = tokio::select! {
         why = the_end(&stage) => why,
         () = interrupts.next() => EndReason::Interrupted,
+        reason = broker_end(&stage) => {
+            stage.emit(Event::BrokerLost { reason });
+            EndReason::BrokerGone
+        }
         () = follow(&mut tap, &stage, broker.as_deref()) => unreachable!("a tap follows for ever"),
     };
     if why == EndReason::Complete {
         let all_left = stage.until(|_| stage.fleet.living().is_empty());
-        let _ = timeout(LEAVE, all_left).await;
+        let _ = timeout(LEAVE.max(2 * stage.plan.sweep.chunk_time()), all_left).await;
     }
     stop_all(&stage).await;
-    if let Some(broker) = broker.as_deref() {
+    if let Some(broker) = broker.as_deref().filter(|_| why != EndReason::BrokerGone) {
         let read = async {
             tap.drain(&stage, broker).await?;
             tap::audit(&stage, broker).await
@@ -143,6 +148,13 @@ async fn all_ask_for_tasks(stage: &Stage, broker: &dyn Broker) {
 async fn follow(tap: &mut Tap, stage: &Stage, broker: Option<&dyn Broker>) {
     match broker {
         Some(broker) => tap.follow(stage, broker).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn broker_end(stage: &Stage) -> String {
+    match &stage.broker_process {
+        Some(process) => process.ended().await,
         None => std::future::pending().await,
     }
 }

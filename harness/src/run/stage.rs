@@ -50,7 +50,7 @@ pub struct Stage {
     /// The processes.
     pub fleet: Fleet,
     pub(super) broker: Option<Rc<dyn Broker>>,
-    broker_process: Option<BrokerProcess>,
+    pub(super) broker_process: Option<BrokerProcess>,
     standing: watch::Sender<Standing>,
     pub(super) last_result: Cell<Instant>,
     began: Instant,

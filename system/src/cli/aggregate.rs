@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::args::{BrokerArgs, LogArgs, seconds};
-use super::{Ended, Failed, Hooks, print_json, stop_signal};
+use super::{Ended, Failed, Hooks, print, print_json, stop_signal};
 use crate::aggregator::{self, Until};
 
 #[derive(Debug, clap::Args)]
@@ -41,9 +41,9 @@ pub(super) async fn run(args: Args, hooks: &Hooks) -> Result<Ended, Failed> {
     if args.json {
         print_json(&report);
     } else {
-        print!("{report}");
+        print(format_args!("{report}"));
         if args.verbose {
-            print!("\n{}", report.details());
+            print(format_args!("\n{}", report.details()));
         }
     }
     Ok(match *signal.borrow() {

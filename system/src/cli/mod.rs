@@ -7,6 +7,7 @@ mod hooks;
 mod worker;
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -132,5 +133,12 @@ fn stop_signal() -> Result<(watch::Receiver<bool>, watch::Receiver<u8>), Failed>
 }
 
 fn print_json(value: &impl serde::Serialize) {
-    println!("{}", serde_json::to_string(value).expect("summaries are plain data"));
+    let text = serde_json::to_string(value).expect("summaries are plain data");
+    print(format_args!("{text}\n"));
+}
+
+/// To standard output. A reader that has seen enough, such as `head`, is no reason to complain.
+fn print(text: std::fmt::Arguments<'_>) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_fmt(text).and_then(|()| out.flush());
 }

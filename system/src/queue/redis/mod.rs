@@ -272,6 +272,10 @@ impl Redis {
                 name == RELEASED || !connected.contains(&client_name(name, nonce))
             });
         }
+        if !suspects.is_empty() {
+            // A busy worker acts on its second look: that one must not wait for a whole fleet.
+            self.state().next_survey = Some(Instant::now() + self.settings.takeover_interval);
+        }
         Ok((suspects, overdue > 0))
     }
 
