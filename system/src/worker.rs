@@ -37,6 +37,9 @@ const HAND_BACKS: u64 = 2;
 /// by a worker's connection that it lives.
 const RENEW: Duration = Duration::from_secs(1);
 
+/// How long a worker that was asked to stop tries to give back what it holds.
+const FAREWELL: Duration = Duration::from_secs(2);
+
 /// How a worker behaves.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -437,7 +440,7 @@ impl Worker {
 
     /// Whoever asked to stop does not wait for a broker that is away: the leases will run out.
     async fn sign_off_in_time(&self) -> Result<()> {
-        timeout(self.options.stop_grace, self.sign_off()).await.unwrap_or_else(|_| {
+        timeout(FAREWELL, self.sign_off()).await.unwrap_or_else(|_| {
             tracing::warn!("the broker does not answer, leaving without a word");
             Ok(())
         })
