@@ -82,7 +82,7 @@ mod tests {
                 result.duration_s = 0.0;
             }
         });
-        insta::assert_snapshot!(judged(&history), @"inconclusive: not known: the sweep did not finish, or its chunks have no known duration");
+        insta::assert_snapshot!(judged(&history), @"inconclusive: not known: the sweep did not finish, or its chunks have no duration to rely on");
     }
 
     #[test]
