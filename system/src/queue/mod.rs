@@ -9,10 +9,10 @@
 //!   is with somebody else by then.
 //! - Every call may be repeated after an error: an error says that the outcome is not known.
 
+mod arrival;
 pub mod embedded;
 pub mod redis;
 
-use std::cell::Cell;
 use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::chunk::Sweep;
-use crate::wire::{DeadLetter, Fields, Task, TaskResult};
+use crate::wire::{self, DeadLetter, Task, TaskResult};
 
 /// How a queue is reached and what its leases and retries are.
 #[derive(Debug, Clone, PartialEq)]
@@ -277,6 +277,19 @@ pub struct SweepInfo {
     pub created_at: String,
 }
 
+impl SweepInfo {
+    /// A sweep that is asked for now.
+    fn asked(sweep: &Sweep, job_id: Option<&str>) -> Self {
+        let job_id = job_id.unwrap_or_default().to_owned();
+        Self { sweep: *sweep, job_id, created_at: wire::now() }
+    }
+
+    /// Whether this is the sweep that is asked for; who names no job asks for any.
+    fn is(&self, asked: &Self) -> bool {
+        self.sweep == asked.sweep && (asked.job_id.is_empty() || self.job_id == asked.job_id)
+    }
+}
+
 impl fmt::Display for SweepInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Sweep { start, params, chunk_size } = self.sweep;
@@ -335,29 +348,6 @@ pub async fn connect(settings: &Settings, worker: Option<&str>) -> Result<Rc<dyn
         Address::Embedded(path) => Rc::new(embedded::Embedded::open(path, settings, worker).await?),
         Address::Redis { .. } => Rc::new(redis::Redis::connect(settings, worker).await?),
     })
-}
-
-/// The sweep as far as a worker knows it, to tell its tasks from garbage.
-#[derive(Default)]
-struct Known(Cell<Option<Sweep>>);
-
-impl Known {
-    /// Reads a task, or says why it is none of the sweep's. Before it refuses one, it asks
-    /// whether there is another sweep by now.
-    async fn read_task(
-        &self,
-        fields: &Fields,
-        broker: &dyn Inspect,
-    ) -> Result<std::result::Result<Task, String>> {
-        let task = match Task::from_fields(fields) {
-            Ok(task) => task,
-            Err(reason) => return Ok(Err(reason)),
-        };
-        if self.0.get().is_none_or(|sweep| sweep.check(&task.chunk).is_err()) {
-            self.0.set(broker.sweep().await?.map(|info| info.sweep));
-        }
-        Ok(self.0.get().map_or(Ok(()), |sweep| sweep.check(&task.chunk)).map(|()| task))
-    }
 }
 
 /// How long the first connection is tried.

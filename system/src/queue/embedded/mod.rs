@@ -23,11 +23,11 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 use tokio::time::Instant;
 
+use super::arrival::{Dead, Known};
 use super::{
-    Address, Asker, Commit, Delivery, Failure, Known, Progress, Queue, QueueError, Result,
-    Settings, Token,
+    Address, Asker, Commit, Delivery, Failure, Progress, Queue, QueueError, Result, Settings, Token,
 };
-use crate::wire::{self, DeadLetter, Fields, Task, TaskResult};
+use crate::wire::{self, Task, TaskResult};
 use liveness::Sign;
 
 /// Older ones can lose commits when two connections checkpoint at once
@@ -149,36 +149,16 @@ impl Embedded {
         let mut deliveries = Vec::with_capacity(rows.len());
         for (id, number, text) in rows {
             let token = Token { id: id.to_string(), number };
-            let fields = wire::from_json(&text);
-            match self.known.read_task(&fields, self).await? {
-                Ok(task) if number > u64::from(self.settings.max_deliveries) => {
-                    let reason = format!(
-                        "delivered {} times, and each time the worker died or fell silent",
-                        number - 1
-                    );
-                    let attempts = task.retry_count;
-                    self.bury(&token, Some(task.chunk.index), fields, &reason, attempts).await?;
-                }
+            let most = self.settings.max_deliveries;
+            match self.known.arrival(wire::from_json(&text), number, most, self).await? {
                 Ok(task) => deliveries.push(Delivery { token, task }),
-                Err(reason) => {
-                    tracing::warn!(task = id, reason, "a task cannot be read");
-                    self.bury(&token, None, fields, &reason, 0).await?;
-                }
+                Err(dead) => drop(self.bury(&token, dead).await?),
             }
         }
         Ok(deliveries)
     }
 
-    async fn bury(
-        &self,
-        token: &Token,
-        chunk: Option<u64>,
-        task: Fields,
-        reason: &str,
-        retry_count: u32,
-    ) -> Result<Failure> {
-        let letter =
-            DeadLetter { task, last_error: reason.to_owned(), failed_at: wire::now(), retry_count };
+    async fn bury(&self, token: &Token, Dead { chunk, letter }: Dead) -> Result<Failure> {
         let (token, worker) = (token.clone(), self.worker().to_owned());
         let letter = wire::to_json(&letter.to_fields());
         self.transact(move |t| {
@@ -386,8 +366,7 @@ impl Queue for Embedded {
         let attempts = delivery.task.retry_count + 1;
         let task = Task { retry_count: attempts, ..delivery.task.clone() };
         if attempts > self.settings.max_retries {
-            let chunk = Some(task.chunk.index);
-            return self.bury(&delivery.token, chunk, task.to_fields(), reason, attempts).await;
+            return self.bury(&delivery.token, Dead::failed(&task, reason)).await;
         }
         let (token, worker) = (delivery.token.clone(), self.worker().to_owned());
         let due = now_ms() + self.settings.retry_delay.as_millis() as i64;

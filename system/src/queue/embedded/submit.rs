@@ -15,12 +15,8 @@ pub(super) const SWEEP: &str =
 #[async_trait(?Send)]
 impl Submit for Embedded {
     async fn open(&self, sweep: &Sweep, job_id: Option<&str>) -> Result<u64> {
-        let wanted = SweepInfo {
-            sweep: *sweep,
-            job_id: job_id.unwrap_or_default().to_owned(),
-            created_at: wire::now(),
-        };
-        let asked = wanted.to_string();
+        let asked = SweepInfo::asked(sweep, job_id);
+        let wanted = asked.clone();
         let (there, submitted) = self
             .transact(move |t| {
                 let Sweep { start, params, chunk_size } = wanted.sweep;
@@ -33,11 +29,12 @@ impl Submit for Embedded {
                 t.query_row(SWEEP, [], read_sweep)
             })
             .await?;
-        if there.sweep == *sweep && job_id.is_none_or(|job| job == there.job_id) {
+        if there.is(&asked) {
             return Ok(submitted);
         }
         let address = self.settings.address.clone();
-        Err(QueueError::OtherSweep { address, there: there.to_string(), asked })
+        let (there, asked) = (there.to_string(), asked.to_string());
+        Err(QueueError::OtherSweep { address, there, asked })
     }
 
     async fn submit(&self, sweep: &Sweep, from: u64, to: u64) -> Result<u64> {

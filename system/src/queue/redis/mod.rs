@@ -22,11 +22,12 @@ use ::redis::{RedisResult, Script, ScriptInvocation, cmd};
 use async_trait::async_trait;
 use tokio::time::Instant;
 
+use super::arrival::{Dead, Known};
 use super::{
-    Asker, Commit, Delivery, FIRST_CONTACT, Failure, Known, Progress, Queue, QueueError, RELEASED,
-    Result, Settings, Token,
+    Asker, Commit, Delivery, FIRST_CONTACT, Failure, Progress, Queue, QueueError, RELEASED, Result,
+    Settings, Token,
 };
-use crate::wire::{self, DeadLetter, Fields, Task, TaskResult};
+use crate::wire::{self, Fields, Task, TaskResult};
 use keys::{COMMITTED, DEAD, GROUP, LETTERS, MEMBERS, PROGRESS, RESULTS, RETRY, TASKS};
 use link::Link;
 
@@ -195,36 +196,16 @@ impl Redis {
     async fn readable(&self, entries: Vec<(Token, Vec<Vec<u8>>)>) -> Result<Vec<Delivery>> {
         let mut deliveries = Vec::with_capacity(entries.len());
         for (token, values) in entries {
-            let fields = to_fields(&values);
-            match self.known.read_task(&fields, self).await? {
-                Ok(task) if token.number > u64::from(self.settings.max_deliveries) => {
-                    let reason = format!(
-                        "delivered {} times, and each time the worker died or fell silent",
-                        token.number - 1
-                    );
-                    let attempts = task.retry_count;
-                    self.bury(&token, Some(task.chunk.index), fields, &reason, attempts).await?;
-                }
+            let (fields, most) = (to_fields(&values), self.settings.max_deliveries);
+            match self.known.arrival(fields, token.number, most, self).await? {
                 Ok(task) => deliveries.push(Delivery { token, task }),
-                Err(reason) => {
-                    tracing::warn!(entry = token.id, reason, "a task cannot be read");
-                    self.bury(&token, None, fields, &reason, 0).await?;
-                }
+                Err(dead) => drop(self.bury(&token, dead).await?),
             }
         }
         Ok(deliveries)
     }
 
-    async fn bury(
-        &self,
-        token: &Token,
-        chunk: Option<u64>,
-        task: Fields,
-        reason: &str,
-        retry_count: u32,
-    ) -> Result<Failure> {
-        let letter =
-            DeadLetter { task, last_error: reason.to_owned(), failed_at: wire::now(), retry_count };
+    async fn bury(&self, token: &Token, Dead { chunk, letter }: Dead) -> Result<Failure> {
         let mut script = self.failing(token, chunk);
         script.arg("dead").arg(letter.to_fields());
         self.run_held::<u8>(&script, 0).await.map(failure)
@@ -415,8 +396,7 @@ impl Queue for Redis {
         let attempts = delivery.task.retry_count + 1;
         let task = Task { retry_count: attempts, ..delivery.task.clone() };
         if attempts > self.settings.max_retries {
-            let chunk = Some(task.chunk.index);
-            return self.bury(&delivery.token, chunk, task.to_fields(), reason, attempts).await;
+            return self.bury(&delivery.token, Dead::failed(&task, reason)).await;
         }
         let mut script = self.failing(&delivery.token, Some(task.chunk.index));
         script.arg("retry").arg(self.settings.retry_delay.as_millis() as u64);

@@ -14,14 +14,10 @@ use crate::wire::{self, Task};
 #[async_trait(?Send)]
 impl Submit for Redis {
     async fn open(&self, sweep: &Sweep, job_id: Option<&str>) -> Result<u64> {
-        let wanted = SweepInfo {
-            sweep: *sweep,
-            job_id: job_id.unwrap_or_default().to_owned(),
-            created_at: wire::now(),
-        };
+        let asked = SweepInfo::asked(sweep, job_id);
         let script = Script::new(include_str!("lua/open.lua"));
         let mut script = script.key(METADATA);
-        script.key(PROGRESS).arg(to_metadata(&wanted));
+        script.key(PROGRESS).arg(to_metadata(&asked));
         let (metadata, submitted): (HashMap<String, String>, u64) = self
             .link
             .call(async |mut c| {
@@ -29,17 +25,12 @@ impl Submit for Redis {
                 script.invoke_async(&mut c).await
             })
             .await?;
-        let there = from_metadata(&metadata);
-        match there {
-            Some(there)
-                if there.sweep == *sweep && job_id.is_none_or(|job| job == there.job_id) =>
-            {
-                Ok(submitted)
-            }
+        match from_metadata(&metadata) {
+            Some(there) if there.is(&asked) => Ok(submitted),
             there => Err(QueueError::OtherSweep {
                 address: self.settings.address.clone(),
                 there: there.map_or("metadata of a foreign form".into(), |info| info.to_string()),
-                asked: wanted.to_string(),
+                asked: asked.to_string(),
             }),
         }
     }

@@ -1,0 +1,73 @@
+//! What arrives from a broker: tasks, and what can only become a dead letter.
+
+use std::cell::Cell;
+
+use super::{Inspect, Result};
+use crate::chunk::Sweep;
+use crate::wire::{self, DeadLetter, Fields, Task};
+
+/// What nobody will attempt (again).
+pub(super) struct Dead {
+    /// The chunk that is dead with it; none where the task is not one of the sweep's.
+    pub(super) chunk: Option<u64>,
+    pub(super) letter: DeadLetter,
+}
+
+impl Dead {
+    /// The dead letter of a task whose last attempt failed.
+    pub(super) fn failed(task: &Task, reason: &str) -> Self {
+        Self::new(Some(task.chunk.index), task.to_fields(), reason.to_owned(), task.retry_count)
+    }
+
+    fn new(chunk: Option<u64>, task: Fields, last_error: String, retry_count: u32) -> Self {
+        let letter = DeadLetter { task, last_error, failed_at: wire::now(), retry_count };
+        Self { chunk, letter }
+    }
+}
+
+/// The sweep as far as a worker knows it, to tell its tasks from garbage.
+#[derive(Default)]
+pub(super) struct Known(Cell<Option<Sweep>>);
+
+impl Known {
+    /// Reads a task on its delivery of this number: a task, or why it can be none.
+    pub(super) async fn arrival(
+        &self,
+        fields: Fields,
+        number: u64,
+        max_deliveries: u32,
+        broker: &dyn Inspect,
+    ) -> Result<std::result::Result<Task, Dead>> {
+        Ok(match self.read(&fields, broker).await? {
+            Ok(task) if number > u64::from(max_deliveries) => {
+                let times = number - 1;
+                let reason = format!(
+                    "delivered {times} times, and each time the worker died or fell silent"
+                );
+                Err(Dead::new(Some(task.chunk.index), fields, reason, task.retry_count))
+            }
+            Ok(task) => Ok(task),
+            Err(reason) => {
+                tracing::warn!(reason, "a task cannot be read");
+                Err(Dead::new(None, fields, reason, 0))
+            }
+        })
+    }
+
+    /// Reads a task, or says why it is none of the sweep's. Before it refuses one, it asks
+    /// whether there is another sweep by now.
+    async fn read(
+        &self,
+        fields: &Fields,
+        broker: &dyn Inspect,
+    ) -> Result<std::result::Result<Task, String>> {
+        let task = match Task::from_fields(fields) {
+            Ok(task) => task,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        if self.0.get().is_none_or(|sweep| sweep.check(&task.chunk).is_err()) {
+            self.0.set(broker.sweep().await?.map(|info| info.sweep));
+        }
+        Ok(self.0.get().map_or(Ok(()), |sweep| sweep.check(&task.chunk)).map(|()| task))
+    }
+}
