@@ -4,6 +4,7 @@ pub mod guard;
 pub mod janitor;
 mod process;
 mod redis_server;
+mod write_lock;
 
 pub use process::{Exit, Fleet, Output, Process, Program, role_command};
 pub use redis_server::RedisServer;
@@ -72,6 +73,15 @@ impl BrokerProcess {
         match self {
             Self::Embedded(_) => std::future::pending().await,
             Self::Redis(server) => server.ended().await,
+        }
+    }
+
+    /// Whether everybody waits for this process now: a file that is a broker lets one write at a
+    /// time.
+    pub fn waits_for(&self, process: &Process) -> bool {
+        match self {
+            Self::Embedded(path) => write_lock::is_held_by(path, process.pid),
+            Self::Redis(_) => false,
         }
     }
 

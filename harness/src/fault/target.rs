@@ -46,7 +46,7 @@ pub(super) async fn choose(
         Target::Worker(number) => Ok(vec![named(format!("worker-{number}")).await?]),
         Target::Coordinator => Ok(vec![named("coordinator".to_owned()).await?]),
         Target::Aggregator => Ok(vec![named("aggregator".to_owned()).await?]),
-        Target::Busy => Ok(vec![busy(stage).await?]),
+        Target::Busy => Ok(vec![busy(stage, fault.hold.is_some()).await?]),
         Target::Random => {
             let awake = |worker: &Process| worker.state() != Some('T');
             let awake = stage.fleet.workers().into_iter().filter(awake).collect();
@@ -89,8 +89,9 @@ async fn arrest(stage: &Stage, process: Process) -> Result<Victim, (String, Stri
     Ok(Victim { process, held, since })
 }
 
-/// A worker that holds an uncommitted chunk.
-async fn busy(stage: &Stage) -> Result<Victim, (String, String)> {
+/// A worker that holds an uncommitted chunk. One that `stays` stopped must not be in the middle of
+/// its commit: the others would wait for it, and none would take anything over.
+async fn busy(stage: &Stage, stays: bool) -> Result<Victim, (String, String)> {
     loop {
         let workers = stage.fleet.workers();
         if workers.is_empty() {
@@ -104,10 +105,11 @@ async fn busy(stage: &Stage) -> Result<Victim, (String, String)> {
         if let Some(candidate) = stage.draw(candidates)
             && let Ok(victim) = arrest(stage, candidate).await
         {
-            if !victim.held.is_empty() {
+            let in_the_way = stays && stage.waits_for(&victim.process);
+            if !victim.held.is_empty() && !in_the_way {
                 return Ok(victim);
             }
-            // It committed just then: not busy any more.
+            // It committed just then, or is about to: not busy any more.
             victim.process.signal(Signal::CONT);
         }
         sleep(LOOK).await;

@@ -201,6 +201,11 @@ impl Stage {
         self.change(|standing| standing.params += params);
     }
 
+    /// Whether the broker waits for this process, in the middle of a commit, say.
+    pub fn waits_for(&self, process: &Process) -> bool {
+        self.broker_process.as_ref().is_some_and(|broker| broker.waits_for(process))
+    }
+
     /// Workers that hold chunks. An error counts as nobody: the broker may be away.
     pub async fn holders(&self) -> HashSet<String> {
         self.held().await.into_iter().map(|held| held.worker).collect()
