@@ -4,6 +4,7 @@ use std::process::{Command, Stdio};
 
 use crate::exit::Exit;
 use crate::report::say;
+use crate::report::terminal::{WIDTH, wrapped};
 
 /// Something that a machine may have, and what its lack costs.
 struct Part {
@@ -31,20 +32,35 @@ const PARTS: &[Part] = &[
     },
 ];
 
+/// Columns before what is said of a part.
+const LEFT: usize = 19;
+
 pub(super) fn main() -> Exit {
-    say(format_args!("{:14}yes  SQLite {}, built in\n", "embedded", sqlite_version()));
+    tell("embedded", true, &format!("SQLite {}, built in", sqlite_version()));
     for part in PARTS {
         match probe(part.probe) {
-            Some(version) => say(format_args!("{:14}yes  {version}\n", part.name)),
-            None => say(format_args!("{:14}no   {}\n", part.name, part.lack)),
+            Some(version) => tell(part.name, true, &version),
+            None => tell(part.name, false, part.lack),
         }
     }
     Exit::Pass
 }
 
+fn tell(name: &str, is_here: bool, what: &str) {
+    let here = if is_here { "yes" } else { "no" };
+    let mut left = format!("{name:14}{here:5}");
+    for line in wrapped(what, WIDTH - LEFT) {
+        say(format_args!("{left:LEFT$}{line}\n"));
+        left.clear();
+    }
+}
+
 fn sqlite_version() -> &'static str {
     ttg_system::queue::embedded::sqlite_version()
 }
+
+/// Longest version that is shown.
+const LONGEST: usize = 60;
 
 /// The first line that the probe prints, shortened.
 fn probe(command: &[&str]) -> Option<String> {
@@ -57,5 +73,5 @@ fn probe(command: &[&str]) -> Option<String> {
         .ok()
         .filter(|output| output.status.success())?;
     let text = String::from_utf8_lossy(&output.stdout);
-    Some(text.lines().next()?.chars().take(60).collect())
+    Some(text.lines().next()?.chars().take(LONGEST).collect())
 }

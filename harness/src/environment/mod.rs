@@ -25,7 +25,7 @@ pub enum BrokerProcess {
     /// Nothing runs: the file is the broker.
     Embedded(PathBuf),
     /// A server of our own.
-    Redis(RedisServer),
+    Redis(Box<RedisServer>),
 }
 
 impl BrokerProcess {
@@ -38,7 +38,7 @@ impl BrokerProcess {
         Ok(match plan.backend {
             Backend::Static => None,
             Backend::Embedded => Some(Self::Embedded(directory.join("queue.db"))),
-            Backend::Redis => Some(Self::Redis(RedisServer::start(directory).await?)),
+            Backend::Redis => Some(Self::Redis(Box::new(RedisServer::start(directory).await?))),
         })
     }
 

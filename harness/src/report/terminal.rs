@@ -9,7 +9,7 @@ use crate::verdict::Verdict;
 use crate::words::quoted;
 
 /// Columns that a report takes at most.
-const WIDTH: usize = 80;
+pub(crate) const WIDTH: usize = 80;
 /// Columns of the names on the left, with the margin.
 const LEFT: usize = 16;
 /// Workers that are shown one by one.
@@ -127,7 +127,7 @@ fn left(name: &str) -> String {
 }
 
 /// The text in lines of at most so many columns; a word that is longer is broken.
-fn wrapped(text: &str, columns: usize) -> Vec<String> {
+pub(crate) fn wrapped(text: &str, columns: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut used = 0;
     for word in text.split(' ') {

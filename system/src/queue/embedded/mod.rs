@@ -217,9 +217,11 @@ impl Embedded {
     fn survey_is_due(&self) -> bool {
         let mut state = self.state();
         let now = Instant::now();
-        let due = state.next_survey.is_none_or(|next| next <= now);
+        let interval = self.settings.takeover_interval;
+        // Who comes a moment too early, as ticks of the same length do, need not come again.
+        let due = state.next_survey.is_none_or(|next| next <= now + interval / 4);
         if due {
-            state.next_survey = Some(now + self.settings.takeover_interval);
+            state.next_survey = Some(now + interval);
         }
         due
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo,
-    RedisError, RedisResult,
+    RedisError, RedisResult, io::tcp::TcpSettings,
 };
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
@@ -58,7 +58,9 @@ impl Link {
         let info = ConnectionAddr::Tcp(host.clone(), *port)
             .into_connection_info()
             .map_err(refused)?
-            .set_redis_settings(RedisConnectionInfo::default().set_db(*db));
+            .set_redis_settings(RedisConnectionInfo::default().set_db(*db))
+            // Small commands must not wait for the acknowledgement of those before.
+            .set_tcp_settings(TcpSettings::default().set_nodelay(true));
         let link = Self {
             client: Client::open(info).map_err(refused)?,
             address: address.clone(),

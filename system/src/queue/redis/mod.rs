@@ -223,11 +223,19 @@ impl Redis {
     fn survey_is_due(&self) -> bool {
         let mut state = self.state();
         let now = Instant::now();
-        let due = state.next_survey.is_none_or(|next| next <= now);
+        let interval = self.settings.takeover_interval;
+        // Who comes a moment too early, as ticks of the same length do, need not come again.
+        let due = state.next_survey.is_none_or(|next| next <= now + interval / 4);
         if due {
-            state.next_survey = Some(now + self.settings.takeover_interval);
+            state.next_survey = Some(now + interval);
         }
         due
+    }
+
+    /// Whether the next look is no later than it should be by one interval.
+    fn has_looked_lately(&self) -> bool {
+        let interval = self.settings.takeover_interval;
+        self.state().next_survey.is_some_and(|next| Instant::now() < next + interval)
     }
 
     /// The consumers that hold deliveries and have no connection, and whether leases ran out.
@@ -305,10 +313,14 @@ impl Queue for Redis {
     async fn claim(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>> {
         self.join().await?;
         let deadline = Instant::now() + wait;
+        // A worker that comes from its work has looked around beside it.
+        let mut looks = !self.has_looked_lately();
         loop {
-            let left_behind = self.take_over(max, &[], Asker::Idle).await?;
-            if !left_behind.is_empty() {
-                return Ok(left_behind);
+            if std::mem::replace(&mut looks, true) {
+                let left_behind = self.take_over(max, &[], Asker::Idle).await?;
+                if !left_behind.is_empty() {
+                    return Ok(left_behind);
+                }
             }
             let left = deadline.saturating_duration_since(Instant::now());
             let fresh = self.read_new(max, left.min(self.settings.takeover_interval)).await?;
