@@ -21,7 +21,7 @@ pub(super) fn main(directory: &Path) -> Exit {
         say(format_args!("{bold}{}{bold:#}\n", s.name));
         let faults = if s.faults.is_empty() { "no fault" } else { &s.faults };
         let what = format!(
-            "{}: {} parameters in chunks of {}, {}, {} workers; {faults}",
+            "{}: {} parameters in chunks of {}, work {}, {} workers; {faults}",
             s.backend, s.params, s.chunk_size, s.work, s.workers
         );
         for text in [&s.description, &what] {

@@ -95,14 +95,18 @@ fn list_says_of_each_scenario_what_happens_in_it() {
     let sandbox = Sandbox::new();
     let said = sandbox.run(&["list", &scenarios().display().to_string()]);
     assert_eq!(said.code, Some(0), "{said}");
+    let lines = || said.stdout.lines();
     let entry: Vec<&str> =
-        said.stdout.lines().skip_while(|line| !line.starts_with("quickstart")).take(2).collect();
+        lines().skip_while(|line| !line.starts_with("quickstart")).take(4).collect();
     insta::assert_snapshot!(entry.join("\n"), @r"
-    quickstart                    embedded  1003 / 10 / 6 ms, 3 workers, kill busy at 30%
-                                  One of three workers is killed in mid-sweep; every parameter still counts exactly once.
+    quickstart
+        One of three workers is killed in mid-sweep; every parameter still counts
+        exactly once.
+        embedded: 1003 parameters in chunks of 10, work 6 ms, 3 workers; kill busy
     ");
     let files = scenarios().read_dir().unwrap().count();
-    assert_eq!(said.stdout.lines().count(), 2 * files, "{said}");
+    assert_eq!(lines().filter(|line| !line.starts_with(' ')).count(), files, "{said}");
+    assert!(lines().all(|line| line.chars().count() <= 80), "{said}");
 }
 
 #[test]
@@ -123,7 +127,8 @@ fn doctor_says_what_a_lack_costs() {
     assert_eq!(said.code, Some(0), "{said}");
     let lacks: Vec<&str> = said.stdout.lines().skip(1).collect();
     insta::assert_snapshot!(lacks.join("\n"), @r"
-    redis-server  no   scenarios on redis cannot run (Debian, Ubuntu: apt-get install redis-server)
+    redis-server  no   scenarios on redis cannot run (Debian, Ubuntu: apt-get
+                       install redis-server)
     docker        no   nothing yet: no scenario needs containers
     kubernetes    no   nothing yet: no scenario needs a cluster
     ");
