@@ -89,8 +89,8 @@ async fn conduct(stage: Rc<Stage>) -> Result<EndReason, RunError> {
         () = follow(&mut tap, &stage, broker.as_deref()) => unreachable!("a tap follows for ever"),
     };
     if why == EndReason::Complete {
-        let all_left = stage.until(|_| stage.fleet.living().is_empty());
-        let _ = timeout(LEAVE.max(2 * stage.plan.sweep.chunk_time()), all_left).await;
+        let patience = LEAVE.max(2 * stage.plan.sweep.chunk_time());
+        let _ = timeout(patience, stage.until_all_left()).await;
     }
     stop_all(&stage).await;
     if let Some(broker) = broker.as_deref().filter(|_| why != EndReason::BrokerGone) {
@@ -225,13 +225,10 @@ async fn stop_all(stage: &Stage) {
             process.signal(signal);
             process.signal(Signal::CONT);
         }
-        let left = stage.until(|_| stage.fleet.living().is_empty());
-        if timeout(STOP, left).await.is_ok() {
+        if timeout(STOP, stage.until_all_left()).await.is_ok() {
             break;
         }
     }
-    // The end of a process is told to this task first; its record is another task's.
-    sleep(Duration::ZERO).await;
 }
 
 /// The last report that the aggregator printed.

@@ -34,7 +34,9 @@ pub struct Standing {
     pub in_flight: usize,
     /// Faults that have struck, and healed where they heal.
     pub struck: BTreeSet<String>,
-    /// Processes that have ended, ever.
+    /// Processes that were started, ever.
+    pub starts: u64,
+    /// Processes whose end is recorded.
     pub exits: u64,
     /// Static workers whose whole output is read.
     pub outputs_read: u64,
@@ -118,6 +120,11 @@ impl Stage {
         let _ = self.standing.subscribe().wait_for(so).await;
     }
 
+    /// Waits until every process has ended, and its end is recorded.
+    pub(super) async fn until_all_left(&self) {
+        self.until(|standing| standing.exits == standing.starts).await;
+    }
+
     /// Whether this share of the sweep is committed.
     pub fn has_come_to(&self, percent: f64, now: &Standing) -> bool {
         now.params as f64 >= percent / 100.0 * self.plan.sweep.params() as f64
@@ -170,6 +177,7 @@ impl Stage {
         let program = program(&self.plan, self.broker_process.as_ref(), name)?;
         let (process, stdout) = self.fleet.start(&program)?;
         self.emit(Event::ProcessStarted { process: name.to_owned(), pid: process.pid });
+        self.change(|standing| standing.starts += 1);
         if let Some(stdout) = stdout {
             tokio::task::spawn_local(tap::printed_results(Rc::clone(self), stdout));
         }

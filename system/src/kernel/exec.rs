@@ -294,7 +294,8 @@ mod tests {
             "    import time\n    for _ in 1, 2: print(json.dumps({'values': [1, 2]})); time.sleep(0.05)",
         );
         kernel.run(&CHUNK).await.expect("answers");
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        let instance = kernel.running.as_mut().expect("it answered in good order");
+        instance.stdout.fill_buf().await.expect("the second line comes");
         let error = kernel.run(&CHUNK).await.expect_err("fails");
         assert_eq!(error, "the kernel wrote a line that nobody had asked for");
     }

@@ -11,6 +11,7 @@
 
 mod arrival;
 pub mod embedded;
+mod pace;
 pub mod redis;
 
 use std::fmt;

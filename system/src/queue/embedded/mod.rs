@@ -24,6 +24,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehav
 use tokio::time::Instant;
 
 use super::arrival::{Dead, Known};
+use super::pace::Pace;
 use super::{
     Address, Asker, Commit, Delivery, Failure, Progress, Queue, QueueError, Result, Settings, Token,
 };
@@ -43,6 +44,7 @@ pub struct Embedded {
     connection: Arc<Mutex<Connection>>,
     worker: Option<String>,
     state: Mutex<State>,
+    pace: Pace,
     known: Known,
 }
 
@@ -50,7 +52,6 @@ pub struct Embedded {
 struct State {
     /// Held while this worker lives.
     sign: Option<Sign>,
-    next_survey: Option<Instant>,
     /// Nonces of the workers that looked dead at the last survey.
     suspects: HashSet<String>,
 }
@@ -72,6 +73,7 @@ impl Embedded {
             connection: Arc::new(Mutex::new(connection)),
             worker: worker.map(str::to_owned),
             state: Mutex::default(),
+            pace: Pace::new(settings.takeover_interval),
             known: Known::default(),
         })
     }
@@ -213,19 +215,6 @@ impl Embedded {
         (now, now + self.settings.lease.as_millis() as i64)
     }
 
-    /// Whether it is time to look for the dead again, and sets the next time.
-    fn survey_is_due(&self) -> bool {
-        let mut state = self.state();
-        let now = Instant::now();
-        let interval = self.settings.takeover_interval;
-        // Who comes a moment too early, as ticks of the same length do, need not come again.
-        let due = state.next_survey.is_none_or(|next| next <= now + interval / 4);
-        if due {
-            state.next_survey = Some(now + interval);
-        }
-        due
-    }
-
     /// The lives that hold deliveries and have ended, and whether any delivery outlived its lease.
     async fn survey(&self) -> Result<(HashSet<String>, bool)> {
         let me = self.nonce()?;
@@ -332,7 +321,7 @@ impl Queue for Embedded {
     }
 
     async fn take_over(&self, max: usize, held: &[Token], asker: Asker) -> Result<Vec<Delivery>> {
-        if !self.survey_is_due() {
+        if !self.pace.is_due() {
             return Ok(Vec::new());
         }
         let (mut dead, overdue) = self.survey().await?;

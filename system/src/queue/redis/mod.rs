@@ -23,6 +23,7 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::arrival::{Dead, Known};
+use super::pace::Pace;
 use super::{
     Asker, Commit, Delivery, FIRST_CONTACT, Failure, Progress, Queue, QueueError, RELEASED, Result,
     Settings, Token,
@@ -53,6 +54,7 @@ pub struct Redis {
     reader: Link,
     member: Option<Member>,
     state: Mutex<State>,
+    pace: Pace,
     known: Known,
     scripts: Scripts,
 }
@@ -67,7 +69,6 @@ struct State {
     joined: bool,
     /// Lives of both links when deliveries under this name were last looked through.
     recovered: Option<(u64, u64)>,
-    next_survey: Option<Instant>,
     /// Who looked dead at the last survey.
     suspects: HashSet<(String, String)>,
 }
@@ -104,6 +105,7 @@ impl Redis {
             settings: settings.clone(),
             member,
             state: Mutex::default(),
+            pace: Pace::new(settings.takeover_interval),
             known: Known::default(),
             scripts: Scripts {
                 commit: Script::new(include_str!("lua/commit.lua")),
@@ -219,25 +221,6 @@ impl Redis {
         script
     }
 
-    /// Whether it is time to look for the dead again, and sets the next time.
-    fn survey_is_due(&self) -> bool {
-        let mut state = self.state();
-        let now = Instant::now();
-        let interval = self.settings.takeover_interval;
-        // Who comes a moment too early, as ticks of the same length do, need not come again.
-        let due = state.next_survey.is_none_or(|next| next <= now + interval / 4);
-        if due {
-            state.next_survey = Some(now + interval);
-        }
-        due
-    }
-
-    /// Whether the next look is no later than it should be by one interval.
-    fn has_looked_lately(&self) -> bool {
-        let interval = self.settings.takeover_interval;
-        self.state().next_survey.is_some_and(|next| Instant::now() < next + interval)
-    }
-
     /// The consumers that hold deliveries and have no connection, and whether leases ran out.
     async fn survey(&self) -> Result<(HashSet<(String, String)>, bool)> {
         let mut script = self.scripts.survey.prepare_invoke();
@@ -246,8 +229,7 @@ impl Redis {
         let (holders, overdue): (Vec<(String, String)>, u64) = self.run(&script).await?;
         let fleet = u32::try_from(holders.len()).unwrap_or(u32::MAX);
         if fleet > FLEET {
-            let rarer = self.settings.takeover_interval * fleet / FLEET;
-            self.state().next_survey = Some(Instant::now() + rarer);
+            self.pace.next_after(f64::from(fleet) / f64::from(FLEET));
         }
         let me = &self.member().name;
         let mut suspects: HashSet<_> = holders
@@ -263,7 +245,7 @@ impl Redis {
         }
         if !suspects.is_empty() {
             // A busy worker acts on its second look: that one must not wait for a whole fleet.
-            self.state().next_survey = Some(Instant::now() + self.settings.takeover_interval);
+            self.pace.next_after(1.0);
         }
         Ok((suspects, overdue > 0))
     }
@@ -302,8 +284,8 @@ impl Redis {
             script.arg(&token.id);
         }
         self.run_held::<i64>(&script, 0).await?;
-        let mut state = self.state();
-        (state.recovered, state.next_survey) = (Some(lives), None);
+        self.state().recovered = Some(lives);
+        self.pace.look_at_once();
         Ok(())
     }
 }
@@ -314,7 +296,7 @@ impl Queue for Redis {
         self.join().await?;
         let deadline = Instant::now() + wait;
         // A worker that comes from its work has looked around beside it.
-        let mut looks = !self.has_looked_lately();
+        let mut looks = !self.pace.is_kept();
         loop {
             if std::mem::replace(&mut looks, true) {
                 let left_behind = self.take_over(max, &[], Asker::Idle).await?;
@@ -362,7 +344,7 @@ impl Queue for Redis {
     async fn take_over(&self, max: usize, held: &[Token], asker: Asker) -> Result<Vec<Delivery>> {
         self.join().await?;
         self.recover(held).await?;
-        if !self.survey_is_due() {
+        if !self.pace.is_due() {
             return Ok(Vec::new());
         }
         let (mut dead, mut overdue) = match self.survey().await {
