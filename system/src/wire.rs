@@ -29,12 +29,19 @@ pub struct Task {
     pub total_chunks: u64,
     /// RFC 3339, UTC.
     pub created_at: String,
-    /// Failed attempts so far.
+    /// Failed attempts so far, since it was last replayed.
     pub retry_count: u32,
+    /// How often it was a dead letter and became a task again.
+    pub replays: u32,
 }
 
 impl Task {
-    /// The message. `retry_count` appears once an attempt has failed.
+    /// Whether this is the chunk's submission, and neither a retry nor a replay of it.
+    pub fn is_first(&self) -> bool {
+        self.retry_count == 0 && self.replays == 0
+    }
+
+    /// The message. `retry_count` appears once an attempt has failed, `replays` after a replay.
     pub fn to_fields(&self) -> Fields {
         let mut fields = vec![
             ("chunk_id", self.chunk.id().to_string()),
@@ -48,6 +55,9 @@ impl Task {
         ];
         if self.retry_count > 0 {
             fields.push(("retry_count", self.retry_count.to_string()));
+        }
+        if self.replays > 0 {
+            fields.push(("replays", self.replays.to_string()));
         }
         owned(fields)
     }
@@ -80,13 +90,17 @@ impl Task {
         if chunk.index >= bound {
             return Err(format!("chunk_id {} is not below the {bound} chunks", chunk.id()));
         }
-        let retry_count = optional_number(fields, "retry_count")?.unwrap_or(0);
+        let count = |name| -> Result<u32, String> {
+            let count = optional_number(fields, name)?.unwrap_or(0);
+            Ok(u32::try_from(count).unwrap_or(u32::MAX))
+        };
         Ok(Self {
             chunk,
             total_params: optional_number(fields, "total_params")?.unwrap_or(0),
             total_chunks: total_chunks.unwrap_or(0),
             created_at: get(fields, "created_at").unwrap_or_default().to_owned(),
-            retry_count: u32::try_from(retry_count).unwrap_or(u32::MAX),
+            retry_count: count("retry_count")?,
+            replays: count("replays")?,
         })
     }
 }
@@ -252,6 +266,7 @@ mod tests {
             total_chunks: 100,
             created_at: "2026-01-02T03:04:05Z".to_owned(),
             retry_count: 0,
+            replays: 0,
         }
     }
 
@@ -282,6 +297,15 @@ mod tests {
         assert_eq!(Task::from_fields(&fields), Ok(task()));
         let numbers = r#"{"chunk_id":"00042","start_param":4200,"end_param":4300,"retry_count":2}"#;
         assert_eq!(Task::from_fields(&from_json(numbers)).map(|t| t.retry_count), Ok(2));
+    }
+
+    #[test]
+    fn a_task_that_was_replayed_says_so_and_is_no_submission() {
+        let again = Task { replays: 2, ..task() };
+        assert_eq!(get(&again.to_fields(), "replays"), Some("2"));
+        assert_eq!(Task::from_fields(&again.to_fields()), Ok(again.clone()));
+        let retry = Task { retry_count: 1, ..task() };
+        assert_eq!([task(), again, retry].map(|task| task.is_first()), [true, false, false]);
     }
 
     #[rstest]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::rabbitmq::RabbitMqArgs;
 use super::{Failed, Hooks};
 use crate::chunk::Sweep;
 use crate::queue::{Address, Settings};
@@ -16,6 +17,8 @@ const PARAMS_BOUND: u64 = 1 << 53;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Backend {
     Redis,
+    #[value(name = "rabbitmq")]
+    RabbitMq,
     Embedded,
 }
 
@@ -34,6 +37,8 @@ pub(super) struct BrokerArgs {
     /// Database number of Redis.
     #[arg(long, env = "REDIS_DB", default_value_t = 0, help_heading = "Broker")]
     redis_db: i64,
+    #[command(flatten)]
+    rabbitmq: RabbitMqArgs,
     /// File of the embedded broker.
     #[arg(long, env = "EMBEDDED_PATH", default_value = "ttg.db", help_heading = "Broker")]
     embedded_path: PathBuf,
@@ -45,12 +50,12 @@ pub(super) struct BrokerArgs {
     #[arg(long, env = "STALE_CHECK_INTERVAL_SECONDS", default_value = "0.1",
         value_parser = seconds, help_heading = "Broker")]
     stale_check_interval_seconds: Duration,
-    /// How often a failed chunk is attempted again.
-    #[arg(long, env = "MAX_RETRIES", default_value_t = 3, help_heading = "Broker")]
-    max_retries: u32,
-    /// How long a failed chunk waits for that.
-    #[arg(long, env = "RETRY_DELAY_MS", default_value_t = 1000, help_heading = "Broker")]
-    retry_delay_ms: u64,
+    /// How often a failed chunk is attempted again [default: 3].
+    #[arg(long, env = "MAX_RETRIES", help_heading = "Broker")]
+    max_retries: Option<u32>,
+    /// How long a failed chunk waits for that [default: 1000; on RabbitMQ 5000].
+    #[arg(long, env = "RETRY_DELAY_MS", help_heading = "Broker")]
+    retry_delay_ms: Option<u64>,
     /// A chunk whose workers died or fell silent this often is a dead letter.
     #[arg(long, env = "MAX_DELIVERIES", default_value_t = 10,
         value_parser = clap::value_parser!(u32).range(1..), help_heading = "Broker")]
@@ -62,6 +67,20 @@ pub(super) struct BrokerArgs {
 }
 
 impl BrokerArgs {
+    fn max_retries(&self) -> u32 {
+        let own = (self.backend == Backend::RabbitMq).then_some(self.rabbitmq.rabbitmq_max_retries);
+        own.flatten().or(self.max_retries).unwrap_or(3)
+    }
+
+    fn retry_delay_ms(&self) -> u64 {
+        // On RabbitMQ it is an argument of a queue: another default would keep others out.
+        let (own, default) = match self.backend {
+            Backend::RabbitMq => (self.rabbitmq.rabbitmq_retry_delay_ms, 5000),
+            _ => (None, 1000),
+        };
+        own.or(self.retry_delay_ms).unwrap_or(default)
+    }
+
     pub(super) fn settings(&self, hooks: &Hooks) -> Settings {
         let address = match self.backend {
             Backend::Embedded => Address::Embedded(self.embedded_path.clone()),
@@ -70,12 +89,13 @@ impl BrokerArgs {
                 port: self.redis_port,
                 db: self.redis_db,
             },
+            Backend::RabbitMq => self.rabbitmq.address(),
         };
         let mut settings = Settings {
             lease: Duration::from_millis(self.stale_threshold_ms),
             takeover_interval: self.stale_check_interval_seconds,
-            max_retries: self.max_retries,
-            retry_delay: Duration::from_millis(self.retry_delay_ms),
+            max_retries: self.max_retries(),
+            retry_delay: Duration::from_millis(self.retry_delay_ms()),
             max_deliveries: self.max_deliveries,
             patience: self.broker_patience_seconds,
             ..Settings::new(address)

@@ -3,7 +3,10 @@
 mod aggregate;
 mod args;
 mod coordinator;
+mod dead_letters;
 mod hooks;
+mod letter;
+mod rabbitmq;
 mod worker;
 
 use std::ffi::OsString;
@@ -44,6 +47,8 @@ enum Role {
     Worker(Box<worker::Args>),
     /// Combine the results of a sweep and report them.
     Aggregate(aggregate::Args),
+    /// List, show, replay or drop tasks that nobody will attempt again.
+    DeadLetters(Box<dead_letters::Args>),
 }
 
 /// How a role ended.
@@ -87,6 +92,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, hooks: &Hooks) -> Exi
             Role::Coordinator(args) => coordinator::run(args, hooks).await,
             Role::Worker(args) => worker::run(*args, hooks).await,
             Role::Aggregate(args) => aggregate::run(args, hooks).await,
+            Role::DeadLetters(args) => dead_letters::run(*args, hooks).await,
         }
     });
     // A blocking step that a frozen broker holds up must not hold up the end.

@@ -7,11 +7,14 @@
 //! - A delivery belongs to its worker while it is renewed; a delivery is known by its number, so
 //!   a worker that was frozen and wakes up can neither acknowledge, nor extend, nor give back what
 //!   is with somebody else by then.
+//! - A dead chunk is open again once its dead letter is replayed; nothing else brings one back.
 //! - Every call may be repeated after an error: an error says that the outcome is not known.
 
 mod arrival;
 pub mod embedded;
+mod letters;
 mod pace;
+pub mod rabbitmq;
 pub mod redis;
 
 use std::fmt;
@@ -22,6 +25,7 @@ use async_trait::async_trait;
 
 use crate::chunk::Sweep;
 use crate::wire::{self, DeadLetter, Task, TaskResult};
+pub use letters::{DeadLetters, Decide, Decision, replayed};
 
 /// How a queue is reached and what its leases and retries are.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,6 +75,8 @@ pub enum Address {
         /// Database number.
         db: i64,
     },
+    /// A RabbitMQ server.
+    RabbitMq(Box<rabbitmq::Server>),
 }
 
 impl fmt::Display for Address {
@@ -78,6 +84,7 @@ impl fmt::Display for Address {
         match self {
             Self::Embedded(path) => write!(f, "the file {}", path.display()),
             Self::Redis { host, port, db } => write!(f, "redis at {host}:{port}, database {db}"),
+            Self::RabbitMq(server) => write!(f, "{server}"),
         }
     }
 }
@@ -251,13 +258,14 @@ pub trait Inspect {
         wait: Duration,
     ) -> Result<Vec<Stamped<std::result::Result<TaskResult, String>>>>;
 
-    /// Up to `max` submitted tasks from `cursor` on; those of retries are left out.
+    /// Up to `max` submitted tasks from `cursor` on; those of retries and replays are
+    /// left out.
     async fn submissions(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<Stamped<Task>>>;
 
     /// What is with workers at the moment.
     async fn held(&self) -> Result<Vec<Held>>;
 
-    /// Up to `max` dead letters from `cursor` on.
+    /// Up to `max` dead letters from `cursor` on: those that are neither replayed nor dropped.
     async fn dead_letters(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<DeadLetter>>;
 
     /// How many workers have asked for tasks and not left.
@@ -336,9 +344,9 @@ pub struct Held {
 }
 
 /// Everything that a backend can do.
-pub trait Broker: Queue + Submit + Inspect {}
+pub trait Broker: Queue + Submit + Inspect + DeadLetters {}
 
-impl<T: Queue + Submit + Inspect> Broker for T {}
+impl<T: Queue + Submit + Inspect + DeadLetters> Broker for T {}
 
 /// Connects to the broker of the settings. A worker says its name (`worker-1`); others have none.
 ///
@@ -348,6 +356,7 @@ pub async fn connect(settings: &Settings, worker: Option<&str>) -> Result<Rc<dyn
     Ok(match &settings.address {
         Address::Embedded(path) => Rc::new(embedded::Embedded::open(path, settings, worker).await?),
         Address::Redis { .. } => Rc::new(redis::Redis::connect(settings, worker).await?),
+        Address::RabbitMq(_) => Rc::new(rabbitmq::RabbitMq::connect(settings, worker).await?),
     })
 }
 

@@ -9,14 +9,16 @@ use tokio::time::Instant;
 use ttg_system::coordinator;
 use ttg_system::queue::{Commit, Progress};
 
-use crate::support::bench::Backend::{self, Embedded, Model, Redis};
+use crate::support::bench::Backend::{self, Embedded, Model, RabbitMq, Redis};
 use crate::support::bench::{
     Bench, PATIENCE, assert_nothing_to_claim, claim_one, commit, computed,
 };
 
 #[rstest]
 #[tokio::test]
-async fn each_chunk_is_handed_to_one_worker(#[values(Embedded, Redis, Model)] backend: Backend) {
+async fn each_chunk_is_handed_to_one_worker(
+    #[values(Embedded, Redis, RabbitMq, Model)] backend: Backend,
+) {
     let (bench, sweep) = Bench::start(backend).with_sweep(40).await;
     let take_all = async |name| {
         let worker = bench.worker(name).await;
@@ -40,7 +42,9 @@ async fn each_chunk_is_handed_to_one_worker(#[values(Embedded, Redis, Model)] ba
 
 #[rstest]
 #[tokio::test]
-async fn a_claim_waits_for_the_first_task(#[values(Embedded, Redis, Model)] backend: Backend) {
+async fn a_claim_waits_for_the_first_task(
+    #[values(Embedded, Redis, RabbitMq, Model)] backend: Backend,
+) {
     let bench = Bench::start(backend);
     let (worker, broker) = (bench.worker("worker-1").await, bench.onlooker().await);
     let begun = Instant::now();
@@ -57,7 +61,7 @@ async fn a_claim_waits_for_the_first_task(#[values(Embedded, Redis, Model)] back
 #[rstest]
 #[tokio::test]
 async fn a_claim_returns_early_when_the_sweep_becomes_complete(
-    #[values(Embedded, Redis, Model)] backend: Backend,
+    #[values(Embedded, Redis, RabbitMq, Model)] backend: Backend,
 ) {
     let (bench, _) = Bench::start(backend).with_sweep(1).await;
     let (busy, idle) = (bench.worker("worker-1").await, bench.worker("worker-2").await);
@@ -70,7 +74,9 @@ async fn a_claim_returns_early_when_the_sweep_becomes_complete(
 
 #[rstest]
 #[tokio::test]
-async fn a_second_commit_changes_nothing(#[values(Embedded, Redis, Model)] backend: Backend) {
+async fn a_second_commit_changes_nothing(
+    #[values(Embedded, Redis, RabbitMq, Model)] backend: Backend,
+) {
     let (bench, sweep) = Bench::start(backend).with_sweep(2).await;
     let worker = bench.worker("worker-1").await;
     let (first, second) = (claim_one(&*worker).await, claim_one(&*worker).await);
@@ -100,7 +106,7 @@ async fn a_commit_acknowledges_its_delivery(#[values(Embedded, Redis, Model)] ba
 #[rstest]
 #[tokio::test]
 async fn progress_counts_what_is_submitted_and_settled(
-    #[values(Embedded, Redis, Model)] backend: Backend,
+    #[values(Embedded, Redis, RabbitMq, Model)] backend: Backend,
 ) {
     let bench = Bench::start(backend);
     let worker = bench.worker("worker-1").await;
@@ -122,7 +128,7 @@ async fn progress_counts_what_is_submitted_and_settled(
 #[rstest]
 #[tokio::test]
 async fn a_delivery_that_is_renewed_stays_with_its_worker(
-    #[values(Embedded, Redis, Model)] backend: Backend,
+    #[values(Embedded, Redis, RabbitMq, Model)] backend: Backend,
 ) {
     let lease = Duration::from_millis(400);
     let (bench, _) = Bench::start(backend).with_lease(lease).with_sweep(1).await;

@@ -6,7 +6,7 @@ use rstest::rstest;
 use tokio::time::Instant;
 use ttg_system::queue::{Asker, Broker, Commit, Delivery};
 
-use crate::support::bench::Backend::{self, Embedded, Model, Redis};
+use crate::support::bench::Backend::{self, Embedded, Model, RabbitMq, Redis};
 use crate::support::bench::{Bench, claim_one, commit};
 use crate::support::process::{Process, until};
 
@@ -24,7 +24,7 @@ async fn taken_over_at_once(queue: &dyn Broker) -> Delivery {
 #[rstest]
 #[tokio::test]
 async fn released_deliveries_go_to_others_at_once(
-    #[values(Embedded, Redis, Model)] backend: Backend,
+    #[values(Embedded, Redis, RabbitMq, Model)] backend: Backend,
 ) {
     let (bench, sweep) = Bench::start(backend).with_sweep(1).await;
     let (worker, other) = (bench.worker("worker-1").await, bench.worker("worker-2").await);
@@ -41,7 +41,7 @@ async fn released_deliveries_go_to_others_at_once(
 #[rstest]
 #[tokio::test]
 async fn what_a_worker_holds_when_it_leaves_goes_to_others_at_once(
-    #[values(Embedded, Redis, Model)] backend: Backend,
+    #[values(Embedded, Redis, RabbitMq, Model)] backend: Backend,
 ) {
     let (bench, sweep) = Bench::start(backend).with_sweep(1).await;
     let (worker, other) = (bench.worker("worker-1").await, bench.worker("worker-2").await);
@@ -56,7 +56,7 @@ async fn what_a_worker_holds_when_it_leaves_goes_to_others_at_once(
 #[rstest]
 #[tokio::test]
 async fn a_worker_is_counted_from_its_first_claim_until_it_leaves(
-    #[values(Embedded, Redis, Model)] backend: Backend,
+    #[values(Embedded, Redis, RabbitMq, Model)] backend: Backend,
 ) {
     let (bench, _) = Bench::start(backend).with_sweep(1).await;
     let (worker, other) = (bench.worker("worker-1").await, bench.worker("worker-2").await);
@@ -72,7 +72,7 @@ async fn a_worker_is_counted_from_its_first_claim_until_it_leaves(
 #[rstest]
 #[tokio::test]
 async fn what_a_vanished_worker_held_goes_to_others_at_once(
-    #[values(Embedded, Redis, Model)] backend: Backend,
+    #[values(Embedded, Redis, RabbitMq, Model)] backend: Backend,
 ) {
     let (bench, _) = Bench::start(backend).with_sweep(1).await;
     let (worker, other) = (bench.worker("worker-1").await, bench.worker("worker-2").await);
@@ -84,7 +84,7 @@ async fn what_a_vanished_worker_held_goes_to_others_at_once(
 #[rstest]
 #[tokio::test]
 async fn what_a_killed_process_held_goes_to_others_at_once(
-    #[values(Embedded, Redis)] backend: Backend,
+    #[values(Embedded, Redis, RabbitMq)] backend: Backend,
 ) {
     let (bench, sweep) = Bench::start(backend).with_sweep(2).await;
     let onlooker = bench.onlooker().await;
@@ -128,7 +128,7 @@ async fn a_new_worker_of_the_same_name_finds_what_its_former_life_held(
 #[rstest]
 #[tokio::test]
 async fn a_worker_that_works_leaves_its_own_deliveries_alone(
-    #[values(Embedded, Redis, Model)] backend: Backend,
+    #[values(Embedded, Redis, RabbitMq, Model)] backend: Backend,
     #[values(Asker::Idle, Asker::Busy)] asker: Asker,
 ) {
     let lease = Duration::from_millis(20);

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use ttg_system::queue::{Broker, Commit, Cursor, Failure};
 use ttg_system::wire::{DeadLetter, get};
 
-use crate::support::bench::Backend::{self, Embedded, Model, Redis};
+use crate::support::bench::Backend::{self, Embedded, Model, RabbitMq, Redis};
 use crate::support::bench::{Bench, assert_nothing_to_claim, claim_one, commit};
 
 async fn dead_letters(broker: &dyn Broker) -> Vec<DeadLetter> {
@@ -18,7 +18,7 @@ async fn dead_letters(broker: &dyn Broker) -> Vec<DeadLetter> {
 #[rstest]
 #[tokio::test]
 async fn a_failed_chunk_is_attempted_again_after_the_delay_and_then_dead(
-    #[values(Embedded, Redis, Model)] backend: Backend,
+    #[values(Embedded, Redis, RabbitMq, Model)] backend: Backend,
 ) {
     let (bench, sweep) = Bench::start(backend).with_sweep(1).await;
     let worker = bench.worker("worker-1").await;
@@ -53,12 +53,13 @@ async fn a_failed_chunk_is_attempted_again_after_the_delay_and_then_dead(
 #[rstest]
 #[tokio::test]
 async fn a_retry_is_no_submission_and_may_be_committed_by_anybody(
-    #[values(Embedded, Redis, Model)] backend: Backend,
+    #[values(Embedded, Redis, RabbitMq, Model)] backend: Backend,
 ) {
     let (bench, sweep) = Bench::start(backend).with_sweep(1).await;
     let (failing, other) = (bench.worker("worker-1").await, bench.worker("worker-2").await);
     let delivery = claim_one(&*failing).await;
     failing.fail(&delivery, "once").await.expect("fails");
+    failing.leave().await.expect("leaves");
     let again = claim_one(&*other).await;
     let submitted = other.submissions(&mut Cursor::default(), 10).await.expect("reads");
     assert_eq!(submitted.len(), 1);
@@ -69,7 +70,7 @@ async fn a_retry_is_no_submission_and_may_be_committed_by_anybody(
 #[rstest]
 #[tokio::test]
 async fn a_chunk_whose_workers_all_die_becomes_a_dead_letter(
-    #[values(Embedded, Redis, Model)] backend: Backend,
+    #[values(Embedded, Redis, RabbitMq, Model)] backend: Backend,
 ) {
     let (bench, sweep) = Bench::start(backend).with_sweep(1).await;
     for life in 1..=bench.settings.max_deliveries {
@@ -93,7 +94,7 @@ async fn a_chunk_whose_workers_all_die_becomes_a_dead_letter(
 #[rstest]
 #[tokio::test]
 async fn a_dead_chunk_cannot_be_committed_any_more(
-    #[values(Embedded, Redis, Model)] backend: Backend,
+    #[values(Embedded, Redis, RabbitMq, Model)] backend: Backend,
 ) {
     let (bench, _) = Bench::start(backend).with_sweep(1).await;
     let worker = bench.worker("worker-1").await;
@@ -107,7 +108,9 @@ async fn a_dead_chunk_cannot_be_committed_any_more(
 
 #[rstest]
 #[tokio::test]
-async fn a_committed_chunk_cannot_die_any_more(#[values(Embedded, Redis, Model)] backend: Backend) {
+async fn a_committed_chunk_cannot_die_any_more(
+    #[values(Embedded, Redis, RabbitMq, Model)] backend: Backend,
+) {
     let (bench, sweep) = Bench::start(backend).with_sweep(1).await;
     let dies = bench.worker("worker-1").await;
     let first = claim_one(&*dies).await;

@@ -8,7 +8,7 @@ use ttg_system::kernel::Kernel;
 use ttg_system::queue::Cursor;
 use ttg_system::worker::{self, Status};
 
-use crate::support::bench::Backend::{self, Embedded, Redis};
+use crate::support::bench::Backend::{self, Embedded, RabbitMq, Redis};
 use crate::support::bench::Bench;
 use crate::support::kernels::Steady;
 
@@ -61,7 +61,7 @@ async fn assert_it_dies_and_the_sweep_lives(bench: Bench, chunks: u64, reason: &
 )]
 #[tokio::test]
 async fn garbage_among_the_tasks_becomes_a_dead_letter(
-    #[values(Embedded, Redis)] backend: Backend,
+    #[values(Embedded, Redis, RabbitMq)] backend: Backend,
     #[case] fields: Raw<'_>,
     #[case] reason: &str,
 ) {
@@ -77,7 +77,7 @@ async fn garbage_among_the_tasks_becomes_a_dead_letter(
 #[case::of_great_length(1, 4_000_000)]
 #[tokio::test]
 async fn garbage_of_any_size_becomes_a_dead_letter_of_a_bounded_one(
-    #[values(Embedded, Redis)] backend: Backend,
+    #[values(Embedded, Redis, RabbitMq)] backend: Backend,
     #[case] fields: usize,
     #[case] length: usize,
 ) {
@@ -110,7 +110,7 @@ async fn text_that_is_no_task_becomes_a_dead_letter(#[case] text: &[u8], #[case]
 #[rstest]
 #[tokio::test]
 async fn a_foreign_task_with_fields_of_its_own_is_a_task(
-    #[values(Embedded, Redis)] backend: Backend,
+    #[values(Embedded, Redis, RabbitMq)] backend: Backend,
 ) {
     let (bench, _) = Bench::start(backend).with_sweep(3).await;
     let mut foreign = task("00002", "20", "30");

@@ -5,6 +5,7 @@
 mod support;
 
 mod claims;
+mod dead_letters;
 mod departures;
 mod failures;
 mod garbage;

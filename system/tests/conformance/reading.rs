@@ -10,12 +10,14 @@ use ttg_system::coordinator;
 use ttg_system::queue::Cursor;
 use ttg_system::wire::DeadLetter;
 
-use crate::support::bench::Backend::{self, Embedded, Model, Redis};
+use crate::support::bench::Backend::{self, Embedded, Model, RabbitMq, Redis};
 use crate::support::bench::{Bench, PATIENCE, claim_one, commit, stats};
 
 #[rstest]
 #[tokio::test]
-async fn an_empty_broker_reads_as_nothing(#[values(Embedded, Redis, Model)] backend: Backend) {
+async fn an_empty_broker_reads_as_nothing(
+    #[values(Embedded, Redis, RabbitMq, Model)] backend: Backend,
+) {
     let bench = Bench::start(backend);
     let onlooker = bench.onlooker().await;
     assert_eq!(onlooker.sweep().await.expect("reads"), None);
@@ -34,7 +36,7 @@ async fn an_empty_broker_reads_as_nothing(#[values(Embedded, Redis, Model)] back
 
 #[rstest]
 #[tokio::test]
-async fn a_sweep_says_which_it_is(#[values(Embedded, Redis, Model)] backend: Backend) {
+async fn a_sweep_says_which_it_is(#[values(Embedded, Redis, RabbitMq, Model)] backend: Backend) {
     let bench = Bench::start(backend);
     let onlooker = bench.onlooker().await;
     let sweep = Sweep { start: 7, params: 100, chunk_size: 30 };
@@ -46,7 +48,9 @@ async fn a_sweep_says_which_it_is(#[values(Embedded, Redis, Model)] backend: Bac
 
 #[rstest]
 #[tokio::test]
-async fn pages_follow_each_other_without_gaps(#[values(Embedded, Redis, Model)] backend: Backend) {
+async fn pages_follow_each_other_without_gaps(
+    #[values(Embedded, Redis, RabbitMq, Model)] backend: Backend,
+) {
     let (bench, sweep) = Bench::start(backend).with_sweep(7).await;
     let (worker, onlooker) = (bench.worker("worker-1").await, bench.onlooker().await);
     for _ in 0..4 {
@@ -81,7 +85,7 @@ async fn pages_follow_each_other_without_gaps(#[values(Embedded, Redis, Model)] 
 #[rstest]
 #[tokio::test]
 async fn a_page_of_retries_only_is_not_the_end_of_the_submissions(
-    #[values(Embedded, Redis, Model)] backend: Backend,
+    #[values(Embedded, Redis, RabbitMq, Model)] backend: Backend,
 ) {
     let bench = Bench::start(backend);
     let onlooker = bench.onlooker().await;
@@ -104,7 +108,7 @@ async fn a_page_of_retries_only_is_not_the_end_of_the_submissions(
 #[rstest]
 #[tokio::test]
 async fn a_reader_of_results_is_woken_by_the_first(
-    #[values(Embedded, Redis, Model)] backend: Backend,
+    #[values(Embedded, Redis, RabbitMq, Model)] backend: Backend,
 ) {
     let (bench, _) = Bench::start(backend).with_sweep(1).await;
     let (worker, onlooker) = (bench.worker("worker-1").await, bench.onlooker().await);
@@ -127,13 +131,16 @@ async fn a_reader_of_results_is_woken_by_the_first(
 
 #[rstest]
 #[tokio::test]
-async fn what_is_held_says_by_whom(#[values(Embedded, Redis, Model)] backend: Backend) {
+async fn what_is_held_says_by_whom(#[values(Embedded, Redis, RabbitMq, Model)] backend: Backend) {
     let (bench, _) = Bench::start(backend).with_sweep(3).await;
+    let onlooker = bench.onlooker().await;
     let (a, b) = (bench.worker("worker-1").await, bench.worker("worker-2").await);
-    let (first, second) = (claim_one(&*a).await, claim_one(&*b).await);
-    let mut held = bench.onlooker().await.held().await.expect("reads");
+    for worker in [&a, &b] {
+        claim_one(&**worker).await;
+    }
+    let mut held = onlooker.held().await.expect("reads");
     held.sort_by_key(|held| held.chunk_index);
     let said: Vec<_> =
-        held.iter().map(|h| (h.chunk_index, h.worker.as_str(), h.token.clone())).collect();
-    assert_eq!(said, [(Some(0), "worker-1", first.token), (Some(1), "worker-2", second.token)]);
+        held.iter().map(|h| (h.chunk_index, h.worker.as_str(), h.token.number)).collect();
+    assert_eq!(said, [(Some(0), "worker-1", 1), (Some(1), "worker-2", 1)]);
 }

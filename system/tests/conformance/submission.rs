@@ -8,7 +8,7 @@ use ttg_system::chunk::Sweep;
 use ttg_system::coordinator;
 use ttg_system::queue::{Broker, Cursor, QueueError};
 
-use crate::support::bench::Backend::{self, Embedded, Model, Redis};
+use crate::support::bench::Backend::{self, Embedded, Model, RabbitMq, Redis};
 use crate::support::bench::{Bench, assert_nothing_to_claim, claim_one, commit};
 
 const SWEEP: Sweep = Sweep { start: 5, params: 1234, chunk_size: 10 };
@@ -25,7 +25,7 @@ async fn assert_each_chunk_is_there_once(broker: &dyn Broker) {
 #[rstest]
 #[tokio::test]
 async fn a_coordinator_that_runs_again_submits_nothing(
-    #[values(Embedded, Redis, Model)] backend: Backend,
+    #[values(Embedded, Redis, RabbitMq, Model)] backend: Backend,
 ) {
     let bench = Bench::start(backend);
     let broker = bench.onlooker().await;
@@ -41,7 +41,7 @@ async fn a_coordinator_that_runs_again_submits_nothing(
 #[rstest]
 #[tokio::test]
 async fn coordinators_that_race_submit_each_chunk_once(
-    #[values(Embedded, Redis, Model)] backend: Backend,
+    #[values(Embedded, Redis, RabbitMq, Model)] backend: Backend,
 ) {
     let bench = Bench::start(backend);
     let (a, b) = (bench.onlooker().await, bench.onlooker().await);
@@ -59,7 +59,7 @@ async fn coordinators_that_race_submit_each_chunk_once(
 #[rstest]
 #[tokio::test]
 async fn a_coordinator_goes_on_where_another_stopped(
-    #[values(Embedded, Redis, Model)] backend: Backend,
+    #[values(Embedded, Redis, RabbitMq, Model)] backend: Backend,
     #[values(0, 1, 60, 123, 124)] stopped_at: u64,
 ) {
     let bench = Bench::start(backend);
@@ -76,7 +76,7 @@ async fn a_coordinator_goes_on_where_another_stopped(
 #[rstest]
 #[tokio::test]
 async fn a_step_that_is_repeated_or_out_of_order_changes_nothing(
-    #[values(Embedded, Redis, Model)] backend: Backend,
+    #[values(Embedded, Redis, RabbitMq, Model)] backend: Backend,
 ) {
     let bench = Bench::start(backend);
     let broker = bench.onlooker().await;
@@ -94,7 +94,7 @@ async fn a_step_that_is_repeated_or_out_of_order_changes_nothing(
 #[case::another_job(SWEEP, Some("another"))]
 #[tokio::test]
 async fn another_sweep_is_refused(
-    #[values(Embedded, Redis, Model)] backend: Backend,
+    #[values(Embedded, Redis, RabbitMq, Model)] backend: Backend,
     #[case] other: Sweep,
     #[case] job_id: Option<&str>,
 ) {
@@ -110,7 +110,7 @@ async fn another_sweep_is_refused(
 #[rstest]
 #[tokio::test]
 async fn after_a_reset_another_sweep_runs_and_workers_of_the_old_one_change_nothing(
-    #[values(Embedded, Redis, Model)] backend: Backend,
+    #[values(Embedded, Redis, RabbitMq, Model)] backend: Backend,
 ) {
     let (bench, _) = Bench::start(backend).with_sweep(3).await;
     let (old, broker) = (bench.worker("worker-1").await, bench.onlooker().await);
@@ -136,7 +136,7 @@ async fn after_a_reset_another_sweep_runs_and_workers_of_the_old_one_change_noth
 #[rstest]
 #[tokio::test]
 async fn a_reset_disturbs_no_worker(
-    #[values(Embedded, Redis, Model)] backend: Backend,
+    #[values(Embedded, Redis, RabbitMq, Model)] backend: Backend,
     #[values(false, true)] with_a_new_sweep: bool,
 ) {
     let (bench, _) = Bench::start(backend).with_sweep(1).await;

@@ -5,4 +5,5 @@ pub(crate) mod bench;
 pub(crate) mod kernels;
 pub(crate) mod model;
 pub(crate) mod process;
+pub(crate) mod rabbitmq_server;
 pub(crate) mod redis_server;

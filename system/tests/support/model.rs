@@ -2,7 +2,7 @@
 //! the worker's loops can run on simulated time.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use tokio::time::{Instant, sleep};
 use ttg_system::chunk::Sweep;
 use ttg_system::queue::{
-    Asker, Commit, Cursor, Delivery, Failure, Held, Inspect, Progress, Queue, QueueError, Result,
-    Settings, Stamped, Submit, SweepInfo, Token,
+    Asker, Commit, Cursor, DeadLetters, Decide, Decision, Delivery, Failure, Held, Inspect,
+    Progress, Queue, QueueError, Result, Settings, Stamped, Submit, SweepInfo, Token, replayed,
 };
 use ttg_system::wire::{self, DeadLetter, Task, TaskResult};
 
@@ -27,7 +27,8 @@ struct State {
     submitted: u64,
     tasks: Vec<Entry>,
     results: Vec<TaskResult>,
-    letters: Vec<DeadLetter>,
+    /// By the order of their coming.
+    letters: BTreeMap<u64, DeadLetter>,
     committed: BTreeSet<u64>,
     dead: BTreeSet<u64>,
     redelivered: u64,
@@ -76,6 +77,13 @@ impl Model {
             next_survey: Cell::default(),
         }
     }
+
+    /// Commits a chunk, dead or not.
+    pub(crate) fn commit_raw(&self, result: TaskResult) {
+        let mut state = self.0.borrow_mut();
+        state.committed.insert(result.chunk_index);
+        state.results.push(result);
+    }
 }
 
 impl Drop for Member {
@@ -104,7 +112,8 @@ impl State {
             failed_at: wire::now(),
             retry_count,
         };
-        self.letters.push(DeadLetter::from_fields(letter.to_fields()));
+        self.ids += 1;
+        self.letters.insert(self.ids, DeadLetter::from_fields(letter.to_fields()));
     }
 
     fn progress(&self) -> Progress {
@@ -310,6 +319,7 @@ impl Submit for Member {
                     total_chunks: sweep.chunks(),
                     created_at: wire::now(),
                     retry_count: 0,
+                    replays: 0,
                 };
                 state.add(task, Instant::now());
             }
@@ -354,7 +364,7 @@ impl Inspect for Member {
     }
 
     async fn submissions(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<Stamped<Task>>> {
-        let first = |entry: &Entry| (entry.task.retry_count == 0).then(|| entry.task.clone());
+        let first = |entry: &Entry| entry.task.is_first().then(|| entry.task.clone());
         let tasks: Vec<_> = self.state.borrow().tasks.iter().filter_map(first).collect();
         Ok(page(&tasks, cursor, max).into_iter().map(|what| Stamped { at_ms: 0, what }).collect())
     }
@@ -372,7 +382,13 @@ impl Inspect for Member {
     }
 
     async fn dead_letters(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<DeadLetter>> {
-        Ok(page(&self.state.borrow().letters, cursor, max))
+        let after = cursor.place().parse().unwrap_or(0) + 1;
+        let state = self.state.borrow();
+        let page: Vec<_> = state.letters.range(after..).take(max).collect();
+        if let Some((last, _)) = page.last() {
+            *cursor = Cursor::at(last.to_string());
+        }
+        Ok(page.into_iter().map(|(_, letter)| letter.clone()).collect())
     }
 
     async fn workers(&self) -> Result<usize> {
@@ -381,6 +397,30 @@ impl Inspect for Member {
 
     async fn redelivered(&self) -> Result<u64> {
         Ok(self.state.borrow().redelivered)
+    }
+}
+
+#[async_trait(?Send)]
+impl DeadLetters for Member {
+    async fn sift(&self, decide: &mut Decide<'_>) -> Result<()> {
+        let letters = self.state.borrow().letters.clone();
+        for (place, letter) in letters {
+            let decision = decide(&letter);
+            let mut state = self.state.borrow_mut();
+            let sweep = state.sweep.as_ref().map(|info| info.sweep);
+            match (decision, replayed(&letter, sweep.as_ref())) {
+                (Decision::Keep, _) | (Decision::Replay, Err(_)) => {}
+                (Decision::Drop, _) => drop(state.letters.remove(&place)),
+                (Decision::Replay, Ok(task)) if state.letters.remove(&place).is_some() => {
+                    state.dead.remove(&task.chunk.index);
+                    if !state.committed.contains(&task.chunk.index) {
+                        state.add(task, Instant::now());
+                    }
+                }
+                (Decision::Replay, Ok(_)) => {}
+            }
+        }
+        Ok(())
     }
 }
 

@@ -37,6 +37,15 @@ pub(crate) fn broker_environment(settings: &Settings) -> Vec<(&'static str, Stri
             ("REDIS_PORT", port.to_string()),
             ("REDIS_DB", db.to_string()),
         ],
+        Address::RabbitMq(server) => vec![
+            ("QUEUE_BACKEND", "rabbitmq".to_owned()),
+            ("RABBITMQ_HOST", server.host.clone()),
+            ("RABBITMQ_PORT", server.port.to_string()),
+            ("RABBITMQ_TASK_QUEUE", server.queues.tasks.clone()),
+            ("RABBITMQ_RESULT_QUEUE", server.queues.results.clone()),
+            ("RABBITMQ_RETRY_QUEUE", server.queues.retry.clone()),
+            ("RABBITMQ_DLQ_QUEUE", server.queues.letters.clone()),
+        ],
     };
     environment.extend([
         ("STALE_THRESHOLD_MS", settings.lease.as_millis().to_string()),

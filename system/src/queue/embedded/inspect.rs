@@ -138,7 +138,7 @@ impl Embedded {
 
 fn submission((at_ms, text): &(i64, String)) -> Option<Stamped<Task>> {
     let task = Task::from_fields(&wire::from_json(text)).ok()?;
-    (task.retry_count == 0).then_some(Stamped { at_ms: *at_ms, what: task })
+    task.is_first().then_some(Stamped { at_ms: *at_ms, what: task })
 }
 
 pub(super) fn progress(connection: &mut Connection) -> rusqlite::Result<Progress> {

@@ -11,6 +11,7 @@
 //! a transaction holds up all others until it wakes or dies; transactions are kept short.
 
 mod inspect;
+mod letters;
 mod liveness;
 mod submit;
 
@@ -444,7 +445,8 @@ fn is_gone(t: &Transaction<'_>, token: &Token) -> rusqlite::Result<bool> {
 fn is_settled(t: &Transaction<'_>, chunk: u64) -> rusqlite::Result<bool> {
     t.prepare_cached(
         "SELECT EXISTS (SELECT 1 FROM results WHERE chunk = ?1) \
-         OR EXISTS (SELECT 1 FROM dead_letters WHERE chunk = ?1)",
+         OR EXISTS (SELECT 1 FROM dead_letters WHERE chunk = ?1) \
+         OR EXISTS (SELECT 1 FROM dropped WHERE chunk = ?1)",
     )?
     .query_row([chunk], |row| row.get(0))
 }

@@ -35,3 +35,6 @@ CREATE TABLE IF NOT EXISTS dead_letters (
     chunk         INTEGER UNIQUE,             -- none where the task could not be read
     letter        TEXT NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS dropped (          -- dead chunks without a letter
+    chunk         INTEGER PRIMARY KEY
+) STRICT;

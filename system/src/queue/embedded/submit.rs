@@ -53,6 +53,7 @@ impl Submit for Embedded {
                     total_chunks: sweep.chunks(),
                     created_at: created_at.clone(),
                     retry_count: 0,
+                    replays: 0,
                 };
                 insert.execute([wire::to_json(&task.to_fields())])?;
             }
@@ -65,7 +66,8 @@ impl Submit for Embedded {
     async fn reset(&self) -> Result<()> {
         self.transact(|t| {
             t.execute_batch(
-                "DELETE FROM sweep; DELETE FROM tasks; DELETE FROM results; DELETE FROM dead_letters",
+                "DELETE FROM sweep; DELETE FROM tasks; DELETE FROM results; \
+                 DELETE FROM dead_letters; DELETE FROM dropped",
             )
         })
         .await

@@ -64,7 +64,7 @@ impl Inspect for Redis {
 
     async fn submissions(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<Stamped<Task>>> {
         loop {
-            let entries = self.range(TASKS, cursor, max).await?;
+            let entries = self.range(TASKS, cursor, "+", max).await?;
             let tasks: Vec<_> = entries.iter().filter_map(submission).collect();
             // A page of retries only is not the end.
             if entries.is_empty() || !tasks.is_empty() {
@@ -112,7 +112,7 @@ impl Inspect for Redis {
     }
 
     async fn dead_letters(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<DeadLetter>> {
-        let entries = self.range(LETTERS, cursor, max).await?;
+        let entries = self.range(LETTERS, cursor, "+", max).await?;
         Ok(entries.iter().map(|(_, values)| DeadLetter::from_fields(to_fields(values))).collect())
     }
 
@@ -156,13 +156,20 @@ impl Redis {
         Ok(Progress { total, submitted, committed, dead })
     }
 
-    async fn range(&self, key: &str, cursor: &mut Cursor, max: usize) -> Result<Vec<Entry>> {
+    /// Entries after the cursor, which moves on, and up to the one of the id `last`.
+    pub(super) async fn range(
+        &self,
+        key: &str,
+        cursor: &mut Cursor,
+        last: &str,
+        max: usize,
+    ) -> Result<Vec<Entry>> {
         let from = if cursor.0.is_empty() { "-".to_owned() } else { format!("({}", cursor.0) };
         let entries: Vec<Entry> = self
             .link
             .call(async |mut c| {
                 let mut range = cmd("XRANGE");
-                range.arg(key).arg(&from).arg("+").arg("COUNT").arg(max);
+                range.arg(key).arg(&from).arg(last).arg("COUNT").arg(max);
                 range.query_async(&mut c).await
             })
             .await?;
@@ -173,7 +180,7 @@ impl Redis {
 
 fn submission((id, values): &Entry) -> Option<Stamped<Task>> {
     let task = Task::from_fields(&to_fields(values)).ok()?;
-    (task.retry_count == 0).then_some(Stamped { at_ms: entry_ms(id), what: task })
+    task.is_first().then_some(Stamped { at_ms: entry_ms(id), what: task })
 }
 
 fn advance(cursor: &mut Cursor, entries: &[Entry]) {

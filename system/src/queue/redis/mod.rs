@@ -11,6 +11,7 @@
 
 mod inspect;
 mod keys;
+mod letters;
 mod link;
 mod submit;
 

@@ -47,6 +47,7 @@ impl Submit for Redis {
                 total_chunks: sweep.chunks(),
                 created_at: created_at.clone(),
                 retry_count: 0,
+                replays: 0,
             };
             let fields = task.to_fields();
             if index == from {

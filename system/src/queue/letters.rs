@@ -1,0 +1,46 @@
+//! What people do with dead letters: keep, replay or drop them, one by one.
+
+use async_trait::async_trait;
+
+use super::Result;
+use crate::chunk::Sweep;
+use crate::wire::{DeadLetter, Task};
+
+/// What becomes of a dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// It stays.
+    Keep,
+    /// Its task is to be attempted again. A letter that no task can be read from stays.
+    Replay,
+    /// It goes, and its chunk stays dead.
+    Drop,
+}
+
+/// Says what becomes of each.
+pub type Decide<'a> = dyn FnMut(&DeadLetter) -> Decision + 'a;
+
+/// What somebody who looks after dead letters asks of a broker.
+#[async_trait(?Send)]
+pub trait DeadLetters {
+    /// Shows every dead letter that is there, in their order, to `decide`, and does with each what
+    /// it says. What becomes one meanwhile is left for the next time, so that this comes to an end
+    /// even where a replayed chunk fails at once.
+    ///
+    /// A letter that is replayed becomes the task of [`replayed`], and its chunk is open again;
+    /// where the chunk is committed all the same, only the letter goes. One that is dropped is
+    /// gone, and its chunk stays dead. Each is one step of its own: after an error some are done
+    /// and the others are still there.
+    async fn sift(&self, decide: &mut Decide<'_>) -> Result<()>;
+}
+
+/// The task that a dead letter becomes when it is replayed: with no failed attempt, and known for
+/// a replay.
+///
+/// # Errors
+/// One fragment that says why there is none, or none of this sweep's.
+pub fn replayed(letter: &DeadLetter, sweep: Option<&Sweep>) -> std::result::Result<Task, String> {
+    let task = Task::from_fields(&letter.task)?;
+    sweep.map_or(Ok(()), |sweep| sweep.check(&task.chunk))?;
+    Ok(Task { retry_count: 0, replays: task.replays.saturating_add(1), ..task })
+}

@@ -1,0 +1,207 @@
+//! The onlooker's side. Nothing here changes what the contract's queues hold.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout_at};
+
+use super::RabbitMq;
+use super::journal::Reader;
+use super::life::{Life, Outcome, answered};
+use super::record::{self, Record};
+use super::trace::Trace;
+use crate::queue::{Cursor, Held, Inspect, Progress, Result, Stamped, SweepInfo};
+use crate::wire::{DeadLetter, Task, TaskResult};
+
+/// What is read page by page, each with a reader of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Kind {
+    Results,
+    Submissions,
+    Letters,
+}
+
+/// A reader that stands at a cursor's place.
+struct Place {
+    reader: Reader,
+    cursor: Cursor,
+    /// It has come to the end once: what it reads then has just happened.
+    is_live: bool,
+}
+
+/// Readers, by what they read.
+#[derive(Default)]
+pub(super) struct Pages(Mutex<HashMap<Kind, Place>>);
+
+#[async_trait(?Send)]
+impl Inspect for RabbitMq {
+    async fn sweep(&self) -> Result<Option<SweepInfo>> {
+        self.journal.catch_up(&self.link).await?;
+        Ok(self.journal.sweep())
+    }
+
+    async fn standing(&self) -> Result<Progress> {
+        self.journal.catch_up(&self.link).await?;
+        Ok(self.journal.progress())
+    }
+
+    async fn results(
+        &self,
+        cursor: &mut Cursor,
+        max: usize,
+        wait: Duration,
+    ) -> Result<Vec<Stamped<std::result::Result<TaskResult, String>>>> {
+        let page = self.page(Kind::Results, cursor, max, wait, |record| match record {
+            Record::Result(result) => Some(result),
+            _ => None,
+        });
+        let stamp = |(seen_ms, result): (Option<i64>, std::result::Result<TaskResult, String>)| {
+            let said = result.as_ref().ok().and_then(|it| ms(&it.completed_at));
+            Stamped { at_ms: seen_ms.or(said).unwrap_or_else(now_ms), what: result }
+        };
+        Ok(page.await?.into_iter().map(stamp).collect())
+    }
+
+    async fn submissions(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<Stamped<Task>>> {
+        let page =
+            self.page(Kind::Submissions, cursor, max, Duration::ZERO, |record| match record {
+                Record::Task(task) if task.is_first() => Some(task),
+                _ => None,
+            });
+        let stamp = |(_, task): (Option<i64>, Task)| Stamped {
+            at_ms: ms(&task.created_at).unwrap_or_else(now_ms),
+            what: task,
+        };
+        Ok(page.await?.into_iter().map(stamp).collect())
+    }
+
+    async fn held(&self) -> Result<Vec<Held>> {
+        self.traced(Trace::held).await
+    }
+
+    async fn dead_letters(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<DeadLetter>> {
+        let page = self.page(Kind::Letters, cursor, max, Duration::ZERO, |record| match record {
+            Record::Letter(letter) => Some(letter),
+            _ => None,
+        });
+        Ok(page.await?.into_iter().map(|(_, letter)| letter).collect())
+    }
+
+    async fn workers(&self) -> Result<usize> {
+        let tasks = &self.queues.tasks;
+        let depth = self.link.call(async |life| life.depth(tasks).await).await?;
+        Ok(depth.consumers as usize)
+    }
+
+    async fn redelivered(&self) -> Result<u64> {
+        self.traced(|trace| trace.redelivered).await
+    }
+}
+
+impl RabbitMq {
+    /// Up to `max` records from the cursor on; without a wait, everything that is there now.
+    async fn page<T>(
+        &self,
+        kind: Kind,
+        cursor: &mut Cursor,
+        max: usize,
+        wait: Duration,
+        pick: impl Fn(Record) -> Option<T>,
+    ) -> Result<Vec<(Option<i64>, T)>> {
+        let from: u64 = cursor.0.parse().unwrap_or(0);
+        let (page, next) = self
+            .link
+            .call(async |life| {
+                let mut places = self.pages.0.lock().await;
+                let mut place = match places.remove(&kind) {
+                    Some(it) if it.reader.life == life.number && it.cursor == *cursor => it,
+                    _ => {
+                        let reader = answered(Reader::open(&life, from)).await?;
+                        Place { reader, cursor: cursor.clone(), is_live: false }
+                    }
+                };
+                let page = self.fill(&life, &mut place, max, wait, &pick).await?;
+                if !page.is_empty() {
+                    place.cursor = Cursor(place.reader.next.to_string());
+                }
+                let next = place.cursor.clone();
+                places.insert(kind, place);
+                Ok((page, next))
+            })
+            .await?;
+        *cursor = next;
+        Ok(page)
+    }
+
+    async fn fill<T>(
+        &self,
+        life: &Rc<Life>,
+        Place { reader, is_live, .. }: &mut Place,
+        max: usize,
+        wait: Duration,
+        pick: &impl Fn(Record) -> Option<T>,
+    ) -> Outcome<Vec<(Option<i64>, T)>> {
+        let mut page = Vec::new();
+        let mine = self.journal.new_mark();
+        let mut deadline = Instant::now() + wait;
+        if wait.is_zero() {
+            life.publish(&[record::mark(&self.queues, &mine)]).await?;
+        }
+        while page.len() < max {
+            let message = if wait.is_zero() {
+                reader.next_soon().await?
+            } else {
+                match timeout_at(deadline, reader.next()).await {
+                    Ok(next) => next?,
+                    Err(_) => {
+                        // Where nothing came for so long, what comes next is new.
+                        *is_live |= page.is_empty();
+                        break;
+                    }
+                }
+            };
+            match Record::read(&message) {
+                Record::Mark(mark) if mark == mine => {
+                    *is_live = true;
+                    break;
+                }
+                record => {
+                    if let Some(picked) = pick(record) {
+                        page.push((is_live.then(now_ms), picked));
+                        // The first ends the wait; what has arrived with it comes along.
+                        if !wait.is_zero() {
+                            deadline = Instant::now();
+                        }
+                    }
+                }
+            }
+        }
+        Ok(page)
+    }
+
+    /// Asks the trace, which begins with the first question.
+    async fn traced<T>(&self, ask: impl Fn(&Trace) -> T) -> Result<T> {
+        self.link
+            .call(async |life| {
+                let mut trace = self.trace.lock().await;
+                let trace = match &mut *trace {
+                    Some(trace) => trace,
+                    none => none.insert(Trace::default()),
+                };
+                trace.read_on(&life, &self.journal.new_mark()).await?;
+                Ok(ask(trace))
+            })
+            .await
+    }
+}
+
+pub(super) fn ms(time: &str) -> Option<i64> {
+    time.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond)
+}
+
+fn now_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}

@@ -1,0 +1,287 @@
+//! The journal, read and kept in mind: which chunks are submitted, committed, dead.
+
+use std::cell::{Cell, Ref, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::{FutureExt, StreamExt};
+use lapin::message::Delivery as Message;
+use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{Channel, Consumer};
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+use super::Queues;
+use super::life::{Life, Outcome, Trouble, answered};
+use super::link::Link;
+use super::record::{self, Record};
+use crate::queue::{Progress, Result, SweepInfo};
+
+/// Messages that the server sends ahead.
+const AHEAD: u16 = 1000;
+
+/// Longest wait for what must come.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// Messages after which the server is told how far we have read.
+const STEP: u32 = 250;
+
+/// Reads the journal from a place on.
+pub(super) struct Reader {
+    /// Of the connection that it reads over.
+    pub(super) life: u64,
+    /// Place of the next message.
+    pub(super) next: u64,
+    _channel: Channel,
+    consumer: Consumer,
+    unacknowledged: u32,
+}
+
+impl Reader {
+    pub(super) async fn open(life: &Life, from: u64) -> Outcome<Self> {
+        let channel = life.connection.create_channel().await?;
+        channel.basic_qos(AHEAD, BasicQosOptions::default()).await?;
+        let mut place = FieldTable::default();
+        let offset = AMQPValue::LongLongInt(i64::try_from(from).unwrap_or(i64::MAX));
+        place.insert("x-stream-offset".into(), offset);
+        let (journal, options) = (life.queues.journal(), BasicConsumeOptions::default());
+        let consumer =
+            channel.basic_consume(journal.as_str().into(), "".into(), options, place).await?;
+        Ok(Self { life: life.number, next: from, _channel: channel, consumer, unacknowledged: 0 })
+    }
+
+    /// The next message, where there is one: a mark of our own at least.
+    pub(super) async fn next_soon(&mut self) -> Outcome<Message> {
+        let ended = || Trouble::new("the journal ends before its end");
+        timeout(ANSWER, self.next()).await.map_err(|_| ended())?
+    }
+
+    /// The next message. Nothing is lost where this is dropped.
+    pub(super) async fn next(&mut self) -> Outcome<Message> {
+        loop {
+            let message = match self.consumer.next().await {
+                Some(message) => message?,
+                None => return Err(Trouble::new("the journal was deleted")),
+            };
+            let place = place(&message).unwrap_or(self.next);
+            if place < self.next {
+                continue;
+            }
+            self.next = place + 1;
+            self.unacknowledged += 1;
+            if self.unacknowledged >= STEP {
+                self.unacknowledged = 0;
+                // Not awaited for long: the answer of nobody is needed.
+                message.acker.ack(BasicAckOptions { multiple: true }).now_or_never();
+            }
+            return Ok(message);
+        }
+    }
+}
+
+fn place(message: &Message) -> Option<u64> {
+    match message.properties.headers().as_ref()?.inner().get("x-stream-offset")? {
+        AMQPValue::LongLongInt(place) => u64::try_from(*place).ok(),
+        _ => None,
+    }
+}
+
+/// What the journal says, as far as it was read.
+pub(super) struct Journal {
+    queues: Queues,
+    reader: Mutex<Option<Reader>>,
+    digest: RefCell<Digest>,
+    marks: Cell<u64>,
+}
+
+impl Journal {
+    pub(super) fn new(queues: &Queues) -> Self {
+        Self {
+            queues: queues.clone(),
+            reader: Mutex::default(),
+            digest: RefCell::default(),
+            marks: Cell::new(0),
+        }
+    }
+
+    /// Reads everything that is there now.
+    pub(super) async fn catch_up(&self, link: &Link) -> Result<()> {
+        link.call(async |life: Rc<Life>| self.read_on(&life).await).await
+    }
+
+    /// As `catch_up`, on this connection.
+    pub(super) async fn read_on(&self, life: &Life) -> Outcome<()> {
+        let mut reader = self.reader.lock().await;
+        if reader.as_ref().is_none_or(|reader| reader.life != life.number) {
+            // It may be another journal by now.
+            *self.digest.borrow_mut() = Digest::default();
+            *reader = Some(answered(Reader::open(life, 0)).await?);
+        }
+        let mine = self.new_mark();
+        life.publish(&[record::mark(&self.queues, &mine)]).await?;
+        let open = reader.as_mut().expect("it was opened just now");
+        loop {
+            let message = match open.next_soon().await {
+                Ok(message) => message,
+                Err(trouble) => {
+                    *reader = None;
+                    return Err(trouble);
+                }
+            };
+            match Record::read(&message) {
+                Record::Mark(mark) if mark == mine => return Ok(()),
+                record => self.digest.borrow_mut().take_in(record),
+            }
+        }
+    }
+
+    /// A mark that is nobody else's.
+    pub(super) fn new_mark(&self) -> String {
+        self.marks.set(self.marks.get() + 1);
+        format!("{:016x}-{}", fastrand::u64(..), self.marks.get())
+    }
+
+    /// The sweep, as far as was read.
+    pub(super) fn sweep(&self) -> Option<SweepInfo> {
+        self.digest().sweep.clone()
+    }
+
+    /// Where the sweep stands, as far as was read.
+    pub(super) fn progress(&self) -> Progress {
+        let digest = self.digest();
+        Progress {
+            total: digest.sweep.as_ref().map(|info| info.sweep.chunks()),
+            submitted: digest.submitted.count,
+            committed: digest.committed.count,
+            dead: digest.dead.count,
+        }
+    }
+
+    /// How many chunks were submitted without a gap, as far as was read.
+    pub(super) fn submitted(&self) -> u64 {
+        self.digest().submitted.first_gap()
+    }
+
+    /// Whether the chunk is committed or dead, as far as was read.
+    pub(super) fn is_settled(&self, chunk: u64) -> bool {
+        let digest = self.digest();
+        digest.committed.has(chunk) || digest.dead.has(chunk)
+    }
+
+    /// Whether the chunk is committed, as far as was read.
+    pub(super) fn is_committed(&self, chunk: u64) -> bool {
+        self.digest().committed.has(chunk)
+    }
+
+    /// Whether the sweep was opened after this moment, in milliseconds since 1970.
+    pub(super) fn is_before_sweep(&self, at_ms: i64) -> bool {
+        let digest = self.digest();
+        match &digest.sweep {
+            Some(info) => super::inspect::ms(&info.created_at).is_some_and(|ms| at_ms < ms),
+            // The sweep was discarded, and no task of this journal is of another.
+            None => digest.submitted.count == 0,
+        }
+    }
+
+    /// How often the chunk's task was delivered, this time included, and whether it is settled.
+    pub(super) fn deliveries(&self, chunk: u64) -> (u64, bool) {
+        let again = self.digest().redelivered.get(&chunk).copied().unwrap_or(0);
+        (1 + again, self.is_settled(chunk))
+    }
+
+    fn digest(&self) -> Ref<'_, Digest> {
+        self.digest.borrow()
+    }
+}
+
+#[derive(Default)]
+struct Digest {
+    sweep: Option<SweepInfo>,
+    submitted: Bits,
+    committed: Bits,
+    dead: Bits,
+    redelivered: BTreeMap<u64, u64>,
+}
+
+impl Digest {
+    fn take_in(&mut self, record: Record) {
+        let chunks = self.sweep.as_ref().map_or(INDEX_BOUND, |info| info.sweep.chunks());
+        match record {
+            Record::Sweep(info) => {
+                self.sweep.get_or_insert(info);
+            }
+            Record::Task(task) => {
+                let chunk = task.chunk.index;
+                self.submitted.set(chunk);
+                if task.replays > 0 && task.retry_count == 0 {
+                    // A dead letter that is replayed begins anew.
+                    self.dead.clear(chunk);
+                    self.redelivered.remove(&chunk);
+                }
+            }
+            Record::Result(Ok(result)) if result.chunk_index < chunks => {
+                self.dead.clear(result.chunk_index);
+                self.committed.set(result.chunk_index);
+            }
+            Record::Letter(letter) => {
+                if let Some(task) = letter.task()
+                    && self.sweep.as_ref().is_none_or(|it| it.sweep.check(&task.chunk).is_ok())
+                    && !self.committed.has(task.chunk.index)
+                {
+                    self.dead.set(task.chunk.index);
+                }
+            }
+            Record::Redelivered(chunk) => *self.redelivered.entry(chunk).or_default() += 1,
+            Record::Result(_) | Record::Mark(_) | Record::Other => {}
+        }
+    }
+}
+
+/// A set of chunks.
+#[derive(Default)]
+struct Bits {
+    words: Vec<u64>,
+    count: u64,
+}
+
+/// Largest chunk index that is kept in mind: what claims a larger one is no chunk of a sweep.
+const INDEX_BOUND: u64 = 1 << 27;
+
+impl Bits {
+    fn has(&self, chunk: u64) -> bool {
+        let (word, bit) = Self::place(chunk);
+        self.words.get(word).is_some_and(|word| word & bit != 0)
+    }
+
+    fn set(&mut self, chunk: u64) {
+        if chunk >= INDEX_BOUND || self.has(chunk) {
+            return;
+        }
+        let (word, bit) = Self::place(chunk);
+        if self.words.len() <= word {
+            self.words.resize(word + 1, 0);
+        }
+        self.words[word] |= bit;
+        self.count += 1;
+    }
+
+    fn clear(&mut self, chunk: u64) {
+        if self.has(chunk) {
+            let (word, bit) = Self::place(chunk);
+            self.words[word] &= !bit;
+            self.count -= 1;
+        }
+    }
+
+    fn first_gap(&self) -> u64 {
+        let full = self.words.iter().take_while(|word| **word == u64::MAX).count();
+        let next = self.words.get(full).map_or(0, |word| word.trailing_ones());
+        full as u64 * 64 + u64::from(next)
+    }
+
+    fn place(chunk: u64) -> (usize, u64) {
+        ((chunk / 64) as usize, 1 << (chunk % 64))
+    }
+}

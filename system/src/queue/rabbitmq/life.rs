@@ -1,0 +1,176 @@
+//! One life of a connection: what is done on it. When it breaks, everything of it is gone.
+
+use std::fmt;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use lapin::message::Delivery as Message;
+use lapin::options::{
+    BasicGetOptions, BasicNackOptions, BasicPublishOptions, ConfirmSelectOptions,
+    QueueDeclareOptions,
+};
+use lapin::types::FieldTable;
+use lapin::{BasicProperties, Channel, Confirmation, Connection, ErrorKind};
+use tokio::time::timeout;
+
+use super::Queues;
+
+/// Of properties: stored on disk before it is confirmed.
+const PERSISTENT: u8 = 2;
+
+/// Answers of the server that another attempt does not change: access refused, arguments that
+/// differ from those of the queue that is there, not allowed.
+const FINAL: [u16; 3] = [403, 406, 530];
+
+/// Why a step was not done, or not known to be.
+#[derive(Debug)]
+pub(super) struct Trouble {
+    pub(super) cause: String,
+    /// Another attempt will not help.
+    pub(super) is_final: bool,
+}
+
+/// What steps on a connection return.
+pub(super) type Outcome<T> = Result<T, Trouble>;
+
+impl Trouble {
+    pub(super) fn new(cause: impl Into<String>) -> Self {
+        Self { cause: cause.into(), is_final: false }
+    }
+
+    /// While a connection is made, what the server refuses it will refuse again.
+    pub(super) fn at_first(error: &lapin::Error) -> Self {
+        let is_final = match error.kind() {
+            ErrorKind::ProtocolError(error) => FINAL.contains(&error.get_id()),
+            _ => false,
+        };
+        Self { cause: error.to_string(), is_final }
+    }
+}
+
+impl From<lapin::Error> for Trouble {
+    fn from(error: lapin::Error) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.cause)
+    }
+}
+
+/// A message to be published.
+#[derive(Debug, Clone)]
+pub(super) struct Outgoing {
+    pub(super) exchange: &'static str,
+    pub(super) key: String,
+    pub(super) body: String,
+    pub(super) properties: BasicProperties,
+}
+
+impl Outgoing {
+    /// A message of the wire contract.
+    pub(super) fn message(exchange: &'static str, key: &str, id: &str, body: String) -> Self {
+        let properties = BasicProperties::default()
+            .with_delivery_mode(PERSISTENT)
+            .with_content_type("application/json".into())
+            .with_message_id(id.into());
+        Self { exchange, key: key.to_owned(), body, properties }
+    }
+}
+
+/// How long the server may take to answer. A queue of its own may need a while after a restart;
+/// one that does not answer at all is asked again over a new connection.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// Waits for an answer, but not for ever.
+pub(super) async fn answered<T>(answer: impl Future<Output = Outcome<T>>) -> Outcome<T> {
+    let silent = |_| Trouble::new(format!("no answer within {ANSWER:?}"));
+    timeout(ANSWER, answer).await.map_err(silent)?
+}
+
+/// What a queue says of itself.
+pub(super) struct Depth {
+    pub(super) consumers: u32,
+    /// Messages that are with nobody.
+    pub(super) messages: u32,
+}
+
+/// See the file.
+pub(super) struct Life {
+    /// Counted from 1.
+    pub(super) number: u64,
+    pub(super) connection: Connection,
+    pub(super) queues: Queues,
+    /// In confirm mode.
+    publisher: Channel,
+    /// For tasks that are fetched one by one.
+    fetcher: Channel,
+}
+
+impl Life {
+    pub(super) async fn begin(
+        number: u64,
+        connection: Connection,
+        queues: &Queues,
+    ) -> lapin::Result<Self> {
+        let publisher = connection.create_channel().await?;
+        publisher.confirm_select(ConfirmSelectOptions::default()).await?;
+        let fetcher = connection.create_channel().await?;
+        Ok(Self { number, connection, queues: queues.clone(), publisher, fetcher })
+    }
+
+    /// Publishes, and waits until the broker has stored everything.
+    pub(super) async fn publish(&self, messages: &[Outgoing]) -> Outcome<()> {
+        let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+        let mut confirms = Vec::with_capacity(messages.len());
+        for Outgoing { exchange, key, body, properties } in messages {
+            let (exchange, key) = ((*exchange).into(), key.as_str().into());
+            let body = body.as_bytes();
+            let sent =
+                self.publisher.basic_publish(exchange, key, options, body, properties.clone());
+            confirms.push(sent.await?);
+        }
+        let confirms = answered(async { Ok(join_all(confirms).await) }).await?;
+        for (confirmation, message) in confirms.into_iter().zip(messages) {
+            match confirmation? {
+                Confirmation::Ack(None) => {}
+                Confirmation::Ack(Some(_)) => {
+                    let key = &message.key;
+                    return Err(Trouble::new(format!("there is no queue {key} for a message")));
+                }
+                Confirmation::Nack(_) | Confirmation::NotRequested => {
+                    return Err(Trouble::new("the server could not store a message"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks a queue.
+    pub(super) async fn depth(&self, queue: &str) -> Outcome<Depth> {
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let told = self.fetcher.queue_declare(queue.into(), passive, FieldTable::default()).await?;
+        Ok(Depth { consumers: told.consumer_count(), messages: told.message_count() })
+    }
+
+    /// Fetches up to `max` tasks that were delivered before and came back: they wait at the head
+    /// of the queue.
+    pub(super) async fn left_behind(&self, max: usize) -> Outcome<Vec<Message>> {
+        let mut left = Vec::new();
+        while left.len() < max {
+            let tasks = self.queues.tasks.as_str().into();
+            let Some(got) = self.fetcher.basic_get(tasks, BasicGetOptions::default()).await? else {
+                break;
+            };
+            if !got.delivery.redelivered {
+                let requeue = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
+                got.delivery.acker.nack(requeue).await?;
+                break;
+            }
+            left.push(got.delivery);
+        }
+        Ok(left)
+    }
+}

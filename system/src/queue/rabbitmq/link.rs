@@ -1,0 +1,179 @@
+//! A connection that is made anew when it breaks.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use lapin::types::LongString;
+use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
+use lapin::{Connection, ConnectionProperties};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::life::{Life, Outcome, Trouble};
+use super::{Server, record};
+use crate::queue::{Address, QueueError, Result, Settings};
+
+/// How long one attempt to connect may take.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// How long the server may take to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// Waits between attempts to reach the server: the first, and the longest.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
+
+/// One connection at a time, under one name.
+pub(super) struct Link {
+    /// The worker's name, or what an onlooker is called.
+    pub(super) name: String,
+    is_worker: bool,
+    server: Server,
+    address: Address,
+    heartbeat: u16,
+    retry_delay: Duration,
+    patience: Duration,
+    life: Mutex<Option<Rc<Life>>>,
+    lives: Cell<u64>,
+    /// The present life, for those who can't wait.
+    present: std::cell::RefCell<Option<Rc<Life>>>,
+}
+
+impl Link {
+    pub(super) fn new(settings: &Settings, server: &Server, worker: Option<&str>) -> Self {
+        Self {
+            name: worker.unwrap_or("ttg").to_owned(),
+            is_worker: worker.is_some(),
+            server: server.clone(),
+            address: settings.address.clone(),
+            heartbeat: heartbeat(settings.lease),
+            retry_delay: settings.retry_delay,
+            patience: settings.patience,
+            life: Mutex::default(),
+            lives: Cell::new(0),
+            present: Default::default(),
+        }
+    }
+
+    /// Carries out a step, again and again on new connections where it fails, until the patience
+    /// is at its end. It must be one that may be repeated.
+    pub(super) async fn call<T>(&self, step: impl AsyncFn(Rc<Life>) -> Outcome<T>) -> Result<T> {
+        self.within(self.patience, step).await
+    }
+
+    /// As `call`, with a patience of its own.
+    pub(super) async fn within<T>(
+        &self,
+        patience: Duration,
+        step: impl AsyncFn(Rc<Life>) -> Outcome<T>,
+    ) -> Result<T> {
+        let deadline = Instant::now() + patience;
+        let mut pause = BACKOFF.0;
+        loop {
+            let trouble = match self.attempt(&step).await {
+                Ok(value) => return Ok(value),
+                Err(trouble) => trouble,
+            };
+            let (address, cause) = (self.address.clone(), trouble.cause);
+            if trouble.is_final {
+                return Err(QueueError::Refused { address, cause });
+            }
+            if Instant::now() + pause >= deadline {
+                return Err(QueueError::Unreachable { address, cause });
+            }
+            tracing::debug!(cause, "the broker does not answer, trying again");
+            sleep(pause).await;
+            pause = (pause * 2).min(BACKOFF.1);
+        }
+    }
+
+    /// Number of the present life, if its connection is there.
+    pub(super) fn live(&self) -> Option<u64> {
+        let present = self.present.borrow();
+        let live = present.as_ref().filter(|life| life.connection.status().connected());
+        live.map(|life| life.number)
+    }
+
+    /// Says goodbye to the server.
+    pub(super) async fn close(&self) {
+        self.present.replace(None);
+        if let Some(life) = self.life.lock().await.take() {
+            end(&life).await;
+        }
+    }
+
+    async fn attempt<T>(&self, step: &impl AsyncFn(Rc<Life>) -> Outcome<T>) -> Outcome<T> {
+        let life = self.life().await?;
+        let outcome = step(Rc::clone(&life)).await;
+        if outcome.is_err() {
+            let mut present = self.life.lock().await;
+            if present.as_ref().is_some_and(|it| it.number == life.number) {
+                *present = None;
+                self.present.replace(None);
+                // Half a connection would keep its deliveries from others.
+                end(&life).await;
+            }
+        }
+        outcome
+    }
+
+    async fn life(&self) -> Outcome<Rc<Life>> {
+        let mut present = self.life.lock().await;
+        if let Some(life) = present.as_ref().filter(|it| it.connection.status().connected()) {
+            return Ok(Rc::clone(life));
+        }
+        self.present.replace(None);
+        let life = timeout(CONNECT, self.connect())
+            .await
+            .map_err(|_| Trouble::new(format!("no connection within {CONNECT:?}")))??;
+        let life = Rc::new(life);
+        *present = Some(Rc::clone(&life));
+        self.present.replace(Some(Rc::clone(&life)));
+        Ok(life)
+    }
+
+    async fn connect(&self) -> Outcome<Life> {
+        let Server { host, port, user, password, vhost, queues } = &self.server;
+        let uri = AMQPUri {
+            scheme: AMQPScheme::AMQP,
+            authority: AMQPAuthority {
+                userinfo: AMQPUserInfo { username: user.clone(), password: password.0.clone() },
+                host: host.clone(),
+                port: *port,
+            },
+            vhost: vhost.clone(),
+            query: AMQPQueryString {
+                heartbeat: Some(self.heartbeat),
+                ..AMQPQueryString::default()
+            },
+        };
+        let named = ConnectionProperties::default()
+            .with_connection_name(LongString::from(self.name.as_str()));
+        let first = |error: lapin::Error| Trouble::at_first(&error);
+        let connection = Connection::connect_uri(uri, named).await.map_err(first)?;
+        let channel = connection.create_channel().await.map_err(first)?;
+        let retry_delay = self.is_worker.then_some(self.retry_delay);
+        queues.declare(&channel, retry_delay).await.map_err(first)?;
+        let number = self.lives.get() + 1;
+        self.lives.set(number);
+        let life = Life::begin(number, connection, queues).await?;
+        if self.is_worker {
+            life.publish(&[record::hello(queues, &self.name)]).await?;
+        }
+        Ok(life)
+    }
+}
+
+/// Closes a connection; one that is broken never answers.
+async fn end(life: &Life) {
+    if life.connection.status().connected() {
+        let _ = timeout(GOODBYE, life.connection.close(200, "goodbye".into())).await;
+    }
+}
+
+/// Seconds between heartbeats: the server gives up after two to three of them, which is to be no
+/// later than the lease.
+fn heartbeat(lease: Duration) -> u16 {
+    let seconds = (lease.as_secs_f64() / 2.5).round().clamp(1.0, f64::from(u16::MAX));
+    seconds as u16
+}

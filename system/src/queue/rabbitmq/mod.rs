@@ -1,0 +1,386 @@
+//! RabbitMQ: the wire contract's queues, and beside them a journal.
+//!
+//! Queues cannot be looked at without taking from them, and AMQP has no step that both publishes
+//! and acknowledges. So everything that is published to the contract's exchanges also goes to a
+//! stream of ours, the *journal*: onlookers read it without taking anything, a coordinator sees
+//! in it what it has submitted, and a worker to whom a task is delivered again sees whether it was
+//! settled. The journal's order decides: of several results of a chunk the first counts.
+//!
+//! A result is published and confirmed before its task is acknowledged. Between the two a worker
+//! may die; the task is then delivered again, found settled, and acknowledged. Only where two
+//! workers compute one chunk at the same moment is a result stored twice; the aggregator counts
+//! the first.
+//!
+//! A delivery belongs to a connection: when that is gone, or has sent no heartbeat for two of its
+//! intervals, the broker gives its deliveries to others by itself. A delivery of a connection that
+//! is gone is never acknowledged on a new one.
+
+mod inbox;
+mod inspect;
+mod journal;
+mod letters;
+mod life;
+mod link;
+mod queues;
+mod record;
+mod server;
+mod submit;
+mod trace;
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lapin::message::Delivery as Message;
+use lapin::options::{BasicAckOptions, BasicNackOptions};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use self::inbox::Inbox;
+use self::inspect::Pages;
+use self::journal::Journal;
+use self::life::{Outgoing, answered};
+use self::link::Link;
+use self::queues::{LETTERS_EXCHANGE, RESULTS_EXCHANGE, RETRY_EXCHANGE};
+use self::trace::Trace;
+use super::arrival::{Dead, Known};
+use super::pace::Pace;
+use super::{
+    Address, Asker, Commit, Delivery, FIRST_CONTACT, Failure, Inspect, Progress, Queue, Result,
+    Settings, Token,
+};
+use crate::chunk::ChunkId;
+use crate::wire::{self, Task, TaskResult};
+
+pub use queues::{QueueType, Queues};
+pub use server::{Secret, Server};
+
+/// How long a claim waits before it looks whether the sweep is complete.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// A connection to RabbitMQ, of a worker or of somebody else.
+pub struct RabbitMq {
+    settings: Settings,
+    queues: Queues,
+    link: Link,
+    journal: Journal,
+    known: Known,
+    inbox: Mutex<Option<Inbox>>,
+    /// Deliveries that are not acknowledged, by token.
+    held: RefCell<BTreeMap<String, Holding>>,
+    pace: Pace,
+    /// How many consumers the task queue had at the last look.
+    consumers: Cell<u32>,
+    pages: Pages,
+    trace: Mutex<Option<Trace>>,
+}
+
+/// A delivery as the broker knows it.
+struct Holding {
+    life: u64,
+    message: Message,
+    /// It came through the consumer, in the order of its tags.
+    in_order: bool,
+}
+
+impl RabbitMq {
+    /// Connects.
+    ///
+    /// # Errors
+    /// Where the server does not answer within a few seconds, or refuses.
+    pub async fn connect(settings: &Settings, worker: Option<&str>) -> Result<Self> {
+        let Address::RabbitMq(server) = &settings.address else {
+            unreachable!("only made for a RabbitMQ address");
+        };
+        let link = Link::new(settings, server, worker);
+        link.within(FIRST_CONTACT, async |_| Ok(())).await?;
+        Ok(Self {
+            settings: settings.clone(),
+            queues: server.queues.clone(),
+            journal: Journal::new(&server.queues),
+            link,
+            known: Known::default(),
+            inbox: Mutex::default(),
+            held: RefCell::default(),
+            pace: Pace::new(settings.takeover_interval),
+            consumers: Cell::new(0),
+            pages: Pages::default(),
+            trace: Mutex::default(),
+        })
+    }
+
+    /// Tasks from messages; what is settled already is acknowledged, and what can be no task
+    /// becomes a dead letter.
+    async fn arrivals(
+        &self,
+        life: u64,
+        messages: Vec<Message>,
+        in_order: bool,
+    ) -> Result<Vec<Delivery>> {
+        let again: Vec<Outgoing> = messages
+            .iter()
+            .filter(|message| message.redelivered)
+            .map(|message| record::redelivered(&self.queues, &message.data))
+            .collect();
+        if !again.is_empty() {
+            self.link.call(async |life| life.publish(&again).await).await?;
+            self.journal.catch_up(&self.link).await?;
+        }
+        let mut deliveries = Vec::new();
+        for message in messages {
+            let fields = wire::from_json(&String::from_utf8_lossy(&message.data));
+            let read = Task::from_fields(&fields).ok();
+            let index = read.as_ref().map(|task| task.chunk.index);
+            let created = read.and_then(|task| inspect::ms(&task.created_at)).unwrap_or(i64::MAX);
+            let (mut number, mut settled) = (1, false);
+            if let (true, Some(index)) = (message.redelivered, index) {
+                (number, settled) = self.journal.deliveries(index);
+            }
+            let tag = message.delivery_tag;
+            let id = format!("{life}:{}:{tag}:{created}", u8::from(in_order));
+            self.held.borrow_mut().insert(id.clone(), Holding { life, message, in_order });
+            let token = Token { id, number };
+            if settled {
+                self.acknowledge(&token).await;
+                continue;
+            }
+            let most = self.settings.max_deliveries;
+            match self.known.arrival(fields, number, most, self).await? {
+                Ok(task) => deliveries.push(Delivery { token, task }),
+                Err(dead) => {
+                    self.bury(&token, &dead).await?;
+                }
+            }
+        }
+        Ok(deliveries)
+    }
+
+    async fn bury(&self, token: &Token, dead: &Dead) -> Result<Failure> {
+        let id = dead.chunk.map(|index| ChunkId(index).to_string()).unwrap_or_default();
+        let body = wire::to_json(&dead.letter.to_fields());
+        let letter = Outgoing::message(LETTERS_EXCHANGE, &self.queues.letters, &id, body);
+        self.link.call(async |life| life.publish(std::slice::from_ref(&letter)).await).await?;
+        self.acknowledge(token).await;
+        Ok(Failure::DeadLettered)
+    }
+
+    /// Whether the delivery is still ours: its connection is the present one, and lives.
+    fn is_ours(&self, token: &Token) -> bool {
+        let live = self.link.live();
+        self.held.borrow().get(&token.id).is_some_and(|held| Some(held.life) == live)
+    }
+
+    /// Acknowledges a delivery, if it is still ours. Where that fails it is delivered again, and
+    /// found settled.
+    async fn acknowledge(&self, token: &Token) {
+        let held = self.held.borrow_mut().remove(&token.id);
+        if let Some(held) = held.filter(|held| Some(held.life) == self.link.live()) {
+            let _ = held.message.acker.ack(BasicAckOptions::default()).await;
+        }
+    }
+
+    /// Acknowledges several at once, where nothing that is still held lies between them.
+    async fn acknowledge_all(&self, tokens: &[&Token]) {
+        let live = self.link.live();
+        let mut done = Vec::new();
+        let oldest_open = {
+            let mut held = self.held.borrow_mut();
+            for token in tokens {
+                done.extend(held.remove(&token.id));
+            }
+            held.retain(|_, holding| Some(holding.life) == live);
+            let in_order = held.values().filter(|holding| holding.in_order);
+            in_order.map(|holding| holding.message.delivery_tag).min().unwrap_or(u64::MAX)
+        };
+        done.retain(|holding| Some(holding.life) == live);
+        let (together, single): (Vec<_>, Vec<_>) = done
+            .into_iter()
+            .partition(|holding| holding.in_order && holding.message.delivery_tag < oldest_open);
+        if let Some(last) = together.iter().max_by_key(|holding| holding.message.delivery_tag) {
+            let _ = last.message.acker.ack(BasicAckOptions { multiple: true }).await;
+        }
+        for holding in single {
+            let _ = holding.message.acker.ack(BasicAckOptions::default()).await;
+        }
+    }
+}
+
+#[async_trait(?Send)]
+impl Queue for RabbitMq {
+    async fn claim(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>> {
+        let deadline = Instant::now() + wait;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let claimed = self.claim_within(max, left.min(LOOK)).await?;
+            if !claimed.is_empty() || left <= LOOK || self.progress().await?.is_complete() {
+                return Ok(claimed);
+            }
+        }
+    }
+
+    async fn commit(&self, done: &[(Token, TaskResult)]) -> Result<Vec<Commit>> {
+        self.notice_reset().await;
+        let lost = |token: &Token| !self.is_ours(token);
+        let outcomes = self
+            .link
+            .call(async |life| {
+                if done.iter().any(|(token, _)| lost(token)) {
+                    // Somebody else may have done it by now, or the broker has stored it already.
+                    self.journal.read_on(&life).await?;
+                }
+                let mut seen = BTreeSet::new();
+                let outcomes: Vec<Commit> = done
+                    .iter()
+                    .map(|(token, result)| {
+                        let chunk = result.chunk_index;
+                        let settled =
+                            !seen.insert(chunk) || (lost(token) && self.is_over(token, chunk));
+                        if settled { Commit::AlreadySettled } else { Commit::Committed }
+                    })
+                    .collect();
+                let new = done.iter().zip(&outcomes).filter(|(_, it)| **it == Commit::Committed);
+                let new: Vec<Outgoing> = new.map(|((_, result), _)| self.result(result)).collect();
+                life.publish(&new).await?;
+                Ok(outcomes)
+            })
+            .await?;
+        self.acknowledge_all(&done.iter().map(|(token, _)| token).collect::<Vec<_>>()).await;
+        Ok(outcomes)
+    }
+
+    async fn renew(&self, held: &[Token]) -> Result<Vec<Token>> {
+        // The client sends heartbeats by itself.
+        self.notice_reset().await;
+        Ok(held.iter().filter(|token| !self.is_ours(token)).cloned().collect())
+    }
+
+    async fn take_over(&self, max: usize, _held: &[Token], _asker: Asker) -> Result<Vec<Delivery>> {
+        if !self.pace.is_due() {
+            return Ok(Vec::new());
+        }
+        let (life, messages) = self
+            .link
+            .call(async |life| {
+                let consumers = answered(life.depth(&self.queues.tasks)).await?.consumers;
+                let before = self.consumers.replace(consumers);
+                let left = if consumers < before { life.left_behind(max).await? } else { vec![] };
+                Ok((life.number, left))
+            })
+            .await?;
+        self.arrivals(life, messages, false).await
+    }
+
+    async fn fail(&self, delivery: &Delivery, reason: &str) -> Result<Failure> {
+        self.notice_reset().await;
+        if !self.is_ours(&delivery.token) {
+            return Ok(Failure::NotHeld);
+        }
+        self.journal.catch_up(&self.link).await?;
+        if self.is_over(&delivery.token, delivery.task.chunk.index) {
+            self.acknowledge(&delivery.token).await;
+            return Ok(Failure::NotHeld);
+        }
+        let attempts = delivery.task.retry_count + 1;
+        let task = Task { retry_count: attempts, ..delivery.task.clone() };
+        if attempts > self.settings.max_retries {
+            return self.bury(&delivery.token, &Dead::failed(&task, reason)).await;
+        }
+        let (id, body) = (task.chunk.id().to_string(), wire::to_json(&task.to_fields()));
+        let again = Outgoing::message(RETRY_EXCHANGE, &self.queues.retry, &id, body);
+        self.link.call(async |life| life.publish(std::slice::from_ref(&again)).await).await?;
+        self.acknowledge(&delivery.token).await;
+        Ok(Failure::Retried)
+    }
+
+    async fn release(&self, held: &[Token]) -> Result<()> {
+        if held.is_empty() {
+            return Ok(());
+        }
+        // What is given back must not come to us again.
+        let mut back = match self.inbox.lock().await.as_mut() {
+            Some(inbox) if Some(inbox.life) == self.link.live() => {
+                inbox.pause().await.unwrap_or_default()
+            }
+            _ => Vec::new(),
+        };
+        let mut released = Vec::new();
+        let requeue = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
+        for token in held {
+            let holding = self.held.borrow_mut().remove(&token.id);
+            let ours = holding.filter(|it| Some(it.life) == self.link.live());
+            back.extend(ours.map(|holding| holding.message));
+        }
+        for message in back {
+            // Where that fails, the connection is gone, and the delivery with it.
+            let _ = message.acker.nack(requeue).await;
+            released.push(record::released(&self.queues, &message.data));
+        }
+        if released.is_empty() {
+            return Ok(());
+        }
+        self.link.call(async |life| life.publish(&released).await).await
+    }
+
+    async fn progress(&self) -> Result<Progress> {
+        self.standing().await
+    }
+
+    async fn leave(&self) -> Result<()> {
+        *self.inbox.lock().await = None;
+        self.link.close().await;
+        Ok(())
+    }
+}
+
+impl RabbitMq {
+    async fn claim_within(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>> {
+        let (life, messages) = self
+            .link
+            .call(async |life| {
+                let mut inbox = self.inbox.lock().await;
+                if inbox.as_ref().is_none_or(|inbox| inbox.life != life.number) {
+                    let (tasks, name) = (&self.queues.tasks, &self.link.name);
+                    *inbox = Some(answered(Inbox::open(&life, tasks, name)).await?);
+                }
+                let inbox = inbox.as_mut().expect("it was opened just now");
+                let held = self.tags(life.number);
+                Ok((life.number, inbox.take(max, wait, &held).await?))
+            })
+            .await?;
+        self.arrivals(life, messages, true).await
+    }
+
+    /// Tags of what came through the consumer and is not acknowledged.
+    fn tags(&self, life: u64) -> Vec<u64> {
+        let held = self.held.borrow();
+        let ours = held.values().filter(|holding| holding.life == life && holding.in_order);
+        ours.map(|holding| holding.message.delivery_tag).collect()
+    }
+
+    /// Gives up a connection whose queue was deleted: what is held is of a sweep that is gone.
+    async fn notice_reset(&self) {
+        let mut inbox = self.inbox.lock().await;
+        if inbox.as_mut().is_some_and(Inbox::is_cancelled) {
+            *inbox = None;
+            self.link.close().await;
+        }
+    }
+
+    /// Whether the journal knows that this need not be done any more.
+    fn is_over(&self, token: &Token, chunk: u64) -> bool {
+        self.journal.is_settled(chunk) || self.journal.is_before_sweep(created_ms(token))
+    }
+
+    fn result(&self, result: &TaskResult) -> Outgoing {
+        let id = ChunkId(result.chunk_index).to_string();
+        let body = wire::to_json(&result.to_fields());
+        Outgoing::message(RESULTS_EXCHANGE, &self.queues.results, &id, body)
+    }
+}
+
+/// When the task of a token was created, in milliseconds since 1970: it is of no sweep that was
+/// opened later.
+fn created_ms(token: &Token) -> i64 {
+    token.id.rsplit(':').next().and_then(|ms| ms.parse().ok()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,121 @@
+//! Records of our own in the journal, told apart by their AMQP type; and what a journal's message
+//! says.
+
+use lapin::BasicProperties;
+use lapin::message::Delivery as Message;
+use serde::{Deserialize, Serialize};
+
+use super::Queues;
+use super::life::Outgoing;
+use super::queues::{LETTERS_EXCHANGE, RESULTS_EXCHANGE, TASKS_EXCHANGE};
+use crate::chunk::Sweep;
+use crate::queue::SweepInfo;
+use crate::wire::{self, DeadLetter, Task, TaskResult};
+
+/// What a message of the journal says.
+pub(super) enum Record {
+    /// The sweep was opened.
+    Sweep(SweepInfo),
+    /// A task was published.
+    Task(Task),
+    /// A result was published.
+    Result(Result<TaskResult, String>),
+    /// A dead letter was published.
+    Letter(DeadLetter),
+    /// A task was delivered again.
+    Redelivered(u64),
+    /// Whoever asks where the journal ends reads until it comes to its own mark.
+    Mark(String),
+    /// Anything else.
+    Other,
+}
+
+/// The sweep as it is written.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    start_param: u64,
+    total_parameters: u64,
+    chunk_size: u64,
+    job_id: String,
+    created_at: String,
+}
+
+impl Record {
+    pub(super) fn read(message: &Message) -> Self {
+        let text = String::from_utf8_lossy(&message.data);
+        match message.exchange.as_str() {
+            TASKS_EXCHANGE => match Task::from_fields(&wire::from_json(&text)) {
+                Ok(task) => Self::Task(task),
+                Err(_) => Self::Other,
+            },
+            RESULTS_EXCHANGE => Self::Result(TaskResult::from_fields(&wire::from_json(&text))),
+            LETTERS_EXCHANGE => Self::Letter(DeadLetter::from_fields(wire::from_json(&text))),
+            "" => Self::own(message, &text),
+            _ => Self::Other,
+        }
+    }
+
+    fn own(message: &Message, text: &str) -> Self {
+        let kind = message.properties.kind().as_ref().map(lapin::types::ShortString::as_str);
+        match kind {
+            Some("mark") => Self::Mark(text.to_owned()),
+            Some("redelivered") => text.parse().map_or(Self::Other, Self::Redelivered),
+            Some("sweep") => match serde_json::from_str::<Written>(text) {
+                Ok(written) if written.chunk_size > 0 => Self::Sweep(SweepInfo {
+                    sweep: Sweep {
+                        start: written.start_param,
+                        params: written.total_parameters,
+                        chunk_size: written.chunk_size,
+                    },
+                    job_id: written.job_id,
+                    created_at: written.created_at,
+                }),
+                _ => Self::Other,
+            },
+            _ => Self::Other,
+        }
+    }
+}
+
+/// The sweep that is opened.
+pub(super) fn sweep(queues: &Queues, info: &SweepInfo) -> Outgoing {
+    let Sweep { start, params, chunk_size } = info.sweep;
+    let written = Written {
+        start_param: start,
+        total_parameters: params,
+        chunk_size,
+        job_id: info.job_id.clone(),
+        created_at: info.created_at.clone(),
+    };
+    own(queues, "sweep", serde_json::to_string(&written).expect("plain numbers and text"))
+}
+
+/// The place in the journal where it is written.
+pub(super) fn mark(queues: &Queues, id: &str) -> Outgoing {
+    own(queues, "mark", id.to_owned())
+}
+
+/// A task was delivered again, whose message this is.
+pub(super) fn redelivered(queues: &Queues, task: &[u8]) -> Outgoing {
+    let fields = wire::from_json(&String::from_utf8_lossy(task));
+    let index = Task::from_fields(&fields).map(|task| task.chunk.index.to_string());
+    own(queues, "redelivered", index.unwrap_or_default())
+}
+
+/// A task was given back, whose message this is: whoever traces the server sees by whom.
+pub(super) fn released(queues: &Queues, task: &[u8]) -> Outgoing {
+    Outgoing { properties: typed("released"), ..redelivered(queues, task) }
+}
+
+/// A worker has connected: whoever traces the server sees over which connection.
+pub(super) fn hello(queues: &Queues, worker: &str) -> Outgoing {
+    own(queues, "hello", worker.to_owned())
+}
+
+fn own(queues: &Queues, kind: &str, body: String) -> Outgoing {
+    Outgoing { exchange: "", key: queues.journal(), body, properties: typed(kind) }
+}
+
+fn typed(kind: &str) -> BasicProperties {
+    BasicProperties::default().with_delivery_mode(2).with_type(kind.into())
+}

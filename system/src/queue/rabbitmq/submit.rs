@@ -1,0 +1,126 @@
+//! The coordinator's side. Steps are taken under a lock: a queue that only one connection can
+//! have, and that goes with it.
+
+use async_trait::async_trait;
+use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
+use lapin::types::FieldTable;
+use lapin::{Channel, ErrorKind};
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::time::sleep;
+
+use super::life::{Life, Outcome, Outgoing};
+use super::queues::TASKS_EXCHANGE;
+use super::{RabbitMq, record};
+use crate::chunk::Sweep;
+use crate::queue::{QueueError, Result, Submit, SweepInfo};
+use crate::wire::{self, Task};
+
+/// How often to try for a lock that somebody else has.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// What the server answers where it is somebody else's.
+const RESOURCE_LOCKED: u16 = 405;
+
+#[async_trait(?Send)]
+impl Submit for RabbitMq {
+    async fn open(&self, sweep: &Sweep, job_id: Option<&str>) -> Result<u64> {
+        let asked = SweepInfo::asked(sweep, job_id);
+        self.alone(async |life| {
+            self.journal.read_on(life).await?;
+            if self.journal.sweep().is_none() {
+                life.publish(&[record::sweep(&self.queues, &asked)]).await?;
+                self.journal.read_on(life).await?;
+            }
+            Ok(())
+        })
+        .await?;
+        match self.journal.sweep() {
+            Some(there) if there.is(&asked) => Ok(self.journal.submitted()),
+            there => Err(QueueError::OtherSweep {
+                address: self.settings.address.clone(),
+                there: there.map_or("another one".to_owned(), |info| info.to_string()),
+                asked: asked.to_string(),
+            }),
+        }
+    }
+
+    async fn submit(&self, sweep: &Sweep, from: u64, to: u64) -> Result<u64> {
+        let created_at = wire::now();
+        let task = |index| {
+            let task = Task {
+                chunk: sweep.chunk(index),
+                total_params: sweep.params,
+                total_chunks: sweep.chunks(),
+                created_at: created_at.clone(),
+                retry_count: 0,
+                replays: 0,
+            };
+            let (id, body) = (task.chunk.id().to_string(), wire::to_json(&task.to_fields()));
+            Outgoing::message(TASKS_EXCHANGE, &self.queues.tasks, &id, body)
+        };
+        let begun = Cell::new(false);
+        self.alone(async |life| {
+            self.journal.read_on(life).await?;
+            let submitted = self.journal.submitted();
+            // After a broken connection some of them may be there.
+            let mine = if begun.replace(true) { from..to } else { from..from + 1 };
+            if !mine.contains(&submitted) {
+                return Ok(submitted);
+            }
+            let tasks: Vec<Outgoing> = (submitted..to).map(task).collect();
+            life.publish(&tasks).await?;
+            Ok(to)
+        })
+        .await
+    }
+
+    async fn reset(&self) -> Result<()> {
+        self.alone(async |life| {
+            let channel = life.connection.create_channel().await?;
+            // Deleted, not purged: whoever holds a task of it is told that way.
+            let journal = self.queues.journal();
+            let ours = self.queues.bindings().map(|(queue, _)| queue.to_owned());
+            for queue in ours.iter().chain([&journal]) {
+                let options = QueueDeleteOptions::default();
+                channel.queue_delete(queue.as_str().into(), options).await?;
+            }
+            Ok(self.queues.declare(&channel, None).await?)
+        })
+        .await
+    }
+}
+
+impl RabbitMq {
+    /// Carries out a step that nobody else may take at the same time.
+    pub(super) async fn alone<T>(&self, step: impl AsyncFn(&Life) -> Outcome<T>) -> Result<T> {
+        self.link
+            .call(async |life: Rc<Life>| {
+                let lock = self.lock(&life).await?;
+                let outcome = step(&life).await;
+                let name = self.queues.lock();
+                lock.queue_delete(name.as_str().into(), QueueDeleteOptions::default()).await?;
+                outcome
+            })
+            .await
+    }
+
+    async fn lock(&self, life: &Life) -> Outcome<Channel> {
+        let name = self.queues.lock();
+        loop {
+            // A refusal closes the channel.
+            let channel = life.connection.create_channel().await?;
+            let own = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
+            match channel.queue_declare(name.as_str().into(), own, FieldTable::default()).await {
+                Ok(_) => return Ok(channel),
+                Err(error) => match error.kind() {
+                    ErrorKind::ProtocolError(e) if e.get_id() == RESOURCE_LOCKED => {
+                        sleep(LOOK).await;
+                    }
+                    _ => return Err(error.into()),
+                },
+            }
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! What only RabbitMQ has: a topology that others declare too, connections that deliveries belong
+//! to, and a moment between a result and the acknowledgement of its task.
+
+mod support;
+
+use std::time::Duration;
+
+use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{Channel, Connection, ExchangeKind};
+use rustix::process::Signal;
+use ttg_system::queue::rabbitmq::{QueueType, Queues};
+use ttg_system::queue::{self, Address, Commit, QueueError, Settings};
+use ttg_system::wire;
+
+use support::bench::Backend::RabbitMq;
+use support::bench::{Bench, assert_nothing_to_claim, claim_one, commit, computed};
+use support::process::{Process, until};
+use support::rabbitmq_server::RabbitMqServer;
+
+/// Declares a queue as a program does that has only read the wire contract.
+async fn declare_as_foreigner(channel: &Channel, queue: &str, exchange: &str, retry_ms: i32) {
+    let durable = ExchangeDeclareOptions { durable: true, ..Default::default() };
+    let none = FieldTable::default;
+    let kind = ExchangeKind::Direct;
+    channel.exchange_declare(exchange.into(), kind, durable, none()).await.expect("an exchange");
+    let mut arguments = FieldTable::default();
+    if queue == "ttg.tasks.retry" {
+        let text = |text: &str| AMQPValue::LongString(text.into());
+        arguments.insert("x-message-ttl".into(), AMQPValue::LongInt(retry_ms));
+        arguments.insert("x-dead-letter-exchange".into(), text("ttg.tasks.exchange"));
+        arguments.insert("x-dead-letter-routing-key".into(), text("ttg.tasks"));
+    }
+    let durable = QueueDeclareOptions { durable: true, ..Default::default() };
+    channel.queue_declare(queue.into(), durable, arguments).await.expect("a queue");
+    let bind = QueueBindOptions::default();
+    let bound = channel.queue_bind(queue.into(), exchange.into(), queue.into(), bind, none());
+    bound.await.expect("a binding");
+}
+
+async fn foreigner(port: u16, retry_ms: i32) {
+    let url = format!("amqp://127.0.0.1:{port}");
+    let connection = Connection::connect(&url, Default::default()).await.expect("connects");
+    let channel = connection.create_channel().await.expect("a channel");
+    for (queue, exchange) in [
+        ("ttg.tasks", "ttg.tasks.exchange"),
+        ("ttg.tasks.retry", "ttg.retry.exchange"),
+        ("ttg.tasks.dlq", "ttg.dlq.exchange"),
+        ("ttg.results", "ttg.results.exchange"),
+    ] {
+        declare_as_foreigner(&channel, queue, exchange, retry_ms).await;
+    }
+}
+
+#[tokio::test]
+async fn a_foreign_program_may_declare_the_queues_before_us_or_after() {
+    let server = RabbitMqServer::start_own();
+    let retry_delay = Duration::from_millis(5000);
+    let settings = Settings { retry_delay, ..Settings::new(server.address()) };
+    foreigner(server.port, 5000).await;
+    queue::connect(&settings, Some("worker-1")).await.expect("takes what is there");
+    foreigner(server.port, 5000).await;
+    // Another delay is another argument: that is said, not tried again and again.
+    let other = Settings { retry_delay: Duration::from_millis(7), ..settings.clone() };
+    let refused = queue::connect(&other, Some("worker-2")).await.map(drop);
+    let Err(QueueError::Refused { cause, .. }) = refused else { panic!("{refused:?}") };
+    assert!(cause.contains("PRECONDITION_FAILED") && cause.contains("x-message-ttl"), "{cause}");
+    // Quorum queues stand beside the contract's.
+    let Address::RabbitMq(mut quorum) = settings.address.clone() else { unreachable!() };
+    quorum.queues = Queues::of(QueueType::Quorum);
+    let quorum = Settings { address: Address::RabbitMq(quorum), ..settings };
+    queue::connect(&quorum, Some("worker-3")).await.expect("has names of its own");
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_told_at_once_and_never_shown() {
+    let server = RabbitMqServer::start();
+    let Address::RabbitMq(mut wrong) = server.address() else { unreachable!() };
+    wrong.password = queue::rabbitmq::Secret("hunter2".to_owned());
+    let settings = Settings::new(Address::RabbitMq(wrong));
+    let refused = queue::connect(&settings, None).await.map(drop).expect_err("is refused");
+    assert!(refused.to_string().contains("ACCESS_REFUSED"), "{refused}");
+    assert!(!format!("{refused} {refused:?} {settings:?}").contains("hunter2"));
+}
+
+#[tokio::test]
+async fn a_result_whose_task_was_not_acknowledged_is_not_computed_again() {
+    let (bench, sweep) = Bench::start(RabbitMq).with_sweep(1).await;
+    let worker = bench.worker("worker-1").await;
+    let delivery = claim_one(&*worker).await;
+    let (_, result) = computed(&delivery, "worker-1");
+    // Stored and confirmed, and then the worker dies.
+    let body = wire::to_json(&result.to_fields());
+    let results = bench.rabbitmq().queues().results.clone();
+    bench.rabbitmq().publish("ttg.results.exchange", &results, body.as_bytes()).await;
+    drop(worker);
+    let other = bench.worker("worker-2").await;
+    assert_nothing_to_claim(&*other).await;
+    bench.assert_exact(&sweep).await;
+}
+
+#[tokio::test]
+async fn a_result_that_is_stored_twice_counts_once_and_is_told() {
+    let (bench, sweep) = Bench::start(RabbitMq).with_sweep(2).await;
+    let worker = bench.worker("worker-1").await;
+    let first = claim_one(&*worker).await;
+    assert_eq!(commit(&*worker, &first, "worker-1").await, Commit::Committed);
+    let (_, again) = computed(&first, "worker-2");
+    let body = wire::to_json(&again.to_fields());
+    let results = bench.rabbitmq().queues().results.clone();
+    bench.rabbitmq().publish("ttg.results.exchange", &results, body.as_bytes()).await;
+    let second = claim_one(&*worker).await;
+    assert_eq!(commit(&*worker, &second, "worker-1").await, Commit::Committed);
+    let report = bench.report().await;
+    assert_eq!((report.complete, report.chunks, report.duplicates_removed), (true, 2, 1));
+    assert_eq!(report.result, Some(support::bench::whole(&sweep)));
+}
+
+#[tokio::test]
+async fn a_worker_that_is_frozen_for_longer_than_its_lease_loses_its_chunk_and_goes_on() {
+    let (mut bench, sweep) = Bench::start(RabbitMq).with_sweep(4).await;
+    bench.settings.lease = Duration::from_millis(2500);
+    let onlooker = bench.onlooker().await;
+    let frozen = Process::worker(&bench.settings, 1, 20.0);
+    until("the worker has a chunk", async || !onlooker.held().await.expect("reads").is_empty())
+        .await;
+    frozen.signal(Signal::STOP);
+    let other = Process::worker(&bench.settings, 2, 20.0);
+    let ended = other.end();
+    assert!(ended.status.success(), "{ended}");
+    frozen.signal(Signal::CONT);
+    let ended = frozen.end();
+    assert!(ended.status.success(), "it goes on: {ended}");
+    let report = bench.report().await;
+    assert!(report.complete, "{report:?}");
+    assert_eq!((report.chunks, report.result), (4, Some(support::bench::whole(&sweep))));
+}
+
+#[tokio::test]
+async fn a_broker_that_is_killed_keeps_everything_and_nothing_counts_twice() {
+    let mut server = RabbitMqServer::start_own();
+    let settings = Settings {
+        retry_delay: Duration::from_millis(30),
+        patience: Duration::from_secs(60),
+        ..Settings::new(server.address())
+    };
+    let sweep = ttg_system::chunk::Sweep { start: 0, params: 1800, chunk_size: 10 };
+    let broker = queue::connect(&settings, None).await.expect("connects");
+    ttg_system::coordinator::run(&*broker, &sweep, None).await.expect("submits");
+    let workers: Vec<_> = (1..=3).map(|number| Process::worker(&settings, number, 10.0)).collect();
+    // Not sooner: the server forgets a stream that is younger than a second or so (see the runbook).
+    until("half the chunks are committed", async || {
+        broker.standing().await.is_ok_and(|progress| progress.committed >= 90)
+    })
+    .await;
+    server.kill();
+    server.restart();
+    for worker in workers {
+        let ended = worker.end();
+        assert!(ended.status.success(), "{ended}");
+    }
+    let (_keep, stop) = tokio::sync::watch::channel(false);
+    let until = ttg_system::aggregator::Until::Read;
+    let report = ttg_system::aggregator::collect(&*broker, until, &stop).await.expect("reads");
+    assert!(report.complete, "{report:?}");
+    assert_eq!(report.result, Some(support::bench::whole(&sweep)));
+}

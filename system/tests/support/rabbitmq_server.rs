@@ -1,0 +1,124 @@
+//! A RabbitMQ server for tests. It takes seconds to start, so tests share the one that
+//! `ci/with-rabbitmq` has started, each under queue names of its own; without that, or where a
+//! test is rough with it, a test has its own.
+
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tempfile::TempDir;
+use ttg_system::queue::Address;
+use ttg_system::queue::rabbitmq::{Queues, Server};
+
+/// Port of the shared server.
+const SHARED: &str = "TTG_TEST_RABBITMQ_PORT";
+
+/// How long a server may take to start, on a machine that does other things too.
+const START: Duration = Duration::from_secs(90);
+
+pub(crate) struct RabbitMqServer {
+    pub(crate) port: u16,
+    queues: Queues,
+    own: Option<(TempDir, Child)>,
+}
+
+impl RabbitMqServer {
+    /// The shared one under names that are nobody else's, or else one of its own.
+    pub(crate) fn start() -> Self {
+        let Some(port) = std::env::var(SHARED).ok().and_then(|port| port.parse().ok()) else {
+            return Self::start_own();
+        };
+        let test = format!("test-{:016x}", fastrand::u64(..));
+        let queues = Queues {
+            tasks: format!("{test}.tasks"),
+            results: format!("{test}.results"),
+            retry: format!("{test}.tasks.retry"),
+            letters: format!("{test}.tasks.dlq"),
+            ..Queues::default()
+        };
+        Self { port, queues, own: None }
+    }
+
+    /// One under the names of the contract, that may be killed.
+    pub(crate) fn start_own() -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let port = free_port();
+        let child = launch(port, directory.path());
+        Self { port, queues: Queues::default(), own: Some((directory, child)) }
+    }
+
+    pub(crate) fn address(&self) -> Address {
+        let server = Server::at("127.0.0.1", self.port);
+        Address::RabbitMq(Box::new(Server { queues: self.queues.clone(), ..server }))
+    }
+
+    pub(crate) fn queues(&self) -> &Queues {
+        &self.queues
+    }
+
+    /// Publishes as a foreign program would, and waits until it is stored.
+    pub(crate) async fn publish(&self, exchange: &str, key: &str, body: &[u8]) {
+        let url = format!("amqp://127.0.0.1:{}", self.port);
+        let connection = lapin::Connection::connect(&url, Default::default()).await;
+        let connection = connection.expect("connects");
+        let channel = connection.create_channel().await.expect("a channel");
+        channel.confirm_select(Default::default()).await.expect("confirms");
+        let (options, properties) = (Default::default(), Default::default());
+        let sent = channel.basic_publish(exchange.into(), key.into(), options, body, properties);
+        sent.await.expect("publishes").await.expect("is stored");
+    }
+
+    /// As `kill -9`.
+    pub(crate) fn kill(&mut self) {
+        let (_, child) = self.own.as_mut().expect("a server of our own");
+        end(child);
+    }
+
+    /// Starts it again, on the same port and with what it kept.
+    pub(crate) fn restart(&mut self) {
+        let (directory, child) = self.own.as_mut().expect("a server of our own");
+        *child = launch(self.port, directory.path());
+    }
+}
+
+impl Drop for RabbitMqServer {
+    fn drop(&mut self) {
+        if let Some((_, child)) = &mut self.own {
+            end(child);
+        }
+    }
+}
+
+fn end(child: &mut Child) {
+    let group = Pid::from_raw(i32::try_from(child.id()).expect("an id")).expect("an id");
+    let _ = kill_process_group(group, Signal::KILL);
+    let _ = child.wait();
+}
+
+/// By the script that people use too.
+fn launch(port: u16, directory: &Path) -> Child {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../ci/rabbitmq");
+    let child = Command::new(script)
+        .arg(port.to_string())
+        .arg(directory)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .expect("ci/rabbitmq can be run");
+    let deadline = Instant::now() + START;
+    while !directory.join("ready").exists() || TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(Instant::now() < deadline, "rabbitmq-server does not start: run ci/test");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    child
+}
+
+fn free_port() -> u16 {
+    let free = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    free.local_addr().expect("an address").port()
+}
