@@ -3,6 +3,7 @@
 
 pub mod check;
 pub mod cli;
+pub mod compare;
 pub mod environment;
 pub mod exit;
 pub mod facts;

@@ -35,6 +35,9 @@ pub struct Plan {
     pub defect: Option<String>,
     /// What goes wrong, in the order of the file.
     pub faults: Vec<PlannedFault>,
+    /// What is done once the sweep has ended, before it is judged.
+    #[serde(default)]
+    pub afterwards: Option<Afterwards>,
     /// What must be true.
     pub expect: Expect,
     /// The run is ended and judged when nothing has been committed for this long.
@@ -128,19 +131,23 @@ pub enum Backend {
     Embedded,
     /// Redis Streams.
     Redis,
+    /// RabbitMQ.
+    #[serde(rename = "rabbitmq")]
+    RabbitMq,
     /// No broker: a fixed range per worker, the control without fault tolerance.
     Static,
 }
 
 impl Backend {
     /// Every backend.
-    pub const ALL: [Self; 3] = [Self::Embedded, Self::Redis, Self::Static];
+    pub const ALL: [Self; 4] = [Self::Embedded, Self::Redis, Self::RabbitMq, Self::Static];
 
     /// Its name in scenarios and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Embedded => "embedded",
             Self::Redis => "redis",
+            Self::RabbitMq => "rabbitmq",
             Self::Static => "static",
         }
     }
@@ -232,11 +239,25 @@ pub enum Target {
     Aggregator,
 }
 
+/// What is done once the sweep has ended, before it is judged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Afterwards {
+    /// Every dead letter is replayed, and one worker is started.
+    Replay {
+        /// Environment variables of that worker, over all others: what has been put right.
+        env: BTreeMap<String, String>,
+    },
+}
+
 /// What must be true at the end. A figure that is not given is reported but not judged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Expect {
     /// What must hold of the parameters.
     pub coverage: Coverage,
+    /// So many chunks are dead at the end, and their parameters count as little as they should.
+    #[serde(default)]
+    pub dead_letters: u64,
     /// At least this many parameters per second.
     pub throughput_min: Option<f64>,
     /// At most this long from the first task submitted to the last result committed.

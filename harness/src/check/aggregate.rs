@@ -48,7 +48,8 @@ fn absent(facts: &Facts) -> Outcome {
 
 fn differences(plan: &Plan, facts: &Facts, aggregate: &SeenAggregate) -> Vec<String> {
     let committed = facts.ledger.implied();
-    let whole = plan.expect.coverage == Coverage::ExactlyOnce;
+    let expect = &plan.expect;
+    let whole = expect.coverage == Coverage::ExactlyOnce && expect.dead_letters == 0;
     let (implied, chunks) = match plan.sweep.kernel {
         Kernel::Reference { .. } if whole => {
             (Yield::of(plan.sweep.start, plan.sweep.end).figures(), plan.sweep.chunks())
@@ -148,6 +149,21 @@ mod tests {
         - count 990 instead of 1000
         - it is what was committed: the loss is not the aggregator's
         ");
+    }
+
+    #[test]
+    fn where_dead_letters_are_expected_it_must_be_the_rest_and_incomplete() {
+        let mut plan = plan();
+        plan.expect.dead_letters = 1;
+        let mut history = History::of(plan).without_chunk("00031");
+        let left = history.facts().ledger.implied();
+        history = history.spoil_aggregate(|aggregate| {
+            (aggregate.chunks, aggregate.count, aggregate.sum) = (99, left.count, left.sum);
+            (aggregate.avg, aggregate.complete) = (left.avg, false);
+        });
+        assert!(judged(&history).starts_with("pass"), "{}", judged(&history));
+        let history = history.spoil_aggregate(|aggregate| aggregate.complete = true);
+        assert_snapshot!(judged(&history), @"fail: the aggregator stopped at 990 of 1000 parameters and called that complete");
     }
 
     #[test]

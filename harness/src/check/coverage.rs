@@ -1,6 +1,6 @@
 //! Every parameter counts, once, with the right value.
 
-use super::Outcome;
+use super::{Outcome, dead};
 use crate::facts::{Facts, IntervalSet, Tally, first_ranges};
 use crate::ideal::static_range;
 use crate::plan::{Backend, Coverage, Kernel, Plan};
@@ -15,7 +15,7 @@ pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
     if missing.len() == params && (facts.sweep_started_s.is_none() || !facts.is_final()) {
         return Outcome::inconclusive("not one result was seen, so nothing can be said of them");
     }
-    let spoilt = spoilt(facts);
+    let spoilt = spoilt(plan, facts);
     match plan.expect.coverage {
         Coverage::ExactlyOnce => exactly_once(plan, facts, &missing, spoilt),
         Coverage::LostWithWorker => lost_with_worker(plan, facts, &missing, spoilt),
@@ -28,7 +28,7 @@ struct Spoilt {
     evidence: Vec<String>,
 }
 
-fn spoilt(facts: &Facts) -> Spoilt {
+fn spoilt(plan: &Plan, facts: &Facts) -> Spoilt {
     let ledger = &facts.ledger;
     let kinds: [(&str, &Tally); 4] = [
         ("committed more than once", &ledger.duplicated),
@@ -36,22 +36,42 @@ fn spoilt(facts: &Facts) -> Spoilt {
         ("unexpected", &ledger.unexpected),
         ("in the dead letters", &ledger.dead_lettered),
     ];
-    let there = || kinds.iter().filter(|(_, tally)| tally.count() > 0);
-    Spoilt {
+    // Dead letters that are expected have words of their own.
+    let judged = if plan.expect.dead_letters > 0 { &kinds[..3] } else { &kinds };
+    let there = || judged.iter().filter(|(_, tally)| tally.count() > 0);
+    let mut spoilt = Spoilt {
         words: there().map(|(words, tally)| format!("{} {words}", tally.count())).collect(),
         evidence: there().flat_map(|(_, tally)| tally.evidence()).collect(),
+    };
+    if judged.len() < kinds.len() {
+        spoilt.words.extend(dead::too_many(plan, facts));
+        if !spoilt.words.is_empty() {
+            spoilt.evidence.extend(ledger.dead_lettered.evidence());
+        }
     }
+    spoilt
 }
 
 fn exactly_once(plan: &Plan, facts: &Facts, missing: &IntervalSet, spoilt: Spoilt) -> Outcome {
     let params = plan.sweep.params();
     let Spoilt { mut words, mut evidence } = spoilt;
-    if words.is_empty() && missing.is_empty() {
+    let too_few = dead::too_few(plan, facts);
+    if words.is_empty() && missing.is_empty() && too_few.is_none() {
+        if let Some(untested) = dead::untested(plan, facts) {
+            return Outcome::inconclusive(untested);
+        }
+        let again = computed_again(plan, facts) + &dead::replays(facts);
+        if plan.expect.dead_letters > 0 {
+            return dead::as_expected(plan, facts, &again);
+        }
         let (all, chunks) = (counted(params, "parameter"), counted(plan.sweep.chunks(), "chunk"));
-        let again = computed_again(plan, facts);
         return Outcome::pass(format!("all {all} in {chunks}, each counted exactly once{again}"));
     }
     let broken = !words.is_empty() || facts.is_final();
+    if let Some(too_few) = too_few {
+        words.push(too_few);
+        evidence.extend(facts.ledger.dead_lettered.evidence());
+    }
     if !missing.is_empty() {
         words.insert(0, format!("{} missing", missing.len()));
         evidence.splice(0..0, missing_evidence(plan, facts, missing));

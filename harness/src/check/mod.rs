@@ -3,6 +3,7 @@
 
 mod aggregate;
 mod coverage;
+mod dead;
 mod duration;
 mod efficiency;
 mod faults;

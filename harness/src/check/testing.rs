@@ -31,8 +31,10 @@ pub(crate) fn plan() -> Plan {
         env: BTreeMap::new(),
         defect: None,
         faults: Vec::new(),
+        afterwards: None,
         expect: Expect {
             coverage: Coverage::ExactlyOnce,
+            dead_letters: 0,
             throughput_min: None,
             duration_max: None,
             efficiency_min: None,

@@ -21,6 +21,11 @@ const PARTS: &[Part] = &[
         lack: "scenarios on redis cannot run (Debian, Ubuntu: apt-get install redis-server)",
     },
     Part {
+        name: "rabbitmq-server",
+        probe: &["dpkg-query", "--show", "rabbitmq-server"],
+        lack: "scenarios on rabbitmq cannot run (Debian, Ubuntu: apt-get install rabbitmq-server)",
+    },
+    Part {
         name: "docker",
         probe: &["docker", "version", "--format", "{{.Server.Version}}"],
         lack: "nothing yet: no scenario needs containers",
@@ -33,7 +38,7 @@ const PARTS: &[Part] = &[
 ];
 
 /// Columns before what is said of a part.
-const LEFT: usize = 19;
+const LEFT: usize = 22;
 
 pub(super) fn main() -> Exit {
     tell("embedded", true, &format!("SQLite {}, built in", sqlite_version()));
@@ -48,7 +53,7 @@ pub(super) fn main() -> Exit {
 
 fn tell(name: &str, is_here: bool, what: &str) {
     let here = if is_here { "yes" } else { "no" };
-    let mut left = format!("{name:14}{here:5}");
+    let mut left = format!("{name:17}{here:5}");
     for line in wrapped(what, WIDTH - LEFT) {
         say(format_args!("{left:LEFT$}{line}\n"));
         left.clear();

@@ -1,6 +1,7 @@
 //! The command line of `harness`.
 
 mod check;
+mod compare;
 mod doctor;
 mod list;
 mod run;
@@ -43,6 +44,8 @@ enum Command {
         /// `runs/<scenario>/<time>`, or `latest` there.
         directory: PathBuf,
     },
+    /// Set runs of several scenarios beside each other.
+    Compare(compare::Args),
     /// List the scenarios of a directory.
     List {
         /// Where they are.
@@ -92,6 +95,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match cli.command {
         Command::Run(args) => run::main(args).into(),
         Command::Check { directory } => check::main(&directory).into(),
+        Command::Compare(args) => compare::main(&args).into(),
         Command::List { directory } => list::main(&directory).into(),
         Command::Doctor => doctor::main().into(),
         Command::Selftest(args) => selftest::main(&args).into(),

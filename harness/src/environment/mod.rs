@@ -3,15 +3,17 @@
 pub mod guard;
 pub mod janitor;
 mod process;
+mod rabbitmq_server;
 mod redis_server;
 mod write_lock;
 
 pub use process::{Exit, Fleet, Output, Process, Program, role_command};
+pub use rabbitmq_server::RabbitMqServer;
 pub use redis_server::RedisServer;
 
 use std::path::{Path, PathBuf};
 
-use ttg_system::queue::{Address, Settings};
+use ttg_system::queue::{Address, Settings, rabbitmq};
 
 use crate::plan::{Backend, Plan};
 
@@ -26,6 +28,8 @@ pub enum BrokerProcess {
     Embedded(PathBuf),
     /// A server of our own.
     Redis(Box<RedisServer>),
+    /// A server of our own.
+    RabbitMq(Box<RabbitMqServer>),
 }
 
 impl BrokerProcess {
@@ -39,6 +43,9 @@ impl BrokerProcess {
             Backend::Static => None,
             Backend::Embedded => Some(Self::Embedded(directory.join("queue.db"))),
             Backend::Redis => Some(Self::Redis(Box::new(RedisServer::start(directory).await?))),
+            Backend::RabbitMq => {
+                Some(Self::RabbitMq(Box::new(RabbitMqServer::start(directory).await?)))
+            }
         })
     }
 
@@ -48,6 +55,9 @@ impl BrokerProcess {
             Self::Embedded(path) => Address::Embedded(path.clone()),
             Self::Redis(server) => {
                 Address::Redis { host: "127.0.0.1".to_owned(), port: server.port(), db: 0 }
+            }
+            Self::RabbitMq(server) => {
+                Address::RabbitMq(Box::new(rabbitmq::Server::at("127.0.0.1", server.port())))
             }
         })
     }
@@ -65,6 +75,11 @@ impl BrokerProcess {
                 ("REDIS_PORT", server.port().to_string()),
                 ("REDIS_DB", "0".to_owned()),
             ],
+            Self::RabbitMq(server) => vec![
+                ("QUEUE_BACKEND", "rabbitmq".to_owned()),
+                ("RABBITMQ_HOST", "127.0.0.1".to_owned()),
+                ("RABBITMQ_PORT", server.port().to_string()),
+            ],
         }
     }
 
@@ -73,6 +88,7 @@ impl BrokerProcess {
         match self {
             Self::Embedded(_) => std::future::pending().await,
             Self::Redis(server) => server.ended().await,
+            Self::RabbitMq(server) => server.ended().await,
         }
     }
 
@@ -81,7 +97,7 @@ impl BrokerProcess {
     pub fn waits_for(&self, process: &Process) -> bool {
         match self {
             Self::Embedded(path) => write_lock::is_held_by(path, process.pid),
-            Self::Redis(_) => false,
+            Self::Redis(_) | Self::RabbitMq(_) => false,
         }
     }
 
@@ -91,6 +107,9 @@ impl BrokerProcess {
             Self::Embedded(_) => "embedded SQLite file".to_owned(),
             Self::Redis(server) => {
                 format!("redis-server {} on 127.0.0.1:{}", server.version(), server.port())
+            }
+            Self::RabbitMq(server) => {
+                format!("rabbitmq-server {} on 127.0.0.1:{}", server.version(), server.port())
             }
         }
     }

@@ -20,7 +20,7 @@ use super::janitor::Janitor;
 const TAIL: u64 = 4096;
 
 /// Variables of the wire contract that must not leak in from the harness's own environment.
-const CONTRACT: [&str; 34] = [
+const CONTRACT: [&str; 44] = [
     "USE_QUEUE",
     "QUEUE_BACKEND",
     "WORKER_ID",
@@ -55,6 +55,16 @@ const CONTRACT: [&str; 34] = [
     "LOG_FORMAT",
     "RABBITMQ_MAX_RETRIES",
     "RABBITMQ_RETRY_DELAY_MS",
+    "RABBITMQ_HOST",
+    "RABBITMQ_PORT",
+    "RABBITMQ_USER",
+    "RABBITMQ_PASSWORD",
+    "RABBITMQ_VHOST",
+    "RABBITMQ_QUEUE_TYPE",
+    "RABBITMQ_TASK_QUEUE",
+    "RABBITMQ_RESULT_QUEUE",
+    "RABBITMQ_RETRY_QUEUE",
+    "RABBITMQ_DLQ_QUEUE",
 ];
 
 /// What to start.

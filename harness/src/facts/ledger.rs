@@ -181,6 +181,11 @@ impl Ledger {
         }
     }
 
+    /// Dead letters were replayed: which there are is told anew.
+    pub fn replayed(&mut self) {
+        self.dead_lettered = Tally::default();
+    }
+
     /// Parameters that were committed.
     pub fn committed(&self) -> &IntervalSet {
         &self.committed

@@ -96,6 +96,8 @@ pub struct Facts {
     pub sweep_started_s: Option<f64>,
     /// When the last result was committed.
     pub last_result_s: Option<f64>,
+    /// How many dead letters were replayed, where that was tried.
+    pub replayed: Option<u64>,
     /// When and why the harness stopped watching.
     pub ended: Option<(f64, EndReason)>,
     /// Why the history cannot be relied on, if it cannot.
@@ -127,6 +129,7 @@ impl Facts {
         Self {
             sweep_started_s: None,
             last_result_s: None,
+            replayed: None,
             ended: None,
             flaw: None,
             ledger: Ledger::new(plan),
@@ -167,6 +170,10 @@ impl Facts {
             Event::UnreadableResult { reason } => self.ledger.unreadable(t_s, reason),
             Event::DeadLettered { chunk_id, range, reason, .. } => {
                 self.ledger.dead_letter(chunk_id.as_deref(), *range, reason);
+            }
+            Event::Replayed { letters } => {
+                self.replayed = Some(self.replayed.unwrap_or(0) + letters);
+                self.ledger.replayed();
             }
             Event::FaultInjected { fault, kind, target, bit, proof, held } => {
                 self.strikes.push(Strike {

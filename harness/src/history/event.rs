@@ -113,6 +113,11 @@ pub enum Event {
         /// How often it was submitted.
         times: u64,
     },
+    /// Dead letters were replayed. Those that are still there are told again after this.
+    Replayed {
+        /// How many.
+        letters: u64,
+    },
     /// What the system's own aggregator reported.
     Aggregate(SeenAggregate),
     /// Chunks that were delivered more than once, by the broker's count. Written at the end.

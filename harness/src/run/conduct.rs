@@ -13,11 +13,11 @@ use ttg_system::stats::Stats;
 
 use super::recompute::recompute;
 use super::tap::{self, Tap};
-use super::{RunDirectory, RunError, Stage};
+use super::{RunDirectory, RunError, Stage, afterwards};
 use crate::environment::{BrokerProcess, Fleet, Unavailable};
 use crate::fault;
 use crate::history::{EndReason, Event, Record, SeenAggregate};
-use crate::plan::Plan;
+use crate::plan::{Afterwards, Plan};
 
 /// How long processes may take to leave once the sweep is complete, or twice as long as a chunk
 /// takes: one may still compute what another has settled.
@@ -61,6 +61,10 @@ pub async fn run(
         .map_err(|error| RunError::Internal(format!("cannot start a process: {error}")))?;
     let stage = Rc::new(Stage::new(plan.clone(), fleet, process, broker, listener));
     stage.emit(Event::RunStarted { at: jiff::Timestamp::now().to_string() });
+    if let Some(broker) = &stage.broker {
+        // Some brokers say who holds what only from the first question on.
+        let _ = broker.held().await;
+    }
     if let Some(broker) = describe {
         stage.emit(Event::BrokerReady { broker });
     }
@@ -79,18 +83,19 @@ async fn conduct(stage: Rc<Stage>) -> Result<EndReason, RunError> {
     }
     let broker = stage.broker.clone();
     let mut tap = Tap::default();
-    let why = tokio::select! {
-        why = the_end(&stage) => why,
-        () = interrupts.next() => EndReason::Interrupted,
-        reason = broker_end(&stage) => {
-            stage.emit(Event::BrokerLost { reason });
-            EndReason::BrokerGone
-        }
-        () = follow(&mut tap, &stage, broker.as_deref()) => unreachable!("a tap follows for ever"),
-    };
-    if why == EndReason::Complete {
-        let patience = LEAVE.max(2 * stage.plan.sweep.chunk_time());
-        let _ = timeout(patience, stage.until_all_left()).await;
+    let mut why = watch(&stage, &mut tap, &mut interrupts).await;
+    if why == EndReason::Complete
+        && let (Some(broker), Some(Afterwards::Replay { env })) =
+            (broker.as_deref(), &stage.plan.afterwards)
+    {
+        let replayed = tokio::select! {
+            replayed = afterwards::replay(&stage, &mut tap, broker, env) => Some(replayed?),
+            () = interrupts.next() => None,
+        };
+        why = match replayed {
+            Some(()) => watch(&stage, &mut tap, &mut interrupts).await,
+            None => EndReason::Interrupted,
+        };
     }
     stop_all(&stage).await;
     if let Some(broker) = broker.as_deref().filter(|_| why != EndReason::BrokerGone) {
@@ -115,6 +120,25 @@ async fn conduct(stage: Rc<Stage>) -> Result<EndReason, RunError> {
     }
     stage.emit(Event::RunEnded { why });
     Ok(why)
+}
+
+/// Watches until the sweep is over, and gives its processes time to leave.
+async fn watch(stage: &Stage, tap: &mut Tap, interrupts: &mut Interrupts) -> EndReason {
+    let broker = stage.broker.as_deref();
+    let why = tokio::select! {
+        why = the_end(stage) => why,
+        () = interrupts.next() => EndReason::Interrupted,
+        reason = broker_end(stage) => {
+            stage.emit(Event::BrokerLost { reason });
+            EndReason::BrokerGone
+        }
+        () = follow(tap, stage, broker) => unreachable!("a tap follows for ever"),
+    };
+    if why == EndReason::Complete {
+        let patience = LEAVE.max(2 * stage.plan.sweep.chunk_time());
+        let _ = timeout(patience, stage.until_all_left()).await;
+    }
+    why
 }
 
 /// The sweep begins when its first task is submitted, so the workers come first: what they need to

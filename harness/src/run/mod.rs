@@ -1,5 +1,6 @@
 //! Carries a plan out: broker, processes, faults, and the watching of it all.
 
+mod afterwards;
 mod conduct;
 mod directory;
 mod programs;

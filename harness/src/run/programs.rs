@@ -1,23 +1,27 @@
 //! What is started for each role: the wire contract's variables, and nothing that only we know.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use crate::environment::{BrokerProcess, Output, Program, role_command};
 use crate::plan::{Backend, Kernel, Plan};
 
-/// The program of a process by its name: `worker-0`, `coordinator`, `aggregator`.
+/// The program of a process by its name: `worker-0`, `coordinator`, `aggregator`,
+/// `dead-letters`. `env` is said besides all that the plan says.
 pub(super) fn program(
     plan: &Plan,
     broker: Option<&BrokerProcess>,
     name: &str,
+    env: &BTreeMap<String, String>,
 ) -> io::Result<Program> {
     let arguments: &[&str] = match name {
         "coordinator" => &["coordinator"],
         "aggregator" => &["aggregate", "--json"],
+        "dead-letters" => &["dead-letters", "replay", "--all"],
         _ => &["worker"],
     };
     let output = match name {
-        "coordinator" => Output::Log,
+        "coordinator" | "dead-letters" => Output::Log,
         "aggregator" => Output::File,
         _ if plan.backend == Backend::Static => Output::Pipe,
         _ => Output::Log,
@@ -30,6 +34,7 @@ pub(super) fn program(
     let mut variables: Vec<(String, String)> =
         variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     variables.extend(plan.env.clone());
+    variables.extend(env.clone());
     let command = role_command(plan.defect.as_deref(), arguments)?;
     Ok(Program { name: name.to_owned(), command, variables, output })
 }

@@ -2,7 +2,7 @@
 //! and where the sweep stands.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
@@ -174,7 +174,16 @@ impl Stage {
     /// # Errors
     /// Where it cannot be started.
     pub fn start(self: &Rc<Self>, name: &str) -> io::Result<Process> {
-        let program = program(&self.plan, self.broker_process.as_ref(), name)?;
+        self.start_with(name, &BTreeMap::new())
+    }
+
+    /// The same with these environment variables besides.
+    pub(super) fn start_with(
+        self: &Rc<Self>,
+        name: &str,
+        env: &BTreeMap<String, String>,
+    ) -> io::Result<Process> {
+        let program = program(&self.plan, self.broker_process.as_ref(), name, env)?;
         let (process, stdout) = self.fleet.start(&program)?;
         self.emit(Event::ProcessStarted { process: name.to_owned(), pid: process.pid });
         self.change(|standing| standing.starts += 1);

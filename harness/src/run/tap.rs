@@ -63,6 +63,11 @@ impl Tap {
         Ok(())
     }
 
+    /// Tells dead letters from the first one on again.
+    pub(super) fn forget_letters(&mut self) {
+        self.letters = Cursor::default();
+    }
+
     async fn read(
         &mut self,
         stage: &Stage,
@@ -97,7 +102,7 @@ impl Tap {
 }
 
 async fn wait_for_first_task(stage: &Stage, broker: &dyn Broker) {
-    loop {
+    while !stage.standing().begun {
         if let Ok(first) = broker.submissions(&mut Cursor::default(), 1).await
             && let Some(first) = first.first()
         {

@@ -8,9 +8,16 @@ use super::fields::{Field, Fields};
 use super::nominal;
 use super::units::show;
 use crate::plan::{Backend, Coverage, Expect, Kernel, Plan};
+use crate::words::counted;
 
-const KEYS: &[&str] =
-    &["coverage", "throughput_min", "duration_max", "efficiency_min", "recovery_max"];
+const KEYS: &[&str] = &[
+    "coverage",
+    "dead_letters",
+    "throughput_min",
+    "duration_max",
+    "efficiency_min",
+    "recovery_max",
+];
 
 const COVERAGE: &[(&str, Coverage)] =
     &[("exactly-once", Coverage::ExactlyOnce), ("lost-with-worker", Coverage::LostWithWorker)];
@@ -28,6 +35,10 @@ pub(super) fn read(scenario: &Fields<'_>, plan: &Plan) -> Result<Expect, Problem
             .map(|field| coverage(&field, plan))
             .transpose()?
             .unwrap_or(Coverage::ExactlyOnce),
+        dead_letters: given("dead_letters")
+            .map(|field| dead_letters(&field, plan))
+            .transpose()?
+            .unwrap_or(0),
         throughput_min: given("throughput_min")
             .map(|field| throughput_min(&field, plan, duration_max))
             .transpose()?,
@@ -57,6 +68,24 @@ fn coverage(field: &Field<'_>, plan: &Plan) -> Result<Coverage, Problem> {
         }
     }
     Ok(coverage)
+}
+
+fn dead_letters(field: &Field<'_>, plan: &Plan) -> Result<u64, Problem> {
+    let expected = field.whole("dead_letters: 1")?;
+    let chunks = plan.sweep.chunks();
+    if expected > 0 && plan.backend == Backend::Static {
+        return Err(field.refuse(format!(
+            "is {expected}, but backend static has no dead letters (remove it, or choose another \
+             backend)"
+        )));
+    }
+    if expected > chunks {
+        return Err(field.refuse(format!(
+            "is {expected}, but the sweep has only {} (expect fewer)",
+            counted(chunks, "chunk")
+        )));
+    }
+    Ok(expected)
 }
 
 fn ideal_s(plan: &Plan) -> Option<f64> {

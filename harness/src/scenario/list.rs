@@ -55,7 +55,7 @@ fn in_short(plan: Plan, path: PathBuf) -> Listed {
         chunk_size: plan.sweep.chunk_size,
         work: match plan.sweep.kernel {
             Kernel::Reference { work_ms } => format!("{work_ms} ms"),
-            Kernel::Exec { command } => command.join(" "),
+            Kernel::Exec { command } => on_one_line(&command),
         },
         name: plan.scenario,
         path,
@@ -82,4 +82,10 @@ fn fault(fault: &PlannedFault) -> String {
         Trigger::After(name) => format!("after {name}"),
     };
     format!("{} {target}{hold} {when}", fault.kind.name())
+}
+
+/// A command without the programs that are written out in it.
+fn on_one_line(command: &[String]) -> String {
+    let words = command.iter().map(|word| if word.contains('\n') { "…" } else { word });
+    words.collect::<Vec<_>>().join(" ")
 }

@@ -13,7 +13,9 @@ use super::fields::{Field, Fields};
 use super::node::{Node, Value};
 use super::units;
 use super::words::quoted;
-use crate::plan::{Backend, Coverage, Environment, Expect, Kernel, Plan, SCHEMA_VERSION, Sweep};
+use crate::plan::{
+    Afterwards, Backend, Coverage, Environment, Expect, Kernel, Plan, SCHEMA_VERSION, Sweep,
+};
 
 const KEYS: &[&str] = &[
     "name",
@@ -25,6 +27,7 @@ const KEYS: &[&str] = &[
     "seed",
     "faults",
     "system",
+    "afterwards",
     "expect",
     "stall_after",
     "timeout",
@@ -69,9 +72,11 @@ pub(super) fn plan(root: &Node, file: &Path) -> Result<Plan, Problem> {
         env: env(&fields)?,
         defect: None,
         faults: fault::read(&fields, workers, backend)?,
+        afterwards: afterwards(&fields, backend)?,
         // The rest is judged by what stands above.
         expect: Expect {
             coverage: Coverage::ExactlyOnce,
+            dead_letters: 0,
             throughput_min: None,
             duration_max: None,
             efficiency_min: None,
@@ -218,6 +223,24 @@ fn env(fields: &Fields<'_>) -> Result<BTreeMap<String, String>, Problem> {
     let Some(env) = system.mapping(&["env"])?.get("env") else {
         return Ok(BTreeMap::new());
     };
+    variables(&env)
+}
+
+fn afterwards(fields: &Fields<'_>, backend: Backend) -> Result<Option<Afterwards>, Problem> {
+    let Some(field) = fields.get("afterwards") else { return Ok(None) };
+    if backend == Backend::Static {
+        return Err(field.refuse(
+            "replays dead letters, which backend static has none of (remove it, or choose another \
+             backend)",
+        ));
+    }
+    let example = "afterwards: { replay: { env: { LICENCE: mine } } }";
+    let replay = field.mapping(&["replay"])?.need("replay", example)?;
+    let env = replay.mapping(&["env"])?.need("env", example)?;
+    Ok(Some(Afterwards::Replay { env: variables(&env)? }))
+}
+
+fn variables(env: &Field<'_>) -> Result<BTreeMap<String, String>, Problem> {
     env.any_mapping()?
         .map(|variable| Ok((variable_name(&variable)?, variable_value(&variable)?)))
         .collect()

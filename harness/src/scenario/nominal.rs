@@ -26,7 +26,7 @@ pub(super) fn ideal_s(sweep: &Sweep, backend: Backend, workers: u32) -> Option<f
     let params_of_the_busiest = match backend {
         Backend::Static => params.div_ceil(workers),
         // Whole chunks round by round, and the remainder for one who has the fewest.
-        Backend::Embedded | Backend::Redis => {
+        Backend::Embedded | Backend::Redis | Backend::RabbitMq => {
             let full = params / size;
             let rounds = full.div_ceil(workers) * size;
             rounds.max((full / workers) * size + params % size)

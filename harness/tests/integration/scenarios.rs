@@ -38,7 +38,9 @@ macro_rules! each_is_a_test {
 each_is_a_test! {
     embedded_aggregator_restart: WHOLE,
     embedded_coordinator_restart: WHOLE,
+    embedded_dead_letters: WHOLE,
     embedded_fault: WHOLE,
+    embedded_replay: WHOLE,
     embedded_rolling_kills: WHOLE,
     embedded_terminate: WHOLE,
     embedded_zombie: WHOLE,
@@ -48,7 +50,15 @@ each_is_a_test! {
     m2_redis_fault: TENTH_OF_100_MS,
     m2_redis_full: UNTIMED,
     m2_redis_medium: TENTH_OF_10_MS,
+    m3_rabbitmq: TENTH_OF_100_MS,
+    m3_rabbitmq_fault: TENTH_OF_100_MS,
+    m3_rabbitmq_medium: TENTH_OF_10_MS,
+    m3_redis: TENTH_OF_100_MS,
+    m3_redis_fault: TENTH_OF_100_MS,
+    m3_redis_medium: TENTH_OF_10_MS,
     quickstart: WHOLE,
+    redis_dead_letters: WHOLE,
+    redis_replay: WHOLE,
     redis_rolling_kills: WHOLE,
     redis_zombie: WHOLE,
 }
@@ -92,9 +102,10 @@ fn passes(scenario: &str, arguments: &[&str]) {
 
 fn assert_that_coverage_is_whole(plan: &Value, results: &Value) {
     let loses = plan["expect"]["coverage"] == "lost-with-worker";
+    let dies = plan["expect"]["dead_letters"] != 0;
     for (kind, found) in results["coverage"].as_object().unwrap() {
         let found = found["count"].as_u64().unwrap();
-        let expected = kind == "missing" && loses;
+        let expected = (kind == "missing" && loses) || (kind == "dead_lettered" && dies);
         assert_eq!(found > 0, expected, "{found} parameters are {kind}");
     }
 }
@@ -113,10 +124,14 @@ fn assert_that_the_total_is_right(plan: &Value, results: &Value) {
         assert_eq!(results["aggregate"], Value::Null, "without a broker nothing is aggregated");
         return;
     }
-    let params = plan["sweep"]["end"].as_u64().unwrap();
-    assert_eq!(results["aggregate"]["count"], params);
+    let ranges = results["coverage"]["dead_lettered"]["ranges"].as_array().unwrap();
+    let dead: Vec<_> =
+        ranges.iter().map(|r| r[0].as_u64().unwrap()..r[1].as_u64().unwrap()).collect();
+    let all = 0..plan["sweep"]["end"].as_u64().unwrap();
+    let params: Vec<u64> = all.filter(|p| dead.iter().all(|range| !range.contains(p))).collect();
+    assert_eq!(results["aggregate"]["count"], params.len());
     let sum = results["aggregate"]["sum"].as_f64().unwrap();
-    let expected = (0..params).map(hundredths).sum::<u64>() as f64 / 100.0;
+    let expected = params.into_iter().map(hundredths).sum::<u64>() as f64 / 100.0;
     assert!((sum - expected).abs() < 1e-6, "the total is {sum}, not {expected}");
 }
 

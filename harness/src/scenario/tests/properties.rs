@@ -5,8 +5,8 @@ use proptest::prelude::*;
 
 use super::{BASE, read};
 use crate::plan::{
-    Backend, Coverage, Environment, Expect, FaultKind, Kernel, Plan, PlannedFault, SCHEMA_VERSION,
-    Sweep, Target, Trigger,
+    Afterwards, Backend, Coverage, Environment, Expect, FaultKind, Kernel, Plan, PlannedFault,
+    SCHEMA_VERSION, Sweep, Target, Trigger,
 };
 use crate::scenario::{Overrides, from_text};
 
@@ -72,10 +72,11 @@ fn plans() -> impl Strategy<Value = Plan> {
     let backend = prop::sample::select(vec![Backend::Embedded, Backend::Redis]);
     let env = prop::collection::btree_map("[A-Z_]{1,3}[0-9]{0,2}", "[ -~é]{0,9}", 0..3);
     let sweep = (0..1000_u64, 1..2000_u64, 1..200_u64);
-    let rest = (any::<u64>(), env, "[A-Za-z][ -~]{0,30}[.!#:]", expects());
+    let replayed = prop::option::of(env.clone());
+    let rest = (any::<u64>(), env, "[A-Za-z][ -~]{0,30}[.!#:]", expects(), replayed);
     (sweep, kernel, backend, 1..20_u32, rest).prop_flat_map(
         |((start, params, chunk_size), kernel, backend, workers, rest)| {
-            let (seed, env, description, expect) = rest;
+            let (seed, env, description, expect, replayed) = rest;
             faults(workers).prop_map(move |faults| Plan {
                 schema_version: SCHEMA_VERSION,
                 scenario: "x".into(),
@@ -87,6 +88,7 @@ fn plans() -> impl Strategy<Value = Plan> {
                 seed,
                 env: env.clone(),
                 defect: None,
+                afterwards: replayed.clone().map(|env| Afterwards::Replay { env }),
                 expect: Expect {
                     recovery_max: expect.recovery_max.filter(|_| !faults.is_empty()),
                     ..expect.clone()
@@ -103,9 +105,10 @@ fn expects() -> impl Strategy<Value = Expect> {
     use prop::option::of;
     let efficiency = (1..=100_u8).prop_map(|percent| f64::from(percent) / 100.0);
     let duration = millis(1_000_000..2_000_000);
-    (of(efficiency), of(millis(1..9_999)), of(duration)).prop_map(
-        |(efficiency_min, recovery_max, duration_max)| Expect {
+    (of(efficiency), of(millis(1..9_999)), of(duration), 0..2_u64).prop_map(
+        |(efficiency_min, recovery_max, duration_max, dead_letters)| Expect {
             coverage: Coverage::ExactlyOnce,
+            dead_letters,
             throughput_min: None,
             duration_max,
             efficiency_min,
@@ -168,7 +171,12 @@ fn print(plan: &Plan) -> String {
     line(format_args!("timeout: {}", seconds(plan.timeout)));
     line(format_args!("system:\n  env: {}", serde_json::to_string(&plan.env).unwrap()));
     line(format_args!("faults: [ {} ]", plan.faults.iter().map(print_fault).collect::<String>()));
+    if let Some(Afterwards::Replay { env }) = &plan.afterwards {
+        let env = serde_json::to_string(env).unwrap();
+        line(format_args!("afterwards: {{ replay: {{ env: {env} }} }}"));
+    }
     line(format_args!("expect:\n  coverage: exactly-once"));
+    line(format_args!("  dead_letters: {}", plan.expect.dead_letters));
     if let Some(share) = plan.expect.efficiency_min {
         line(format_args!("  efficiency_min: {share}"));
     }

@@ -4,15 +4,15 @@ use super::{BASE, changed, message, refused};
 
 #[test]
 fn an_unknown_key_is_refused_with_the_nearest_and_all_valid_ones() {
-    insta::assert_snapshot!(refused("workers: 3", "worker: 3"), @r#"scenarios/x.yaml:5:1: unknown key "worker" in the scenario: did you mean workers? (valid: name, description, sweep, backend, environment, workers, seed, faults, system, expect, stall_after, timeout)"#);
+    insta::assert_snapshot!(refused("workers: 3", "worker: 3"), @r#"scenarios/x.yaml:5:1: unknown key "worker" in the scenario: did you mean workers? (valid: name, description, sweep, backend, environment, workers, seed, faults, system, afterwards, expect, stall_after, timeout)"#);
     insta::assert_snapshot!(refused("chunk_size", "chunksize"), @r#"scenarios/x.yaml:3:24: unknown key "chunksize" in sweep: did you mean chunk_size? (valid: params, chunk_size, kernel)"#);
     insta::assert_snapshot!(refused("reference:", "refrence:"), @r#"scenarios/x.yaml:3:50: unknown key "refrence" in kernel: did you mean reference? (valid: reference, exec)"#);
     insta::assert_snapshot!(refused("work_ms", "work"), @r#"scenarios/x.yaml:3:63: unknown key "work" in reference: did you mean work_ms? (valid: work_ms)"#);
     insta::assert_snapshot!(refused("    name: first", "    nam: first"), @r#"scenarios/x.yaml:9:5: unknown key "nam" in a fault: did you mean name? (valid: at, after, name, kill, terminate, pause, restart)"#);
     insta::assert_snapshot!(refused("worker: busy", "workr: busy"), @r#"scenarios/x.yaml:10:13: unknown key "workr" in kill: did you mean worker? (valid: worker, role)"#);
-    insta::assert_snapshot!(refused("recovery_max", "recovery"), @r#"scenarios/x.yaml:13:3: unknown key "recovery" in expect: did you mean recovery_max? (valid: coverage, throughput_min, duration_max, efficiency_min, recovery_max)"#);
+    insta::assert_snapshot!(refused("recovery_max", "recovery"), @r#"scenarios/x.yaml:13:3: unknown key "recovery" in expect: did you mean recovery_max? (valid: coverage, dead_letters, throughput_min, duration_max, efficiency_min, recovery_max)"#);
     insta::assert_snapshot!(refused("seed: 7", "system: { environment: {} }"), @r#"scenarios/x.yaml:6:11: unknown key "environment" in system (valid: env)"#);
-    insta::assert_snapshot!(refused("seed: 7", "zzz: 7"), @r#"scenarios/x.yaml:6:1: unknown key "zzz" in the scenario (valid: name, description, sweep, backend, environment, workers, seed, faults, system, expect, stall_after, timeout)"#);
+    insta::assert_snapshot!(refused("seed: 7", "zzz: 7"), @r#"scenarios/x.yaml:6:1: unknown key "zzz" in the scenario (valid: name, description, sweep, backend, environment, workers, seed, faults, system, afterwards, expect, stall_after, timeout)"#);
     insta::assert_snapshot!(refused("    kill: { worker: busy }", "    kil: { worker: busy }"), @r#"scenarios/x.yaml:10:5: unknown key "kil" in a fault: did you mean kill? (valid: at, after, name, kill, terminate, pause, restart)"#);
     insta::assert_snapshot!(refused("kernel: { reference: { work_ms: 100 } }", "kernel: { exec: { comand: [] } }"), @r#"scenarios/x.yaml:3:58: unknown key "comand" in exec: did you mean command? (valid: command)"#);
 }
@@ -185,10 +185,25 @@ fn an_expectation_that_can_never_be_met_is_refused() {
     insta::assert_snapshot!(refused("coverage: exactly-once", "throughput_min: 25\n  duration_max: 50s"), @"scenarios/x.yaml:12:19: throughput_min is 25, but duration_max allows 20.0 parameters per second (ask for less, or write duration_max: 40s)");
     insta::assert_snapshot!(refused("coverage: exactly-once", "throughput_min: 0"), @"scenarios/x.yaml:12:19: throughput_min is 0, which is always true (ask for more, or remove it)");
     insta::assert_snapshot!(refused("coverage: exactly-once", "efficiency_min: 1.5"), @"scenarios/x.yaml:12:19: efficiency_min is 1.5, but must be above 0 and at most 1 (write for example efficiency_min: 0.95)");
+    insta::assert_snapshot!(refused("coverage: exactly-once", "dead_letters: 101"), @"scenarios/x.yaml:12:17: dead_letters is 101, but the sweep has only 100 chunks (expect fewer)");
+    insta::assert_snapshot!(refused("coverage: exactly-once", "dead_letters: some"), @r#"scenarios/x.yaml:12:17: dead_letters is "some", but must be a whole number, not negative (write for example dead_letters: 1)"#);
+    insta::assert_snapshot!(message(&changed("coverage: exactly-once\n  recovery_max: 1s", "dead_letters: 1").replace("backend: redis", "backend: static")), @"scenarios/x.yaml:12:17: dead_letters is 1, but backend static has no dead letters (remove it, or choose another backend)");
     insta::assert_snapshot!(refused("coverage: exactly-once", "efficiency_min: 0"), @"scenarios/x.yaml:12:19: efficiency_min is 0, but must be above 0 and at most 1 (write for example efficiency_min: 0.95)");
     insta::assert_snapshot!(refused("coverage: exactly-once", "efficiency_min: -0.5"), @"scenarios/x.yaml:12:19: efficiency_min is -0.5, but must be a finite number, not negative (write for example efficiency_min: 0.95)");
     insta::assert_snapshot!(refused("coverage: exactly-once", "coverage: exactly"), @r#"scenarios/x.yaml:12:13: coverage is "exactly", which does not exist: did you mean exactly-once? (valid: exactly-once, lost-with-worker)"#);
     insta::assert_snapshot!(refused("coverage: exactly-once", "coverage: lost-with-worker"), @"scenarios/x.yaml:12:13: coverage is lost-with-worker, but backend redis loses nothing (write exactly-once, or backend: static)");
+}
+
+#[test]
+fn a_replay_needs_a_broker_and_says_what_is_put_right() {
+    let with = |afterwards: &str| BASE.replace("expect:", &format!("{afterwards}\nexpect:"));
+    insta::assert_snapshot!(message(&with("afterwards: replay")), @r#"scenarios/x.yaml:11:13: afterwards is "replay", but must be a mapping with the keys replay"#);
+    insta::assert_snapshot!(message(&with("afterwards: { drop: {} }")), @r#"scenarios/x.yaml:11:15: unknown key "drop" in afterwards (valid: replay)"#);
+    insta::assert_snapshot!(message(&with("afterwards: { replay: {} }")), @"scenarios/x.yaml:11:23: replay has no env (write for example afterwards: { replay: { env: { LICENCE: mine } } })");
+    insta::assert_snapshot!(message(&with("afterwards: { replay: { env: { WORKER_ID: 3 } } }")), @"scenarios/x.yaml:11:32: the variable WORKER_ID follows from the scenario (remove it, and change workers instead)");
+    let fixed =
+        with("afterwards: { replay: { env: {} } }").replace("backend: redis", "backend: static");
+    insta::assert_snapshot!(message(&fixed.replace("  recovery_max: 1s\n", "")), @"scenarios/x.yaml:11:13: afterwards replays dead letters, which backend static has none of (remove it, or choose another backend)");
 }
 
 #[test]

@@ -28,7 +28,9 @@ fn every_shipped_scenario_loads_and_lists() {
     insta::assert_snapshot!(lines.join("\n"), @r#"
 embedded-aggregator-restart: embedded 1000/10/20 ms on 3; pause all for 1.5s at 30%, restart aggregator at 60%
 embedded-coordinator-restart: embedded 1000/10/20 ms on 3; restart coordinator at 30%
+embedded-dead-letters: embedded 400/10/python3 -c … on 3; 
 embedded-fault: embedded 1000/10/20 ms on 3; kill busy at 30%
+embedded-replay: embedded 400/10/python3 -c … on 3; 
 embedded-rolling-kills: embedded 1000/10/10 ms on 3; restart worker 0 at 20%, restart worker 1 at 45%, restart worker 2 at 70%
 embedded-terminate: embedded 1000/10/20 ms on 3; terminate busy at 30%, terminate busy at 50%
 embedded-zombie: embedded 900/10/20 ms on 3; pause busy for 3s at 20%
@@ -39,6 +41,8 @@ m2-redis-fault: redis 1000/10/100 ms on 3; kill busy at 30%
 m2-redis-full: redis 10000/100/1 ms on 3; 
 m2-redis-medium: redis 10000/100/10 ms on 3; 
 quickstart: embedded 1003/10/6 ms on 3; kill busy at 30%
+redis-dead-letters: redis 400/10/python3 -c … on 3; 
+redis-replay: redis 400/10/python3 -c … on 3; 
 redis-rolling-kills: redis 1000/10/20 ms on 3; restart worker 0 at 20%, restart worker 1 at 45%, restart worker 2 at 70%
 redis-zombie: redis 900/10/20 ms on 3; pause busy for 3s at 20%
 "#);

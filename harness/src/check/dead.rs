@@ -1,0 +1,207 @@
+//! Dead letters where the scenario expects some: a part of coverage.
+
+use super::Outcome;
+use crate::facts::{Facts, first_ranges};
+use crate::plan::Plan;
+use crate::words::{counted, parameters};
+
+/// What is wrong in any case, even while the sweep still runs: more letters than expected, or
+/// parameters that were committed although they are dead.
+pub(super) fn too_many(plan: &Plan, facts: &Facts) -> Vec<String> {
+    let (there, expected) = (letters(plan, facts), plan.expect.dead_letters);
+    let mut words = Vec::new();
+    if there > expected {
+        words.push(format!("{} instead of {expected}", counted(there, "dead letter")));
+    }
+    let ledger = &facts.ledger;
+    let both = |(start, end)| ledger.committed().within(start, end);
+    let both = ledger.dead_lettered.set.iter().flat_map(both).map(|(start, end)| end - start);
+    match both.sum::<u64>() {
+        0 => {}
+        both => words.push(format!("{both} committed and in the dead letters")),
+    }
+    words
+}
+
+/// What is wrong once nothing more will come: letters that were expected are not there.
+pub(super) fn too_few(plan: &Plan, facts: &Facts) -> Option<String> {
+    let (there, expected) = (letters(plan, facts), plan.expect.dead_letters);
+    (there < expected).then(|| format!("{} instead of {expected}", counted(there, "dead letter")))
+}
+
+/// Why nothing is known of the replay that was planned.
+pub(super) fn untested(plan: &Plan, facts: &Facts) -> Option<&'static str> {
+    match facts.replayed {
+        _ if plan.afterwards.is_none() => None,
+        None => Some("every parameter counted once, but the sweep ended before the replay"),
+        Some(0) => Some("every parameter counted once, but there was no dead letter to replay"),
+        Some(_) => None,
+    }
+}
+
+/// How many dead letters were replayed, where some were.
+pub(super) fn replays(facts: &Facts) -> String {
+    match facts.replayed {
+        None | Some(0) => String::new(),
+        Some(letters) => format!("; {} replayed", counted(letters, "dead letter")),
+    }
+}
+
+/// All that is not dead counted once, and what is dead was expected to be; it is named.
+pub(super) fn as_expected(plan: &Plan, facts: &Facts, again: &str) -> Outcome {
+    let dead = &facts.ledger.dead_lettered;
+    let all = plan.sweep.params();
+    let counted_once = all.saturating_sub(dead.set.len());
+    let chunks = counted(facts.ledger.chunks_committed(), "chunk");
+    let ranges: Vec<String> = first_ranges(&dead.set).into_iter().map(parameters).collect();
+    let ranges = ranges.join(", ");
+    let letters = counted(plan.expect.dead_letters, "chunk");
+    Outcome::pass(format!(
+        "{counted_once} of {all} parameters in {chunks}, each counted exactly once{again}; in the \
+         dead letters, as expected: {ranges} ({letters})"
+    ))
+    .because(dead.evidence())
+}
+
+/// Chunks that are dead, and letters that name none.
+fn letters(plan: &Plan, facts: &Facts) -> u64 {
+    let dead = &facts.ledger.dead_lettered;
+    let index = |parameter: u64| parameter.saturating_sub(plan.sweep.start) / plan.sweep.chunk_size;
+    let chunks = dead.set.iter().map(|(start, end)| index(end - 1) - index(start) + 1);
+    chunks.sum::<u64>() + (dead.count() - dead.set.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::coverage::judge;
+    use super::super::testing::{History, plan, told};
+    use crate::history::{EndReason, Event, Record};
+    use crate::plan::Afterwards;
+    use insta::assert_snapshot;
+    use std::collections::BTreeMap;
+
+    fn letter(chunk_id: &str) -> Event {
+        Event::DeadLettered {
+            chunk_id: Some(chunk_id.into()),
+            range: None,
+            reason: "no luck".into(),
+            attempts: 4,
+        }
+    }
+
+    /// A run in which so many dead letters are expected, and these chunks are dead.
+    fn history(expected: u64, dead: &[&str]) -> History {
+        let mut plan = plan();
+        plan.expect.dead_letters = expected;
+        let history = History::of(plan);
+        dead.iter().fold(history, |history, id| history.without_chunk(id).with(9.0, letter(id)))
+    }
+
+    fn judged(history: &History) -> String {
+        told(&history.judged_by(judge))
+    }
+
+    #[test]
+    fn dead_letters_that_are_expected_pass_and_are_named() {
+        assert_snapshot!(judged(&history(3, &["00031", "00040", "00041"])), @r"
+        pass: 970 of 1000 parameters in 97 chunks, each counted exactly once; in the dead letters, as expected: parameters 310..320, parameters 400..420 (3 chunks)
+        - chunk 00031 is in the dead letters: no luck
+        - chunk 00040 is in the dead letters: no luck
+        - chunk 00041 is in the dead letters: no luck
+        ");
+    }
+
+    #[test]
+    fn one_that_dies_again_is_one() {
+        let history = history(1, &["00031"]).with(10.0, letter("00031"));
+        assert!(judged(&history).starts_with("pass"), "{}", judged(&history));
+    }
+
+    #[test]
+    fn more_than_expected_fail() {
+        assert_snapshot!(judged(&history(1, &["00031", "00040"])), @r"
+        fail: of 1000 parameters: 2 dead letters instead of 1
+        - chunk 00031 is in the dead letters: no luck
+        - chunk 00040 is in the dead letters: no luck
+        ");
+    }
+
+    #[test]
+    fn one_of_no_chunk_is_more_than_expected() {
+        let history = history(1, &["00031"]).with(10.0, letter("00100"));
+        assert_snapshot!(judged(&history), @r"
+        fail: of 1000 parameters: 2 dead letters instead of 1
+        - chunk 00031 is in the dead letters: no luck
+        - a dead letter names no chunk of the sweep: no luck
+        ");
+    }
+
+    #[test]
+    fn fewer_than_expected_fail() {
+        assert_snapshot!(judged(&history(1, &[])), @"fail: of 1000 parameters: 0 dead letters instead of 1");
+    }
+
+    #[test]
+    fn fewer_than_expected_so_far_are_inconclusive() {
+        let history = history(2, &["00031"]).ended(EndReason::Interrupted);
+        assert_snapshot!(judged(&history), @r"
+        inconclusive: of 1000 parameters: 1 dead letter instead of 2 so far, when the watching ended
+        - chunk 00031 is in the dead letters: no luck
+        ");
+    }
+
+    #[test]
+    fn what_is_committed_and_dead_fails() {
+        let history = history(1, &[]).with(9.0, letter("00031"));
+        assert_snapshot!(judged(&history), @r"
+        fail: of 1000 parameters: 10 committed and in the dead letters
+        - chunk 00031 is in the dead letters: no luck
+        ");
+    }
+
+    /// A run of which chunk 31 was dead for a while, and so many letters were replayed.
+    fn replayed(letters: Option<u64>) -> History {
+        let mut plan = plan();
+        plan.afterwards = Some(Afterwards::Replay { env: BTreeMap::new() });
+        let mut history = History::of(plan);
+        if let Some(letters) = letters {
+            history.records.insert(7, Record { t_s: 1.0, event: Event::Replayed { letters } });
+            history.records.insert(7, Record { t_s: 0.9, event: letter("00031") });
+        }
+        history
+    }
+
+    #[test]
+    fn a_chunk_that_was_replayed_and_committed_passes() {
+        assert_snapshot!(judged(&replayed(Some(1))), @"pass: all 1000 parameters in 100 chunks, each counted exactly once; 1 dead letter replayed");
+    }
+
+    #[test]
+    fn a_chunk_that_was_replayed_and_dies_again_fails() {
+        let history = replayed(Some(1)).without_chunk("00031");
+        assert_snapshot!(judged(&history), @r"
+        fail: of 1000 parameters: 10 missing
+        - parameters 310..320 (chunk 00031)
+        ");
+        assert_snapshot!(judged(&history.with(9.0, letter("00031"))), @r"
+        fail: of 1000 parameters: 10 in the dead letters
+        - chunk 00031 is in the dead letters: no luck
+        ");
+    }
+
+    #[test]
+    fn a_replay_that_replayed_nothing_or_never_came_is_inconclusive() {
+        let mut nothing = replayed(Some(0));
+        nothing.records.remove(7);
+        assert_snapshot!(judged(&nothing), @"inconclusive: every parameter counted once, but there was no dead letter to replay");
+        assert_snapshot!(judged(&replayed(None)), @"inconclusive: every parameter counted once, but the sweep ended before the replay");
+    }
+
+    #[test]
+    fn what_is_missing_besides_fails() {
+        assert_snapshot!(judged(&history(1, &["00031"]).without_chunk("00050")), @r"
+        fail: of 1000 parameters: 10 missing
+        - parameters 500..510 (chunk 00050)
+        ");
+    }
+}

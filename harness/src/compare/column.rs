@@ -1,0 +1,78 @@
+//! All runs of one scenario, and their figures: of several, the median with minimum and maximum.
+
+use crate::results::Results;
+use crate::verdict::Verdict;
+
+/// Runs of one scenario.
+pub(super) struct Column<'a> {
+    pub(super) runs: Vec<&'a Results>,
+}
+
+/// Median, minimum and maximum.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Spread {
+    pub(super) median: f64,
+    pub(super) min: f64,
+    pub(super) max: f64,
+}
+
+impl<'a> Column<'a> {
+    pub(super) fn of(scenario: &str, results: &'a [Results]) -> Self {
+        Self { runs: results.iter().filter(|it| it.scenario == scenario).collect() }
+    }
+
+    /// Figures of runs that did not pass are no figures.
+    pub(super) fn passed(&self) -> bool {
+        !self.runs.is_empty() && self.runs.iter().all(|run| run.verdict == Verdict::Pass)
+    }
+
+    pub(super) fn verdict(&self) -> String {
+        let passed = self.runs.iter().filter(|run| run.verdict == Verdict::Pass).count();
+        match (self.runs.len(), passed) {
+            (0, _) => "not run".to_owned(),
+            (1, 1) => "pass".to_owned(),
+            (all, passed) => format!("{passed} of {all} pass"),
+        }
+    }
+
+    /// A figure of every run; nothing where one has none, or did not pass.
+    pub(super) fn spread(&self, figure: impl Fn(&Results) -> Option<f64>) -> Option<Spread> {
+        if !self.passed() {
+            return None;
+        }
+        let figures: Option<Vec<f64>> = self.runs.iter().map(|run| figure(run)).collect();
+        let mut figures = figures?;
+        figures.sort_by(f64::total_cmp);
+        let middle = figures.len() / 2;
+        let median = if figures.len().is_multiple_of(2) {
+            f64::midpoint(figures[middle - 1], figures[middle])
+        } else {
+            figures[middle]
+        };
+        Some(Spread { median, min: figures[0], max: figures[figures.len() - 1] })
+    }
+
+    /// As it stands in a table.
+    pub(super) fn tell(
+        &self,
+        figure: impl Fn(&Results) -> Option<f64>,
+        write: impl Fn(f64) -> String,
+    ) -> String {
+        match self.spread(figure) {
+            None => "-".to_owned(),
+            Some(spread) if self.runs.len() == 1 => write(spread.median),
+            Some(Spread { median, min, max }) => {
+                format!("{} ({}-{})", write(median), write(min), write(max))
+            }
+        }
+    }
+
+    /// Something that is counted: over all runs, because none may hide behind a median.
+    pub(super) fn total(&self, count: impl Fn(&Results) -> Option<u64>) -> String {
+        let counts: Option<u64> = self.runs.iter().map(|run| count(run)).sum();
+        match counts {
+            Some(counts) if !self.runs.is_empty() => counts.to_string(),
+            _ => "-".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Redis beside RabbitMQ, without and with a fault.
+
+use super::column::{Column, Spread};
+use super::{Table, published};
+use crate::results::Results;
+
+/// Scenarios of the columns; the medium ones where they were run.
+const SCENARIOS: [(&str, &str); 6] = [
+    ("m3-redis", "Redis"),
+    ("m3-rabbitmq", "RabbitMQ"),
+    ("m3-redis-fault", "Redis, fault"),
+    ("m3-rabbitmq-fault", "RabbitMQ, fault"),
+    ("m3-redis-medium", "Redis, medium"),
+    ("m3-rabbitmq-medium", "RabbitMQ, medium"),
+];
+
+/// How many of them are there whether they were run or not.
+const ALWAYS: usize = 4;
+
+const MECHANISMS: &str = "Recovery on Redis: workers see that a peer's connection is gone and take \
+    its chunks over. On RabbitMQ: the broker takes back what was delivered over the connection, \
+    and a worker fetches it.";
+
+const PUBLISHED: &str = "Published: figures of the earlier system, in Python. They were not \
+    measured here.";
+
+/// The table of these results.
+pub fn table(results: &[Results]) -> Table {
+    let columns: Vec<(&str, &str, Column<'_>)> = SCENARIOS
+        .iter()
+        .enumerate()
+        .map(|(at, (scenario, heading))| (at, *scenario, *heading, Column::of(scenario, results)))
+        .filter(|(at, _, _, column)| *at < ALWAYS || !column.runs.is_empty())
+        .map(|(_, scenario, heading, column)| (scenario, heading, column))
+        .collect();
+    let row = |name: &str, cell: &dyn Fn(&Column<'_>) -> String| {
+        let cells = columns.iter().map(|(_, _, column)| cell(column)).collect();
+        (name.to_owned(), cells)
+    };
+    let said = |name: &str, cell: fn(&published::Published) -> &str| {
+        let cells = columns.iter().map(|(scenario, ..)| {
+            published::of(scenario).map_or_else(|| "-".to_owned(), |it| cell(it).to_owned())
+        });
+        (name.to_owned(), cells.collect())
+    };
+    let rows = vec![
+        row("verdict", &|it| it.verdict()),
+        row("chunks", &|it| it.tell(|run| Some(run.chunks as f64), |n| n.to_string())),
+        row("runtime", &|it| it.tell(|run| run.wall_s, seconds)),
+        row("  ideal", &|it| it.tell(|run| run.ideal_s, seconds)),
+        said("  published", |it| it.runtime),
+        row("params/s", &|it| it.tell(|run| run.throughput_params_per_s, |n| format!("{n:.1}"))),
+        said("  published", |it| it.throughput),
+        row("efficiency", &|it| it.tell(|run| run.efficiency, |n| format!("{:.1} %", n * 100.0))),
+        row("recovery", &|it| it.tell(|run| run.recovery_ms.max, |n| format!("{n:.0} ms"))),
+        row("params lost", &|it| it.total(|run| Some(run.coverage.missing.count))),
+        row("redelivered", &|it| it.total(|run| run.redelivered)),
+        row("duplicates", &|it| it.total(|run| run.duplicates_removed)),
+    ];
+    let mut notes: Vec<String> = vec![MECHANISMS.to_owned(), PUBLISHED.to_owned()];
+    for pair in columns.chunks(2) {
+        if let [(_, a, first), (_, b, second)] = pair {
+            notes.push(quicker((a, first), (b, second)));
+        }
+    }
+    Table {
+        title: "Redis and RabbitMQ".to_owned(),
+        columns: columns.iter().map(|(_, heading, _)| (*heading).to_owned()).collect(),
+        rows,
+        notes,
+    }
+}
+
+/// Which of two was quicker, if that can be said at all.
+fn quicker((a, first): (&str, &Column<'_>), (b, second): (&str, &Column<'_>)) -> String {
+    let wall = |column: &Column<'_>| column.spread(|run| run.wall_s);
+    let (Some(one), Some(other)) = (wall(first), wall(second)) else {
+        return format!("{a} and {b}: not both were run and passed, so they are not compared.");
+    };
+    let runs = first.runs.len().min(second.runs.len());
+    if runs < 2 {
+        return format!("{a} and {b}: one run each shows no difference; repeat them.");
+    }
+    let below = |x: Spread, y: Spread| x.max < y.min;
+    if below(one, other) {
+        format!("{a} was quicker than {b} in each of {runs} runs.")
+    } else if below(other, one) {
+        format!("{b} was quicker than {a} in each of {runs} runs.")
+    } else {
+        format!("{a} and {b}: no difference can be claimed, the ranges of {runs} runs overlap.")
+    }
+}
+
+fn seconds(seconds: f64) -> String {
+    format!("{seconds:.1} s")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::testing::{History, plan};
+    use crate::compare::{Form, form};
+    use crate::results::Judge;
+    use crate::verdict::Verdict;
+
+    fn run(scenario: &str, wall_s: f64) -> Results {
+        let history = History::of(plan());
+        let mut judge = Judge::new(&history.plan);
+        history.records.iter().for_each(|record| judge.observe(record));
+        let (scenario, wall_s) = (scenario.to_owned(), Some(wall_s));
+        Results { scenario, wall_s, verdict: Verdict::Pass, ..judge.conclude() }
+    }
+
+    fn notes(results: &[Results]) -> Vec<String> {
+        table(results).notes.split_off(2)
+    }
+
+    #[test]
+    fn a_scenario_that_was_not_run_is_said_to_be_so() {
+        let table = table(&[run("m3-redis", 34.1)]);
+        assert_eq!(table.rows[0].1, ["pass", "not run", "not run", "not run"]);
+        assert_eq!(table.rows[2].1, ["34.1 s", "-", "-", "-"]);
+    }
+
+    #[test]
+    fn a_run_that_failed_has_no_figures() {
+        let mut failed = run("m3-redis", 34.1);
+        failed.verdict = Verdict::Fail;
+        let table = table(&[failed, run("m3-redis", 34.1)]);
+        assert_eq!((&*table.rows[0].1[0], &*table.rows[2].1[0]), ("1 of 2 pass", "-"));
+    }
+
+    #[test]
+    fn nobody_is_said_to_be_quicker_where_the_ranges_overlap() {
+        let runs = |redis: [f64; 2], rabbitmq: [f64; 2]| -> Vec<Results> {
+            let redis = redis.map(|wall| run("m3-redis", wall));
+            redis.into_iter().chain(rabbitmq.map(|wall| run("m3-rabbitmq", wall))).collect()
+        };
+        assert_eq!(
+            notes(&runs([34.0, 34.3], [34.2, 34.5]))[0],
+            "Redis and RabbitMQ: no difference can be claimed, the ranges of 2 runs overlap."
+        );
+        assert_eq!(
+            notes(&runs([34.0, 34.1], [34.2, 34.5]))[0],
+            "Redis was quicker than RabbitMQ in each of 2 runs."
+        );
+        assert_eq!(
+            notes(&[run("m3-redis", 34.0), run("m3-rabbitmq", 35.0)])[0],
+            "Redis and RabbitMQ: one run each shows no difference; repeat them."
+        );
+    }
+
+    #[test]
+    fn every_form_says_the_same() {
+        let table = table(&[run("m3-redis", 34.1), run("m3-redis", 34.3)]);
+        for form in [Form::Text, Form::Markdown, Form::Json, Form::Csv] {
+            let text = form::write(&table, form);
+            assert!(text.contains("34.2 s (34.1 s-34.3 s)"), "{text}");
+            assert!(text.contains("not run"), "{text}");
+        }
+    }
+}

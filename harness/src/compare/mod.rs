@@ -1,0 +1,51 @@
+//! Comparison tables, made from the results of runs and from nothing else.
+
+mod column;
+mod form;
+mod m3;
+mod published;
+
+use std::path::{Path, PathBuf};
+
+pub use form::{Form, write};
+pub use m3::table as m3;
+
+use crate::results::Results;
+
+/// Most bytes of a `results.json` that are read.
+const RESULTS_BOUND: u64 = 16 << 20;
+
+/// A table with a heading for each column but the first, and sentences below it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    /// What it compares.
+    pub title: String,
+    /// Headings of the columns.
+    pub columns: Vec<String>,
+    /// Name of the row, and what stands in each column.
+    pub rows: Vec<(String, Vec<String>)>,
+    /// What must be said besides.
+    pub notes: Vec<String>,
+}
+
+/// Reads what runs came to.
+///
+/// # Errors
+/// One sentence that names the directory that is none of a finished run.
+pub fn read(directories: &[PathBuf]) -> Result<Vec<Results>, String> {
+    directories.iter().map(|directory| read_one(directory)).collect()
+}
+
+fn read_one(directory: &Path) -> Result<Results, String> {
+    use std::io::Read;
+    let path = directory.join("results.json");
+    let place = path.display();
+    let file = std::fs::File::open(&path).map_err(|error| {
+        format!("{place} cannot be read: {error} (it is there once a run has ended)")
+    })?;
+    let mut text = String::new();
+    file.take(RESULTS_BOUND)
+        .read_to_string(&mut text)
+        .map_err(|error| format!("{place} cannot be read: {error}"))?;
+    serde_json::from_str(&text).map_err(|error| format!("{place} is no result of a run: {error}"))
+}
