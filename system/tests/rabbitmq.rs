@@ -137,7 +137,7 @@ async fn a_worker_that_is_frozen_for_longer_than_its_lease_loses_its_chunk_and_g
 }
 
 #[tokio::test]
-async fn a_broker_that_is_killed_keeps_everything_and_nothing_counts_twice() {
+async fn a_broker_that_is_killed_twice_keeps_everything_and_nothing_counts_twice() {
     let mut server = RabbitMqServer::start_own();
     let settings = Settings {
         retry_delay: Duration::from_millis(30),
@@ -147,10 +147,12 @@ async fn a_broker_that_is_killed_keeps_everything_and_nothing_counts_twice() {
     let sweep = ttg_system::chunk::Sweep { start: 0, params: 1800, chunk_size: 10 };
     let broker = queue::connect(&settings, None).await.expect("connects");
     ttg_system::coordinator::run(&*broker, &sweep, None).await.expect("submits");
+    // At once: what was confirmed is kept, and so is the journal, the server's first stream.
+    server.kill();
+    server.restart();
     let workers: Vec<_> = (1..=3).map(|number| Process::worker(&settings, number, 10.0)).collect();
-    // Not sooner: the server forgets a stream that is younger than a second or so (see the runbook).
-    until("half the chunks are committed", async || {
-        broker.standing().await.is_ok_and(|progress| progress.committed >= 90)
+    until("some chunks are committed", async || {
+        broker.standing().await.is_ok_and(|progress| progress.committed >= 3)
     })
     .await;
     server.kill();

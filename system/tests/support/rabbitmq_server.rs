@@ -100,6 +100,8 @@ fn end(child: &mut Child) {
 
 /// By the script that people use too.
 fn launch(port: u16, directory: &Path) -> Child {
+    // Of an earlier life.
+    let _ = std::fs::remove_file(directory.join("ready"));
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../ci/rabbitmq");
     let child = Command::new(script)
         .arg(port.to_string())

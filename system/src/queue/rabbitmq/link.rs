@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::life::{Life, Outcome, Trouble};
-use super::{Server, record};
+use super::{Server, ground, record};
 use crate::queue::{Address, QueueError, Result, Settings};
 
 /// How long one attempt to connect may take.
@@ -151,6 +151,7 @@ impl Link {
             .with_connection_name(LongString::from(self.name.as_str()));
         let first = |error: lapin::Error| Trouble::at_first(&error);
         let connection = Connection::connect_uri(uri, named).await.map_err(first)?;
+        ground::make_firm(&connection).await.map_err(first)?;
         let channel = connection.create_channel().await.map_err(first)?;
         let retry_delay = self.is_worker.then_some(self.retry_delay);
         queues.declare(&channel, retry_delay).await.map_err(first)?;

@@ -15,6 +15,7 @@
 //! intervals, the broker gives its deliveries to others by itself. A delivery of a connection that
 //! is gone is never acknowledged on a new one.
 
+mod ground;
 mod inbox;
 mod inspect;
 mod journal;

@@ -83,14 +83,11 @@ impl Queues {
             if queue == self.retry && retry_delay.is_none() {
                 continue;
             }
-            let durable = ExchangeDeclareOptions { durable: true, ..Default::default() };
+            let kept = ExchangeDeclareOptions { durable: true, ..Default::default() };
             let none = FieldTable::default;
+            channel.exchange_declare(exchange.into(), ExchangeKind::Direct, kept, none()).await?;
             channel
-                .exchange_declare(exchange.into(), ExchangeKind::Direct, durable, none())
-                .await?;
-            let durable = QueueDeclareOptions { durable: true, ..Default::default() };
-            channel
-                .queue_declare(queue.into(), durable, self.arguments(queue, retry_delay))
+                .queue_declare(queue.into(), durable(), self.arguments(queue, retry_delay))
                 .await?;
             let bind = QueueBindOptions::default();
             channel.queue_bind(queue.into(), exchange.into(), queue.into(), bind, none()).await?;
@@ -101,10 +98,7 @@ impl Queues {
     /// Declares the journal alone.
     pub(super) async fn declare_journal(&self, channel: &Channel) -> lapin::Result<()> {
         let journal = self.journal();
-        let mut stream = FieldTable::default();
-        stream.insert("x-queue-type".into(), AMQPValue::LongString("stream".into()));
-        let durable = QueueDeclareOptions { durable: true, ..Default::default() };
-        channel.queue_declare(journal.as_str().into(), durable, stream).await?;
+        channel.queue_declare(journal.as_str().into(), durable(), stream()).await?;
         for (queue, exchange) in
             self.bindings().into_iter().filter(|(queue, _)| *queue != self.retry)
         {
@@ -132,6 +126,18 @@ impl Queues {
         }
         arguments
     }
+}
+
+/// Of a queue that outlives the server's process.
+pub(super) fn durable() -> QueueDeclareOptions {
+    QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() }
+}
+
+/// Arguments of a stream.
+pub(super) fn stream() -> FieldTable {
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), AMQPValue::LongString("stream".into()));
+    arguments
 }
 
 impl Default for Queues {

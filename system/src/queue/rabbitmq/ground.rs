@@ -1,0 +1,59 @@
+//! Firm ground for the journal. A server keeps its streams through a process of its own, which
+//! it starts for its first stream and enters in a table that it writes half a second later. Where
+//! it is killed in between, it forgets that process, and nobody can use, delete or declare that
+//! stream any more (seen with 3.10; `ra_directory` opens its table with an `auto_save` of 500 ms).
+//!
+//! So the first stream is one that nobody needs, and the journal is declared when the table is
+//! written. A queue says by its existence that this has been done on this server.
+
+use std::time::Duration;
+
+use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
+use lapin::types::FieldTable;
+use lapin::{Connection, ErrorKind};
+use tokio::time::sleep;
+
+use super::queues::{durable, stream};
+
+/// Three times what the server needs.
+const WRITTEN: Duration = Duration::from_millis(1500);
+
+/// The queue that says that it has been done.
+const FIRM: &str = "ttg.streams.firm";
+
+/// Most streams that nobody needs: the next is tried where one was lost.
+const MOST: u32 = 100;
+
+const NOT_FOUND: u16 = 404;
+
+/// Sees to it that a stream that is declared now survives whatever comes.
+pub(super) async fn make_firm(connection: &Connection) -> lapin::Result<()> {
+    let channel = connection.create_channel().await?;
+    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    if found(channel.queue_declare(FIRM.into(), passive, FieldTable::default()).await)? {
+        return Ok(());
+    }
+    for number in 1..=MOST {
+        let name = format!("ttg.streams.{number}");
+        // A refusal closes the channel.
+        let channel = connection.create_channel().await?;
+        if found(channel.queue_declare(name.as_str().into(), durable(), stream()).await)? {
+            sleep(WRITTEN).await;
+            channel.queue_delete(name.as_str().into(), QueueDeleteOptions::default()).await?;
+            channel.queue_declare(FIRM.into(), durable(), FieldTable::default()).await?;
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Whether the queue is there and can be used.
+fn found(declared: lapin::Result<lapin::Queue>) -> lapin::Result<bool> {
+    match declared {
+        Ok(_) => Ok(true),
+        Err(error) => match error.kind() {
+            ErrorKind::ProtocolError(told) if told.get_id() == NOT_FOUND => Ok(false),
+            _ => Err(error),
+        },
+    }
+}
