@@ -4,6 +4,9 @@ use std::io::IsTerminal;
 
 use clap::ValueEnum;
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// How logs are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -35,13 +38,16 @@ pub(crate) fn start(level: Level, format: Format) {
         Level::Warning => LevelFilter::WARN,
         Level::Error => LevelFilter::ERROR,
     };
+    // It calls an error what we ask for, expect and mend; what matters of it is in our own words.
+    let client = if level >= LevelFilter::DEBUG { level } else { LevelFilter::OFF };
+    let targets = Targets::new().with_default(level).with_target("lapin", client);
     let logs = tracing_subscriber::fmt()
         .with_max_level(level)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
     // A second start, as in a test, keeps the first.
     let _ = match format {
-        Format::Text => logs.with_target(false).try_init(),
-        Format::Json => logs.json().flatten_event(true).try_init(),
+        Format::Text => logs.with_target(false).finish().with(targets).try_init(),
+        Format::Json => logs.json().flatten_event(true).finish().with(targets).try_init(),
     };
 }

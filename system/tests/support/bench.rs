@@ -45,12 +45,23 @@ enum Home {
 impl Bench {
     /// Leases last for longer than any test, unless it shortens them.
     pub(crate) fn start(backend: Backend) -> Self {
-        let home = match backend {
+        Self::at(match backend {
             Backend::Embedded => Home::Embedded(tempfile::tempdir().expect("a directory")),
             Backend::Redis => Home::Redis(RedisServer::start()),
             Backend::RabbitMq => Home::RabbitMq(RabbitMqServer::start()),
             Backend::Model => Home::Model(Model::default()),
-        };
+        })
+    }
+
+    /// For measurements: with a server that does nothing but its work.
+    pub(crate) fn start_untraced(backend: Backend) -> Self {
+        match backend {
+            Backend::RabbitMq => Self::at(Home::RabbitMq(RabbitMqServer::start_untraced())),
+            _ => Self::start(backend),
+        }
+    }
+
+    fn at(home: Home) -> Self {
         let address = match &home {
             Home::Embedded(directory) => Address::Embedded(directory.path().join("queue.db")),
             Home::Redis(server) => server.address(),

@@ -44,9 +44,18 @@ impl RabbitMqServer {
 
     /// One under the names of the contract, that may be killed.
     pub(crate) fn start_own() -> Self {
+        Self::launch(&[])
+    }
+
+    /// One of its own that tells nobody who holds what.
+    pub(crate) fn start_untraced() -> Self {
+        Self::launch(&["untraced"])
+    }
+
+    fn launch(options: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let port = free_port();
-        let child = launch(port, directory.path());
+        let child = launch(port, directory.path(), options);
         Self { port, queues: Queues::default(), own: Some((directory, child)) }
     }
 
@@ -80,7 +89,7 @@ impl RabbitMqServer {
     /// Starts it again, on the same port and with what it kept.
     pub(crate) fn restart(&mut self) {
         let (directory, child) = self.own.as_mut().expect("a server of our own");
-        *child = launch(self.port, directory.path());
+        *child = launch(self.port, directory.path(), &[]);
     }
 }
 
@@ -99,13 +108,14 @@ fn end(child: &mut Child) {
 }
 
 /// By the script that people use too.
-fn launch(port: u16, directory: &Path) -> Child {
+fn launch(port: u16, directory: &Path, options: &[&str]) -> Child {
     // Of an earlier life.
     let _ = std::fs::remove_file(directory.join("ready"));
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../ci/rabbitmq");
     let child = Command::new(script)
         .arg(port.to_string())
         .arg(directory)
+        .args(options)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

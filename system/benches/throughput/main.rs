@@ -1,16 +1,18 @@
 //! Chunks per second where the kernel costs nothing: three workers in processes of their own,
-//! beside a bare loop of the same commands that keeps no promise. `cargo bench -p ttg-system`.
+//! beside bare loops of the same commands that keep no promise. `cargo bench -p ttg-system`.
 
-#[path = "../tests/support/mod.rs"]
+mod bare_rabbitmq;
+mod bare_redis;
+#[path = "../../tests/support/mod.rs"]
 mod support;
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 
 use ttg_system::chunk::Sweep;
 use ttg_system::coordinator;
+use ttg_system::queue::{self, Address};
 
-use support::bench::Backend::{Embedded, Redis};
+use support::bench::Backend::{Embedded, RabbitMq, Redis};
 use support::bench::{Backend, Bench};
 use support::process::Process;
 
@@ -26,19 +28,24 @@ fn main() {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime");
-    let (mut redis, mut bare, mut embedded) = (Vec::new(), Vec::new(), Vec::new());
+    let mut rates: [Vec<f64>; 5] = Default::default();
     for _ in 0..REPETITIONS {
-        redis.push(runtime.block_on(through_workers(Redis)));
-        bare.push(runtime.block_on(bare_loop()));
-        embedded.push(runtime.block_on(through_workers(Embedded)));
+        rates[0].push(runtime.block_on(through_workers(Redis)));
+        rates[1].push(runtime.block_on(bare_loop(Redis, bare_redis::worker)));
+        rates[2].push(runtime.block_on(through_workers(RabbitMq)));
+        rates[3].push(runtime.block_on(bare_loop(RabbitMq, bare_rabbitmq::worker)));
+        rates[4].push(runtime.block_on(through_workers(Embedded)));
     }
+    let [mut redis, mut bare_redis, mut rabbitmq, mut bare_rabbitmq, mut embedded] = rates;
     let chunks = SWEEP.chunks();
     println!("{chunks} chunks of 1 parameter, {WORKERS} workers, {REPETITIONS} repetitions\n");
     println!("{:<24} {:>10} {:>10} {:>10}   chunks/s", "", "median", "min", "max");
     let ours = line("ttg on redis", &mut redis);
-    let bare = line("bare commands on redis", &mut bare);
+    let on_redis = ours / line("bare commands on redis", &mut bare_redis);
+    let ours = line("ttg on rabbitmq", &mut rabbitmq);
+    let on_rabbitmq = ours / line("bare loop on rabbitmq", &mut bare_rabbitmq);
     line("ttg on the embedded one", &mut embedded);
-    println!("\nttg / bare on redis: {:.2}", ours / bare);
+    println!("\nttg / bare: {on_redis:.2} on redis, {on_rabbitmq:.2} on rabbitmq");
 }
 
 fn line(name: &str, rates: &mut [f64]) -> f64 {
@@ -50,9 +57,9 @@ fn line(name: &str, rates: &mut [f64]) -> f64 {
 
 /// From the start of the workers, with everything submitted, to the last result.
 async fn through_workers(backend: Backend) -> f64 {
-    let mut bench = Bench::start(backend);
+    let mut bench = Bench::start_untraced(backend);
     bench.settings.takeover_interval = Duration::from_millis(100);
-    let broker = bench.onlooker().await;
+    let broker = queue::connect(&bench.settings, None).await.expect("the broker answers");
     coordinator::run(&*broker, &SWEEP, None).await.expect("submits");
     let begun = SystemTime::now();
     let workers: Vec<_> =
@@ -73,51 +80,17 @@ async fn through_workers(backend: Backend) -> f64 {
     SWEEP.chunks() as f64 * 1000.0 / (last_ms - begun_ms) as f64
 }
 
-/// The commands alone: read 64, write 64 results in one pipeline, acknowledge 64.
-async fn bare_loop() -> f64 {
-    let mut bench = Bench::start(Redis);
-    let broker = bench.onlooker().await;
+/// The commands alone, by as many threads as there are workers.
+async fn bare_loop(backend: Backend, worker: fn(&Address, u32)) -> f64 {
+    let bench = Bench::start_untraced(backend);
+    let broker = queue::connect(&bench.settings, None).await.expect("the broker answers");
     coordinator::run(&*broker, &SWEEP, None).await.expect("submits");
-    let url = bench.redis().url();
     let begun = Instant::now();
     std::thread::scope(|scope| {
         for number in 1..=WORKERS {
-            let url = &url;
-            scope.spawn(move || bare_worker(url, &format!("worker-{number}")));
+            let address = &bench.settings.address;
+            scope.spawn(move || worker(address, number));
         }
     });
     SWEEP.chunks() as f64 / begun.elapsed().as_secs_f64()
-}
-
-fn bare_worker(url: &str, name: &str) {
-    type Tasks = Vec<(String, BTreeMap<String, String>)>;
-    let client = redis::Client::open(url).expect("a URL");
-    let mut connection = client.get_connection().expect("connects");
-    loop {
-        let read: Option<Vec<(String, Tasks)>> = redis::cmd("XREADGROUP")
-            .arg(&["GROUP", "ttg-workers", name, "COUNT"])
-            .arg(BATCH)
-            .arg(&["STREAMS", "ttg:tasks", ">"])
-            .query(&mut connection)
-            .expect("reads");
-        let tasks: Tasks = read.into_iter().flatten().flat_map(|(_, tasks)| tasks).collect();
-        if tasks.is_empty() {
-            return;
-        }
-        let mut write = redis::pipe();
-        for (_, task) in &tasks {
-            let result = r#"{"sum":13.0,"count":1,"min":13.0,"max":13.0,"avg":13.0}"#;
-            write
-                .cmd("XADD")
-                .arg(&["ttg:results", "*", "chunk_id", &task["chunk_id"], "worker_id", name])
-                .arg(&["status", "completed", "duration_seconds", "0.0000"])
-                .arg(&["completed_at", "2026-01-02T03:04:05.678901234Z", "result_data", result])
-                .ignore();
-        }
-        write.cmd("XACK").arg("ttg:tasks").arg("ttg-workers");
-        for (id, _) in &tasks {
-            write.arg(id);
-        }
-        write.ignore().query::<()>(&mut connection).expect("writes");
-    }
 }
