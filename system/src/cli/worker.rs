@@ -14,7 +14,7 @@ use crate::worker::{Batch, Options, Status, Summary};
 use crate::{coordinator, static_mode, worker};
 
 /// Work per claim where chunks are small, and most chunks of one.
-const BATCH: (Duration, usize) = (Duration::from_millis(20), 64);
+const BATCH: (Duration, usize) = (Duration::from_millis(20), 256);
 
 /// Numbers that a worker may have.
 const WORKER_BOUND: u64 = 1_000_000;

@@ -124,15 +124,23 @@ impl Life {
     /// Publishes, and waits until the broker has stored everything.
     pub(super) async fn publish(&self, messages: &[Outgoing]) -> Outcome<()> {
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-        let mut confirms = Vec::with_capacity(messages.len());
-        for Outgoing { exchange, key, body, properties } in messages {
-            let (exchange, key) = ((*exchange).into(), key.as_str().into());
-            let body = body.as_bytes();
-            let sent =
-                self.publisher.basic_publish(exchange, key, options, body, properties.clone());
-            confirms.push(sent.await?);
-        }
-        let confirms = answered(async { Ok(join_all(confirms).await) }).await?;
+        let send = |Outgoing { exchange, key, body, properties }: &Outgoing| {
+            let (exchange, key, body) = (*exchange, key.clone(), body.clone());
+            let properties = properties.clone();
+            async move {
+                let (exchange, key) = (exchange.into(), key.as_str().into());
+                let sent = self.publisher.basic_publish(
+                    exchange,
+                    key,
+                    options,
+                    body.as_bytes(),
+                    properties,
+                );
+                sent.await?.await
+            }
+        };
+        // All at once: awaited one by one, each would be a packet of its own.
+        let confirms = answered(async { Ok(join_all(messages.iter().map(send)).await) }).await?;
         for (confirmation, message) in confirms.into_iter().zip(messages) {
             match confirmation? {
                 Confirmation::Ack(None) => {}
