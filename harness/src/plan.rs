@@ -237,6 +237,8 @@ pub enum Target {
     Coordinator,
     /// The aggregator.
     Aggregator,
+    /// The broker's server.
+    Broker,
 }
 
 /// What is done once the sweep has ended, before it is judged.

@@ -36,11 +36,11 @@ fn no_bite(fault: &PlannedFault, facts: &Facts) -> Option<String> {
     ))
 }
 
-/// Whether a worker was struck when its work was done: that tests nothing.
+/// Whether a worker, or the broker, was struck when the work was done: that tests nothing.
 fn came_too_late(strike: &Strike, facts: &Facts) -> bool {
-    let is_worker = strike.target.starts_with("worker-");
+    let works = strike.target.starts_with("worker-") || strike.target == "broker";
     let late = facts.last_result_s.is_some_and(|last_s| strike.t_s > last_s);
-    is_worker && late && facts.ledger.missing().is_empty()
+    works && late && facts.ledger.missing().is_empty()
 }
 
 /// Why a fault that never struck did not.

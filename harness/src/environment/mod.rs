@@ -2,6 +2,7 @@
 
 pub mod guard;
 pub mod janitor;
+mod life;
 mod process;
 mod rabbitmq_server;
 mod redis_server;
@@ -15,7 +16,8 @@ use std::path::{Path, PathBuf};
 
 use ttg_system::queue::{Address, Settings, rabbitmq};
 
-use crate::plan::{Backend, Plan};
+use self::redis_server::Fsync;
+use crate::plan::{Backend, Plan, Target};
 
 /// Why a run could not begin: something that the machine lacks.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +44,11 @@ impl BrokerProcess {
         Ok(match plan.backend {
             Backend::Static => None,
             Backend::Embedded => Some(Self::Embedded(directory.join("queue.db"))),
-            Backend::Redis => Some(Self::Redis(Box::new(RedisServer::start(directory).await?))),
+            Backend::Redis => {
+                let struck = plan.faults.iter().any(|fault| fault.target == Target::Broker);
+                let fsync = if struck { Fsync::Always } else { Fsync::EverySecond };
+                Some(Self::Redis(Box::new(RedisServer::start(directory, fsync).await?)))
+            }
             Backend::RabbitMq => {
                 Some(Self::RabbitMq(Box::new(RabbitMqServer::start(directory).await?)))
             }
@@ -92,6 +98,18 @@ impl BrokerProcess {
         }
     }
 
+    /// Kills its process and starts it again, with what it kept. Returns what was seen.
+    ///
+    /// # Errors
+    /// Where it does not start again, or nothing runs.
+    pub async fn restart(&self) -> Result<String, Unavailable> {
+        match self {
+            Self::Embedded(_) => Err(Unavailable("a file has no process".to_owned())),
+            Self::Redis(server) => server.restart().await,
+            Self::RabbitMq(server) => server.restart().await,
+        }
+    }
+
     /// Whether everybody waits for this process now: a file that is a broker lets one write at a
     /// time.
     pub fn waits_for(&self, process: &Process) -> bool {
@@ -105,12 +123,8 @@ impl BrokerProcess {
     pub fn describe(&self) -> String {
         match self {
             Self::Embedded(_) => "embedded SQLite file".to_owned(),
-            Self::Redis(server) => {
-                format!("redis-server {} on 127.0.0.1:{}", server.version(), server.port())
-            }
-            Self::RabbitMq(server) => {
-                format!("rabbitmq-server {} on 127.0.0.1:{}", server.version(), server.port())
-            }
+            Self::Redis(server) => server.describe(),
+            Self::RabbitMq(server) => server.describe(),
         }
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
+use super::life::Life;
 use super::{Unavailable, guard};
 
 /// How long a server may take until it is ready: it is slow to start on a busy machine.
@@ -23,11 +24,19 @@ const READY: &str = "Starting broker... completed";
 
 /// A server that runs, and its name server. They end when this is dropped.
 pub struct RabbitMqServer {
-    child: tokio::sync::Mutex<Child>,
+    life: Life,
     _names: Child,
-    output: PathBuf,
-    port: u16,
+    directory: PathBuf,
+    ports: Ports,
     version: String,
+}
+
+/// Where it listens: for clients, for other nodes; and its name server.
+#[derive(Debug, Clone, Copy)]
+struct Ports {
+    clients: u16,
+    nodes: u16,
+    names: u16,
 }
 
 impl RabbitMqServer {
@@ -36,108 +45,105 @@ impl RabbitMqServer {
     /// # Errors
     /// Where there is no `rabbitmq-server`, or it does not start.
     pub async fn start(directory: &Path) -> Result<Self, Unavailable> {
-        let [port, between_nodes, names] = free_ports()?;
-        let failed = |error: std::io::Error| {
-            Unavailable(format!(
-                "rabbitmq-server cannot be run: {error} (install it, on Debian and Ubuntu: \
-                 apt-get install rabbitmq-server; or use --backend embedded)"
-            ))
-        };
-        write_configuration(directory, port).map_err(failed)?;
-        let output = directory.join("rabbitmq-server.log");
-        let mut epmd = guarded("epmd").map_err(failed)?;
-        let names_port = names.to_string();
-        epmd.args(["-port", &names_port, "-address", "127.0.0.1"]).stdout(Stdio::null());
-        let epmd = epmd.spawn().map_err(failed)?;
-        let program = if Path::new(PROGRAM).exists() { PROGRAM } else { "rabbitmq-server" };
-        let mut server = guarded(program).map_err(failed)?;
-        for (name, _) in std::env::vars_os() {
-            // What is meant for another server of this machine is not for this one.
-            if name.to_string_lossy().starts_with("RABBITMQ_") {
-                server.env_remove(name);
-            }
-        }
-        server
-            .env("HOME", directory)
-            .env("RABBITMQ_NODENAME", format!("ttg-{port}@localhost"))
-            .env("RABBITMQ_DIST_PORT", between_nodes.to_string())
-            .env("RABBITMQ_MNESIA_BASE", directory.join("data"))
-            .env("RABBITMQ_LOG_BASE", directory.join("log"))
-            .env("RABBITMQ_CONFIG_FILE", directory.join("rabbitmq.conf"))
-            .env("RABBITMQ_ADVANCED_CONFIG_FILE", directory.join("advanced.config"))
-            .env("RABBITMQ_ENABLED_PLUGINS_FILE", directory.join("enabled_plugins"))
-            .env(
-                "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
-                "-kernel inet_dist_use_interface {127,0,0,1}",
-            )
-            // The script makes way for the server, which then is the process that we guard.
-            .env("RUNNING_UNDER_SYSTEMD", "true")
-            .env("ERL_EPMD_PORT", &names_port)
-            .env("ERL_EPMD_ADDRESS", "127.0.0.1")
-            .stdout(fs::File::create(&output).map_err(failed)?);
-        let child = server.spawn().map_err(failed)?;
-        let mut started = Self {
-            child: child.into(),
-            _names: epmd,
-            output,
-            port,
-            version: "of an unknown version".to_owned(),
-        };
-        started.wait_until_ready().await?;
-        Ok(started)
+        let ports = free_ports()?;
+        write_configuration(directory, ports.clients).map_err(cannot_be_run)?;
+        let mut names = guarded("epmd").map_err(cannot_be_run)?;
+        names.args(["-port", &ports.names.to_string(), "-address", "127.0.0.1"]);
+        let names = names.stdout(Stdio::null()).spawn().map_err(cannot_be_run)?;
+        let (child, version) = start_on(ports, directory).await?;
+        let (life, directory) = (Life::of(child), directory.to_owned());
+        Ok(Self { life, _names: names, directory, ports, version })
     }
 
-    async fn wait_until_ready(&mut self) -> Result<(), Unavailable> {
-        let deadline = Instant::now() + START;
-        loop {
-            let said = fs::read_to_string(&self.output).unwrap_or_default();
-            let version =
-                said.split("RabbitMQ ").nth(1).and_then(|it| it.split_whitespace().next());
-            if said.contains(READY) {
-                self.version = version.unwrap_or(&self.version).to_owned();
-                return Ok(());
-            }
-            let problem = match self.child.get_mut().try_wait() {
-                Ok(Some(status)) => format!("{status}: {}", last_line(&said)),
-                _ if Instant::now() >= deadline => {
-                    format!("not ready within {START:?}: {}", last_line(&said))
-                }
-                _ => {
-                    sleep(Duration::from_millis(20)).await;
-                    continue;
-                }
-            };
-            return Err(Unavailable(format!("rabbitmq-server does not start: {problem}")));
-        }
+    /// Kills it, and starts it again on the same ports and with its data.
+    pub(super) async fn restart(&self) -> Result<String, Unavailable> {
+        let start = async { Ok(start_on(self.ports, &self.directory).await?.0) };
+        self.life.replace(start).await
     }
 
     /// Waits for its end, and says how it came.
     pub async fn ended(&self) -> String {
-        let status = self.child.lock().await.wait().await;
+        let status = self.life.ended().await;
         let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
-        let said = fs::read_to_string(&self.output).unwrap_or_default();
+        let said = fs::read_to_string(output(&self.directory)).unwrap_or_default();
         format!("rabbitmq-server ended by itself ({status}): {}", last_line(&said))
     }
 
     /// TCP port on 127.0.0.1.
     pub fn port(&self) -> u16 {
-        self.port
+        self.ports.clients
     }
 
-    /// `3.10.8`.
-    pub fn version(&self) -> &str {
-        &self.version
+    /// `rabbitmq-server 3.10.8 on 127.0.0.1:40123`.
+    pub(super) fn describe(&self) -> String {
+        format!("rabbitmq-server {} on 127.0.0.1:{}", self.version, self.port())
     }
 }
 
-impl Drop for RabbitMqServer {
-    fn drop(&mut self) {
-        // The server is a child of a script: all of its group goes.
-        let group = self.child.get_mut().id().and_then(|id| i32::try_from(id).ok());
-        if let Some(group) = group.and_then(rustix::process::Pid::from_raw) {
-            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+/// Starts the server and waits until it is ready. Returns its version too.
+async fn start_on(ports: Ports, directory: &Path) -> Result<(Child, String), Unavailable> {
+    let program = if Path::new(PROGRAM).exists() { PROGRAM } else { "rabbitmq-server" };
+    let mut server = guarded(program).map_err(cannot_be_run)?;
+    for (name, _) in std::env::vars_os() {
+        // What is meant for another server of this machine is not for this one.
+        if name.to_string_lossy().starts_with("RABBITMQ_") {
+            server.env_remove(name);
         }
     }
+    let Ports { clients, nodes, names } = ports;
+    server
+        .env("HOME", directory)
+        .env("RABBITMQ_NODENAME", format!("ttg-{clients}@localhost"))
+        .env("RABBITMQ_DIST_PORT", nodes.to_string())
+        .env("RABBITMQ_MNESIA_BASE", directory.join("data"))
+        .env("RABBITMQ_LOG_BASE", directory.join("log"))
+        .env("RABBITMQ_CONFIG_FILE", directory.join("rabbitmq.conf"))
+        .env("RABBITMQ_ADVANCED_CONFIG_FILE", directory.join("advanced.config"))
+        .env("RABBITMQ_ENABLED_PLUGINS_FILE", directory.join("enabled_plugins"))
+        .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "-kernel inet_dist_use_interface {127,0,0,1}")
+        // The script makes way for the server, which then is the process that we guard.
+        .env("RUNNING_UNDER_SYSTEMD", "true")
+        .env("ERL_EPMD_PORT", names.to_string())
+        .env("ERL_EPMD_ADDRESS", "127.0.0.1")
+        .stdout(fs::File::create(output(directory)).map_err(cannot_be_run)?);
+    let mut child = server.spawn().map_err(cannot_be_run)?;
+    let version = wait_until_ready(&mut child, &output(directory)).await?;
+    Ok((child, version))
+}
+
+async fn wait_until_ready(child: &mut Child, output: &Path) -> Result<String, Unavailable> {
+    let deadline = Instant::now() + START;
+    loop {
+        let said = fs::read_to_string(output).unwrap_or_default();
+        if said.contains(READY) {
+            let after = said.split("RabbitMQ ").nth(1);
+            let version = after.and_then(|it| it.split_whitespace().next());
+            return Ok(version.unwrap_or("of an unknown version").to_owned());
+        }
+        let problem = match child.try_wait() {
+            Ok(Some(status)) => format!("{status}: {}", last_line(&said)),
+            _ if Instant::now() >= deadline => {
+                format!("not ready within {START:?}: {}", last_line(&said))
+            }
+            _ => {
+                sleep(Duration::from_millis(20)).await;
+                continue;
+            }
+        };
+        return Err(Unavailable(format!("rabbitmq-server does not start: {problem}")));
+    }
+}
+
+fn cannot_be_run(error: std::io::Error) -> Unavailable {
+    Unavailable(format!(
+        "rabbitmq-server cannot be run: {error} (install it, on Debian and Ubuntu: \
+         apt-get install rabbitmq-server; or use --backend embedded)"
+    ))
+}
+
+/// What the server prints.
+fn output(directory: &Path) -> PathBuf {
+    directory.join("rabbitmq-server.log")
 }
 
 /// A program that ends with us.
@@ -164,12 +170,16 @@ fn write_configuration(directory: &Path, port: u16) -> std::io::Result<()> {
     fs::write(directory.join("enabled_plugins"), "[].\n")
 }
 
-fn free_ports() -> Result<[u16; 3], Unavailable> {
-    let free = || -> std::io::Result<[u16; 3]> {
+fn free_ports() -> Result<Ports, Unavailable> {
+    let free = || -> std::io::Result<Ports> {
         let listen = || TcpListener::bind(("127.0.0.1", 0));
         let taken = [listen()?, listen()?, listen()?];
-        let [a, b, c] = &taken;
-        Ok([a.local_addr()?.port(), b.local_addr()?.port(), c.local_addr()?.port()])
+        let [clients, nodes, names] = &taken;
+        Ok(Ports {
+            clients: clients.local_addr()?.port(),
+            nodes: nodes.local_addr()?.port(),
+            names: names.local_addr()?.port(),
+        })
     };
     free().map_err(|error| Unavailable(format!("no free port on 127.0.0.1: {error}")))
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
+use super::life::Life;
 use super::{Unavailable, guard};
 
 /// How long a server may take until it answers.
@@ -18,10 +19,29 @@ const PORTS: usize = 5;
 
 /// A server that runs. It ends when this is dropped.
 pub struct RedisServer {
-    child: tokio::sync::Mutex<Child>,
-    log: PathBuf,
+    life: Life,
+    directory: PathBuf,
+    fsync: Fsync,
     port: u16,
     version: String,
+}
+
+/// When what is confirmed is on the disk, and no longer only with the operating system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fsync {
+    /// Within a second or two: a server that is killed may lose what it had not yet handed over.
+    EverySecond,
+    /// Before it is confirmed.
+    Always,
+}
+
+impl Fsync {
+    fn word(self) -> &'static str {
+        match self {
+            Self::EverySecond => "everysec",
+            Self::Always => "always",
+        }
+    }
 }
 
 impl RedisServer {
@@ -29,15 +49,15 @@ impl RedisServer {
     ///
     /// # Errors
     /// Where there is no `redis-server`, or it does not start.
-    pub async fn start(directory: &Path) -> Result<Self, Unavailable> {
+    pub(super) async fn start(directory: &Path, fsync: Fsync) -> Result<Self, Unavailable> {
         let version = version().await?;
         let mut last = String::new();
         for _ in 0..PORTS {
             let port = free_port()?;
-            match start_on(port, directory).await {
+            match start_on(port, directory, fsync).await {
                 Ok(child) => {
-                    let (child, log) = (child.into(), log_path(directory));
-                    return Ok(Self { child, log, port, version });
+                    let (life, directory) = (Life::of(child), directory.to_owned());
+                    return Ok(Self { life, directory, fsync, port, version });
                 }
                 Err(problem) => last = problem,
             }
@@ -47,9 +67,20 @@ impl RedisServer {
 
     /// Waits for its end, and says how it came.
     pub async fn ended(&self) -> String {
-        let status = self.child.lock().await.wait().await;
+        let status = self.life.ended().await;
         let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
-        format!("redis-server ended by itself ({status}): {}", last_line(&self.log))
+        let said = last_line(&log_path(&self.directory));
+        format!("redis-server ended by itself ({status}): {said}")
+    }
+
+    /// Kills it, and starts it again on the same port and with its data.
+    pub(super) async fn restart(&self) -> Result<String, Unavailable> {
+        let Self { directory, fsync, port, .. } = self;
+        let start = async {
+            let failed = |problem| Unavailable(format!("redis-server does not start: {problem}"));
+            start_on(*port, directory, *fsync).await.map_err(failed)
+        };
+        self.life.replace(start).await
     }
 
     /// TCP port on 127.0.0.1.
@@ -57,9 +88,13 @@ impl RedisServer {
         self.port
     }
 
-    /// `7.0.15`.
-    pub fn version(&self) -> &str {
-        &self.version
+    /// `redis-server 7.0.15 on 127.0.0.1:40123`, and its durability where that matters.
+    pub(super) fn describe(&self) -> String {
+        let fsync = match self.fsync {
+            Fsync::EverySecond => String::new(),
+            Fsync::Always => format!(", appendfsync {}", self.fsync.word()),
+        };
+        format!("redis-server {} on 127.0.0.1:{}{fsync}", self.version, self.port)
     }
 }
 
@@ -79,7 +114,7 @@ pub(super) async fn version() -> Result<String, Unavailable> {
     Ok(version.unwrap_or("of an unknown version").to_owned())
 }
 
-async fn start_on(port: u16, directory: &Path) -> Result<Child, String> {
+async fn start_on(port: u16, directory: &Path, fsync: Fsync) -> Result<Child, String> {
     let log = log_path(directory);
     let port_text = port.to_string();
     let this = std::env::current_exe().map_err(|error| error.to_string())?;
@@ -88,6 +123,7 @@ async fn start_on(port: u16, directory: &Path) -> Result<Child, String> {
         .arg(std::process::id().to_string())
         .arg("redis-server")
         .args(["--port", &port_text, "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes"])
+        .args(["--appendfsync", fsync.word()])
         .arg("--dir")
         .arg(directory)
         .arg("--logfile")

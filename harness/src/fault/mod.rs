@@ -1,5 +1,6 @@
 //! Faults: one file each, with how it is carried out, how it is proved, and how it is healed.
 
+mod broker;
 mod kill;
 mod pause;
 mod restart;

@@ -5,15 +5,19 @@ use std::rc::Rc;
 use tokio::time::{Instant, sleep};
 
 use super::target::{self, Victim};
-use super::{Fault, of, trigger};
+use super::{Fault, broker, of, trigger};
 use crate::history::{Event, HeldChunk};
-use crate::plan::{FaultKind, PlannedFault};
+use crate::plan::{FaultKind, PlannedFault, Target};
 use crate::run::Stage;
 
 /// Waits for the fault's moment, then strikes every target, and heals what lasts.
 pub async fn carry_out(stage: Rc<Stage>, fault: PlannedFault) {
     trigger::moment(&stage, &fault.trigger).await;
     stage.change(|standing| standing.in_flight += 1);
+    if fault.target == Target::Broker {
+        broker::restart(&stage, &fault).await;
+        return stage.fault_is_over(&fault.name);
+    }
     match target::choose(&stage, &fault, fault.kind == FaultKind::Restart).await {
         Ok(victims) => strike(&stage, &fault, victims).await,
         Err((target, reason)) => {

@@ -14,7 +14,7 @@ use ttg_system::queue::{Broker, Held};
 
 use super::programs::program;
 use super::tap;
-use crate::environment::{BrokerProcess, Exit, Fleet, Process};
+use crate::environment::{BrokerProcess, Exit, Fleet, Process, Unavailable};
 use crate::history::{Event, HeldChunk, Record};
 use crate::plan::{Plan, PlannedFault, Trigger};
 
@@ -216,6 +216,17 @@ impl Stage {
             by.get_or_insert_with(|| worker.to_owned());
         }
         self.change(|standing| standing.params += params);
+    }
+
+    /// Kills the broker's server and starts it again, with what it kept. Returns what was seen.
+    ///
+    /// # Errors
+    /// Where it does not start again, or there is none.
+    pub async fn restart_broker(&self) -> Result<String, Unavailable> {
+        match &self.broker_process {
+            Some(broker) => broker.restart().await,
+            None => Err(Unavailable("there is no broker".to_owned())),
+        }
     }
 
     /// Whether the broker waits for this process, in the middle of a commit, say.

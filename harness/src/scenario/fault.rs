@@ -34,8 +34,11 @@ const WORKERS: &[(&str, Target)] =
     &[("random", Target::Random), ("busy", Target::Busy), ("all", Target::All)];
 
 /// What is not a worker.
-const ROLES: &[(&str, Target)] =
-    &[("coordinator", Target::Coordinator), ("aggregator", Target::Aggregator)];
+const ROLES: &[(&str, Target)] = &[
+    ("coordinator", Target::Coordinator),
+    ("aggregator", Target::Aggregator),
+    ("broker", Target::Broker),
+];
 
 /// `at` and `after`: exactly one of them.
 const TRIGGERS: &[&str] = &["at", "after"];
@@ -160,14 +163,10 @@ fn target(
     let whom = details.exactly_one(&["worker", "role"], &example)?;
     if whom.name == "role" {
         let target = whom.choice(ROLES)?;
-        if backend == Backend::Static {
-            return Err(whom.refuse(format!(
-                "is {}, but backend static has no coordinator and no aggregator (strike a worker \
-                 instead, or choose another backend)",
-                whom.node.value
-            )));
-        }
-        return Ok(target);
+        return match why_not(target, kind, backend) {
+            Some(reason) => Err(whom.refuse(format!("is {}, but {reason}", whom.node.value))),
+            None => Ok(target),
+        };
     }
     let Value::Whole(number) = whom.node.value else {
         return worker_by_word(&whom, workers);
@@ -179,6 +178,28 @@ fn target(
             "is {number}, but of {workers} workers the numbers are {}",
             numbers(workers)
         ))),
+    }
+}
+
+/// Why such a fault can't strike this role, if so.
+fn why_not(role: Target, kind: &Kind, backend: Backend) -> Option<String> {
+    match (role, backend, kind.kind) {
+        (_, Backend::Static, _) => Some(
+            "backend static has no coordinator, no aggregator and no broker (strike a worker \
+             instead, or choose another backend)"
+                .to_owned(),
+        ),
+        (Target::Broker, Backend::Embedded, _) => Some(
+            "the embedded broker is a file, which no process serves (choose backend redis or \
+             rabbitmq)"
+                .to_owned(),
+        ),
+        (Target::Broker, _, FaultKind::Restart) => None,
+        (Target::Broker, _, kind) => Some(format!(
+            "{} would leave the sweep without a broker (write restart: {{ role: broker }})",
+            kind.name()
+        )),
+        _ => None,
     }
 }
 

@@ -74,6 +74,7 @@ fn fault(fault: &PlannedFault) -> String {
         Target::All => "all".into(),
         Target::Coordinator => "coordinator".into(),
         Target::Aggregator => "aggregator".into(),
+        Target::Broker => "broker".into(),
     };
     let hold = fault.hold.map_or(String::new(), |hold| format!(" for {}", show(hold)));
     let when = match &fault.trigger {
