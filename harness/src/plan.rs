@@ -260,6 +260,9 @@ pub struct Expect {
     /// So many chunks are dead at the end, and their parameters count as little as they should.
     #[serde(default)]
     pub dead_letters: u64,
+    /// At least so many attempts fail and are made again.
+    #[serde(default)]
+    pub retries_min: u64,
     /// At least this many parameters per second.
     pub throughput_min: Option<f64>,
     /// At most this long from the first task submitted to the last result committed.

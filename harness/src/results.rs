@@ -55,6 +55,9 @@ pub struct Results {
     pub throughput_params_per_s: Option<f64>,
     /// What became of parameters that did not simply count once.
     pub coverage: CoverageFigures,
+    /// Attempts that failed and were made again, where that is known.
+    #[serde(default)]
+    pub retried: Option<u64>,
     /// Deliveries beyond the first of each chunk, where the broker counts them.
     pub redelivered: Option<u64>,
     /// Results that the aggregator left out as duplicates.
@@ -172,6 +175,7 @@ impl Judge {
                 wrong_value: ledger.wrong_value.ranges(),
                 dead_lettered: ledger.dead_lettered.ranges(),
             },
+            retried: facts.retried,
             redelivered: facts.redelivered,
             duplicates_removed: facts.aggregate.as_ref().map(|it| it.duplicates_removed),
             recovery_ms: Recovery::of(facts),

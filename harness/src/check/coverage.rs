@@ -1,6 +1,6 @@
 //! Every parameter counts, once, with the right value.
 
-use super::{Outcome, dead};
+use super::{Outcome, dead, duplicates};
 use crate::facts::{Facts, IntervalSet, Tally, first_ranges};
 use crate::ideal::static_range;
 use crate::plan::{Backend, Coverage, Kernel, Plan};
@@ -30,20 +30,24 @@ struct Spoilt {
 
 fn spoilt(plan: &Plan, facts: &Facts) -> Spoilt {
     let ledger = &facts.ledger;
-    let kinds: [(&str, &Tally); 4] = [
-        ("committed more than once", &ledger.duplicated),
-        ("with a wrong value", &ledger.wrong_value),
-        ("unexpected", &ledger.unexpected),
-        ("in the dead letters", &ledger.dead_lettered),
+    let dead_as_expected = plan.expect.dead_letters > 0;
+    let kinds: [(&str, &Tally, bool); 4] = [
+        (
+            "committed more than once",
+            &ledger.duplicated,
+            duplicates::explained(plan, facts).is_some(),
+        ),
+        ("with a wrong value", &ledger.wrong_value, false),
+        ("unexpected", &ledger.unexpected, false),
+        // Those that are expected have words of their own.
+        ("in the dead letters", &ledger.dead_lettered, dead_as_expected),
     ];
-    // Dead letters that are expected have words of their own.
-    let judged = if plan.expect.dead_letters > 0 { &kinds[..3] } else { &kinds };
-    let there = || judged.iter().filter(|(_, tally)| tally.count() > 0);
+    let there = || kinds.iter().filter(|(_, tally, may_be)| !may_be && tally.count() > 0);
     let mut spoilt = Spoilt {
-        words: there().map(|(words, tally)| format!("{} {words}", tally.count())).collect(),
-        evidence: there().flat_map(|(_, tally)| tally.evidence()).collect(),
+        words: there().map(|(words, tally, _)| format!("{} {words}", tally.count())).collect(),
+        evidence: there().flat_map(|(_, tally, _)| tally.evidence()).collect(),
     };
-    if judged.len() < kinds.len() {
+    if dead_as_expected {
         spoilt.words.extend(dead::too_many(plan, facts));
         if !spoilt.words.is_empty() {
             spoilt.evidence.extend(ledger.dead_lettered.evidence());
@@ -60,7 +64,8 @@ fn exactly_once(plan: &Plan, facts: &Facts, missing: &IntervalSet, spoilt: Spoil
         if let Some(untested) = dead::untested(plan, facts) {
             return Outcome::inconclusive(untested);
         }
-        let again = computed_again(plan, facts) + &dead::replays(facts);
+        let again =
+            computed_again(plan, facts) + &dead::replays(facts) + &stored_again(plan, facts);
         if plan.expect.dead_letters > 0 {
             return dead::as_expected(plan, facts, &again);
         }
@@ -92,6 +97,13 @@ fn computed_again(plan: &Plan, facts: &Facts) -> String {
         (Kernel::Exec { .. }, 0) => "; no value was computed again".to_owned(),
         (Kernel::Exec { .. }, n) => format!("; {} computed again, the same", counted(n, "chunk")),
     }
+}
+
+/// Results that were stored twice, where that is no defect.
+fn stored_again(plan: &Plan, facts: &Facts) -> String {
+    duplicates::explained(plan, facts).map_or_else(String::new, |results| {
+        format!("; {} stored twice and removed", counted(results, "result"))
+    })
 }
 
 fn lost_with_worker(plan: &Plan, facts: &Facts, missing: &IntervalSet, spoilt: Spoilt) -> Outcome {
@@ -219,11 +231,6 @@ mod tests {
         told(&history.judged_by(judge))
     }
 
-    fn duplicate(history: &History, id: &str) -> Event {
-        let same = |event: &&Event| matches!(event, Event::Result(result) if result.chunk_id == id);
-        history.records.iter().map(|record| &record.event).find(same).unwrap().clone()
-    }
-
     #[test]
     fn every_parameter_once_passes() {
         assert_snapshot!(judged(&History::of(plan_with_kill())), @"pass: all 1000 parameters in 100 chunks, each counted exactly once");
@@ -259,7 +266,7 @@ mod tests {
     #[test]
     fn a_chunk_committed_twice_fails_and_names_both_commits() {
         let history = History::of(plan());
-        let again = duplicate(&history, "00007");
+        let again = history.result_of("00007");
         assert_snapshot!(judged(&history.with(20.0, again)), @r"
         fail: of 1000 parameters: 10 committed more than once
         - chunk 00007 was committed by worker-1 at 3.5 s and again by worker-1 at 20.0 s
@@ -297,7 +304,7 @@ mod tests {
     #[test]
     fn chunks_that_are_not_of_the_sweep_are_unexpected() {
         let history = History::of(plan());
-        let stray = |id: &str| match duplicate(&history, "00007") {
+        let stray = |id: &str| match history.result_of("00007") {
             Event::Result(mut result) => {
                 result.chunk_id = id.into();
                 Event::Result(result)

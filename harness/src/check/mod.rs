@@ -4,12 +4,14 @@
 mod aggregate;
 mod coverage;
 mod dead;
+mod duplicates;
 mod duration;
 mod efficiency;
 mod faults;
 mod history;
 mod processes;
 mod recovery;
+mod retries;
 mod submission;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -36,6 +38,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("faults", faults::judge),
     ("processes", processes::judge),
     ("recovery", recovery::judge),
+    ("retries", retries::judge),
     ("throughput", throughput::judge),
     ("duration", duration::judge),
     ("efficiency", efficiency::judge),

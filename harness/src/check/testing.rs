@@ -35,6 +35,7 @@ pub(crate) fn plan() -> Plan {
         expect: Expect {
             coverage: Coverage::ExactlyOnce,
             dead_letters: 0,
+            retries_min: 0,
             throughput_min: None,
             duration_max: None,
             efficiency_min: None,
@@ -240,6 +241,12 @@ impl History {
         let end = self.records.len() - 1;
         self.records.insert(end, Record { t_s, event });
         self
+    }
+
+    /// The first result of this chunk.
+    pub(crate) fn result_of(&self, id: &str) -> Event {
+        let same = |event: &&Event| matches!(event, Event::Result(result) if result.chunk_id == id);
+        self.records.iter().map(|record| &record.event).find(same).unwrap().clone()
     }
 
     /// Leaves out every event that this is true of.

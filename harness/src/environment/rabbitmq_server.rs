@@ -46,10 +46,9 @@ impl RabbitMqServer {
     /// Where there is no `rabbitmq-server`, or it does not start.
     pub async fn start(directory: &Path) -> Result<Self, Unavailable> {
         let ports = free_ports()?;
-        write_configuration(directory, ports.clients).map_err(cannot_be_run)?;
-        let mut names = guarded("epmd").map_err(cannot_be_run)?;
-        names.args(["-port", &ports.names.to_string(), "-address", "127.0.0.1"]);
-        let names = names.stdout(Stdio::null()).spawn().map_err(cannot_be_run)?;
+        let names = write_configuration(directory, ports.clients)
+            .and_then(|()| spawn_names(ports.names))
+            .map_err(|error| cannot_be_run(&error))?;
         let (child, version) = start_on(ports, directory).await?;
         let (life, directory) = (Life::of(child), directory.to_owned());
         Ok(Self { life, _names: names, directory, ports, version })
@@ -80,10 +79,23 @@ impl RabbitMqServer {
     }
 }
 
+/// The name server.
+fn spawn_names(port: u16) -> std::io::Result<Child> {
+    let mut names = guarded("epmd")?;
+    names.args(["-port", &port.to_string(), "-address", "127.0.0.1"]).stdout(Stdio::null());
+    names.spawn()
+}
+
 /// Starts the server and waits until it is ready. Returns its version too.
 async fn start_on(ports: Ports, directory: &Path) -> Result<(Child, String), Unavailable> {
+    let mut child = spawn_server(ports, directory).map_err(|error| cannot_be_run(&error))?;
+    let version = wait_until_ready(&mut child, &output(directory)).await?;
+    Ok((child, version))
+}
+
+fn spawn_server(ports: Ports, directory: &Path) -> std::io::Result<Child> {
     let program = if Path::new(PROGRAM).exists() { PROGRAM } else { "rabbitmq-server" };
-    let mut server = guarded(program).map_err(cannot_be_run)?;
+    let mut server = guarded(program)?;
     for (name, _) in std::env::vars_os() {
         // What is meant for another server of this machine is not for this one.
         if name.to_string_lossy().starts_with("RABBITMQ_") {
@@ -105,10 +117,8 @@ async fn start_on(ports: Ports, directory: &Path) -> Result<(Child, String), Una
         .env("RUNNING_UNDER_SYSTEMD", "true")
         .env("ERL_EPMD_PORT", names.to_string())
         .env("ERL_EPMD_ADDRESS", "127.0.0.1")
-        .stdout(fs::File::create(output(directory)).map_err(cannot_be_run)?);
-    let mut child = server.spawn().map_err(cannot_be_run)?;
-    let version = wait_until_ready(&mut child, &output(directory)).await?;
-    Ok((child, version))
+        .stdout(fs::File::create(output(directory))?);
+    server.spawn()
 }
 
 async fn wait_until_ready(child: &mut Child, output: &Path) -> Result<String, Unavailable> {
@@ -134,7 +144,7 @@ async fn wait_until_ready(child: &mut Child, output: &Path) -> Result<String, Un
     }
 }
 
-fn cannot_be_run(error: std::io::Error) -> Unavailable {
+fn cannot_be_run(error: &std::io::Error) -> Unavailable {
     Unavailable(format!(
         "rabbitmq-server cannot be run: {error} (install it, on Debian and Ubuntu: \
          apt-get install rabbitmq-server; or use --backend embedded)"

@@ -79,6 +79,8 @@ pub struct Ledger {
     durations: (f64, u64),
     /// Committed more than once.
     pub duplicated: Tally,
+    /// Results beyond the first of their chunk.
+    pub duplicates: u64,
     /// Reported, and not of this sweep.
     pub unexpected: Tally,
     /// Reported with a value that the kernel does not yield.
@@ -102,6 +104,7 @@ impl Ledger {
             recomputed: 0,
             durations: (0.0, 0),
             duplicated: Tally::default(),
+            duplicates: 0,
             unexpected: Tally::default(),
             wrong_value: Tally::default(),
             dead_lettered: Tally::default(),
@@ -308,6 +311,7 @@ impl Ledger {
     }
 
     fn note_duplicate(&mut self, t_s: f64, result: &SeenResult, again: &[(u64, u64)]) {
+        self.duplicates += 1;
         for &(start, end) in again {
             self.duplicated.set.insert(start, end);
         }

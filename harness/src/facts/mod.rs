@@ -119,6 +119,8 @@ pub struct Facts {
     resubmissions: FirstLines,
     /// The aggregator's last report.
     pub aggregate: Option<SeenAggregate>,
+    /// Attempts that failed and were made again.
+    pub retried: Option<u64>,
     /// Deliveries beyond the first of each chunk.
     pub redelivered: Option<u64>,
 }
@@ -141,6 +143,7 @@ impl Facts {
             resubmitted: 0,
             resubmissions: FirstLines::default(),
             aggregate: None,
+            retried: None,
             redelivered: None,
         }
     }
@@ -205,6 +208,7 @@ impl Facts {
                 });
             }
             Event::Aggregate(aggregate) => self.aggregate = Some(aggregate.clone()),
+            Event::Retried { attempts } => self.retried = Some(*attempts),
             Event::Redelivered { deliveries } => self.redelivered = Some(*deliveries),
             Event::Stopped { process, .. } => self.stops.push((process.clone(), t_s)),
             Event::BrokerLost { reason } => self.flaw = Some(reason.clone()),

@@ -120,6 +120,11 @@ pub enum Event {
     },
     /// What the system's own aggregator reported.
     Aggregate(SeenAggregate),
+    /// Attempts that failed and were made again. Written at the end.
+    Retried {
+        /// How many.
+        attempts: u64,
+    },
     /// Chunks that were delivered more than once, by the broker's count. Written at the end.
     Redelivered {
         /// How many deliveries beyond the first of each chunk.

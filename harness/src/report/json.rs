@@ -69,6 +69,7 @@ mod tests {
               "ranges": []
             }
           },
+          "retried": null,
           "redelivered": 1,
           "duplicates_removed": 0,
           "recovery_ms": {
@@ -133,6 +134,12 @@ mod tests {
               "evidence": [
                 "chunk 00031, held by worker-1, which was killed at 10.8 s"
               ]
+            },
+            {
+              "check": "retries",
+              "verdict": "pass",
+              "summary": "not known, and none expected",
+              "evidence": []
             },
             {
               "check": "throughput",

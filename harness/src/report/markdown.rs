@@ -126,6 +126,7 @@ mod tests {
         | faults | pass | 1 fault planned, proved to have taken effect |
         | processes | pass | none ended badly by itself; the run completed |
         | recovery | fail | 1 held chunk never taken over |
+        | retries | pass | not known, and none expected |
         | throughput | pass | 22.0 parameters/s, not judged |
         | duration | pass | the sweep did not finish; not judged |
         | efficiency | pass | not known, and not judged |

@@ -86,6 +86,9 @@ fn figures(plan: &Plan, results: &Results) -> Vec<(&'static str, String)> {
         });
         figures.push(("redelivered", format!("{}{removed}", times(deliveries))));
     }
+    if let Some(retried @ 1..) = results.retried {
+        figures.push(("retried", counted(retried, "attempt")));
+    }
     if let Some(aggregate) = &results.aggregate {
         let count = counted(aggregate.count, "parameter");
         figures.push(("aggregate", format!("sum {} over {count}", aggregate.sum)));

@@ -103,7 +103,7 @@ impl Tap {
 
 async fn wait_for_first_task(stage: &Stage, broker: &dyn Broker) {
     while !stage.standing().begun {
-        if let Ok(first) = broker.submissions(&mut Cursor::default(), 1).await
+        if let Ok(first) = broker.tasks(&mut Cursor::default(), 1).await
             && let Some(first) = first.first()
         {
             stage.emit_at_ms(first.at_ms, Event::SweepStarted);
@@ -115,17 +115,20 @@ async fn wait_for_first_task(stage: &Stage, broker: &dyn Broker) {
     }
 }
 
-/// Looks through everything that was submitted for chunks that were so more than once, and asks
-/// for the count of deliveries.
+/// Looks through all tasks for chunks that were submitted more than once and for retries, and
+/// asks for the count of deliveries.
 pub(super) async fn audit(stage: &Stage, broker: &dyn Broker) -> Result<(), QueueError> {
     let mut cursor = Cursor::default();
     let mut seen = vec![false; usize::try_from(stage.plan.sweep.chunks()).unwrap_or(0)];
     let mut again: BTreeMap<u64, u64> = BTreeMap::new();
+    let mut attempts = 0;
     loop {
         let from = cursor.clone();
-        for task in broker.submissions(&mut cursor, PAGE).await? {
-            let index = task.what.chunk.index;
+        for task in broker.tasks(&mut cursor, PAGE).await? {
+            let (index, is_first) = (task.what.chunk.index, task.what.is_first());
+            attempts += u64::from(task.what.retry_count > 0);
             match seen.get_mut(index as usize) {
+                _ if !is_first => {}
                 Some(seen) if !*seen => *seen = true,
                 _ if again.len() < NAMED => *again.entry(index).or_insert(1) += 1,
                 _ => {}
@@ -138,6 +141,7 @@ pub(super) async fn audit(stage: &Stage, broker: &dyn Broker) -> Result<(), Queu
     for (index, times) in again {
         stage.emit(Event::Resubmitted { chunk_id: ChunkId(index).to_string(), times });
     }
+    stage.emit(Event::Retried { attempts });
     stage.emit(Event::Redelivered { deliveries: broker.redelivered().await? });
     Ok(())
 }

@@ -13,6 +13,7 @@ use crate::words::counted;
 const KEYS: &[&str] = &[
     "coverage",
     "dead_letters",
+    "retries_min",
     "throughput_min",
     "duration_max",
     "efficiency_min",
@@ -37,6 +38,10 @@ pub(super) fn read(scenario: &Fields<'_>, plan: &Plan) -> Result<Expect, Problem
             .unwrap_or(Coverage::ExactlyOnce),
         dead_letters: given("dead_letters")
             .map(|field| dead_letters(&field, plan))
+            .transpose()?
+            .unwrap_or(0),
+        retries_min: given("retries_min")
+            .map(|field| retries_min(&field, plan))
             .transpose()?
             .unwrap_or(0),
         throughput_min: given("throughput_min")
@@ -83,6 +88,17 @@ fn dead_letters(field: &Field<'_>, plan: &Plan) -> Result<u64, Problem> {
         return Err(field.refuse(format!(
             "is {expected}, but the sweep has only {} (expect fewer)",
             counted(chunks, "chunk")
+        )));
+    }
+    Ok(expected)
+}
+
+fn retries_min(field: &Field<'_>, plan: &Plan) -> Result<u64, Problem> {
+    let expected = field.whole("retries_min: 1")?;
+    if expected > 0 && plan.backend == Backend::Static {
+        return Err(field.refuse(format!(
+            "is {expected}, but backend static attempts nothing twice (remove it, or choose \
+             another backend)"
         )));
     }
     Ok(expected)

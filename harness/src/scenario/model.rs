@@ -77,6 +77,7 @@ pub(super) fn plan(root: &Node, file: &Path) -> Result<Plan, Problem> {
         expect: Expect {
             coverage: Coverage::ExactlyOnce,
             dead_letters: 0,
+            retries_min: 0,
             throughput_min: None,
             duration_max: None,
             efficiency_min: None,

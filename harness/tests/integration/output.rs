@@ -127,10 +127,12 @@ fn doctor_says_what_a_lack_costs() {
     assert_eq!(said.code, Some(0), "{said}");
     let lacks: Vec<&str> = said.stdout.lines().skip(1).collect();
     insta::assert_snapshot!(lacks.join("\n"), @r"
-    redis-server  no   scenarios on redis cannot run (Debian, Ubuntu: apt-get
-                       install redis-server)
-    docker        no   nothing yet: no scenario needs containers
-    kubernetes    no   nothing yet: no scenario needs a cluster
+    redis-server     no   scenarios on redis cannot run (Debian, Ubuntu: apt-get
+                          install redis-server)
+    rabbitmq-server  no   scenarios on rabbitmq cannot run (Debian, Ubuntu: apt-get
+                          install rabbitmq-server)
+    docker           no   nothing yet: no scenario needs containers
+    kubernetes       no   nothing yet: no scenario needs a cluster
     ");
 }
 
@@ -150,6 +152,7 @@ fn help_says_how_to_begin() {
     Commands:
       run       Carry scenarios out and judge them
       check     Judge a run again, from the files in its directory alone
+      compare   Set runs of several scenarios beside each other
       list      List the scenarios of a directory
       doctor    Say what of brokers, Docker and Kubernetes is here, and what each lack costs
       selftest  Show that planted defects are caught, and that the correct system passes

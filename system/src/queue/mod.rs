@@ -258,9 +258,9 @@ pub trait Inspect {
         wait: Duration,
     ) -> Result<Vec<Stamped<std::result::Result<TaskResult, String>>>>;
 
-    /// Up to `max` submitted tasks from `cursor` on; those of retries and replays are
-    /// left out.
-    async fn submissions(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<Stamped<Task>>>;
+    /// Up to `max` tasks from `cursor` on, as they came into the queue: submissions, retries and
+    /// replays.
+    async fn tasks(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<Stamped<Task>>>;
 
     /// What is with workers at the moment.
     async fn held(&self) -> Result<Vec<Held>>;

@@ -25,7 +25,7 @@ async fn an_empty_broker_reads_as_nothing(
     assert_eq!(onlooker.redelivered().await.expect("reads"), 0);
     assert!(!onlooker.standing().await.expect("reads").is_complete());
     let mut cursor = Cursor::default();
-    assert_eq!(onlooker.submissions(&mut cursor, 10).await.expect("reads"), []);
+    assert_eq!(onlooker.tasks(&mut cursor, 10).await.expect("reads"), []);
     assert_eq!(onlooker.dead_letters(&mut cursor, 10).await.expect("reads"), []);
     let wait = Duration::from_millis(20);
     let begun = Instant::now();
@@ -62,12 +62,12 @@ async fn pages_follow_each_other_without_gaps(
         delivery.task.retry_count = bench.settings.max_retries;
         worker.fail(&delivery, "enough").await.expect("fails");
     }
-    let (mut results, mut submissions, mut letters) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut results, mut tasks, mut letters) = (Vec::new(), Vec::new(), Vec::new());
     let mut cursors = [Cursor::default(), Cursor::default(), Cursor::default()];
     for _ in 0..5 {
         let wait = Duration::ZERO;
         results.extend(onlooker.results(&mut cursors[0], 2, wait).await.expect("reads"));
-        submissions.extend(onlooker.submissions(&mut cursors[1], 2).await.expect("reads"));
+        tasks.extend(onlooker.tasks(&mut cursors[1], 2).await.expect("reads"));
         letters.extend(onlooker.dead_letters(&mut cursors[2], 2).await.expect("reads"));
     }
     let results: Vec<_> = results.into_iter().map(|r| r.what.expect("readable")).collect();
@@ -75,7 +75,7 @@ async fn pages_follow_each_other_without_gaps(
     assert_eq!(chunks, [0, 1, 2, 3]);
     assert_eq!(results[2].stats, stats(&sweep.chunk(2)));
     assert_eq!(results[2].worker_id, "worker-1");
-    let chunks: Vec<_> = submissions.iter().map(|task| task.what.chunk.index).collect();
+    let chunks: Vec<_> = tasks.iter().map(|task| task.what.chunk.index).collect();
     assert_eq!(chunks, [0, 1, 2, 3, 4, 5, 6]);
     let chunks: Vec<_> =
         letters.iter().filter_map(DeadLetter::task).map(|task| task.chunk.index).collect();
@@ -84,7 +84,7 @@ async fn pages_follow_each_other_without_gaps(
 
 #[rstest]
 #[tokio::test]
-async fn a_page_of_retries_only_is_not_the_end_of_the_submissions(
+async fn a_retry_is_a_task_that_says_so(
     #[values(Embedded, Redis, RabbitMq, Model)] backend: Backend,
 ) {
     let bench = Bench::start(backend);
@@ -98,11 +98,12 @@ async fn a_page_of_retries_only_is_not_the_end_of_the_submissions(
     claim_one(&*worker).await;
     onlooker.submit(&sweep, 1, 2).await.expect("submits");
     let mut cursor = Cursor::default();
-    for chunk in 0..2 {
-        let page = onlooker.submissions(&mut cursor, 1).await.expect("reads");
-        assert_eq!(page.iter().map(|t| t.what.chunk.index).collect::<Vec<_>>(), [chunk]);
+    for expected in [(0, 0), (0, 1), (1, 0)] {
+        let page = onlooker.tasks(&mut cursor, 1).await.expect("reads");
+        let found = page.iter().map(|it| (it.what.chunk.index, it.what.retry_count));
+        assert_eq!(found.collect::<Vec<_>>(), [expected]);
     }
-    assert_eq!(onlooker.submissions(&mut cursor, 1).await.expect("reads"), []);
+    assert_eq!(onlooker.tasks(&mut cursor, 1).await.expect("reads"), []);
 }
 
 #[rstest]

@@ -14,7 +14,7 @@ use crate::support::bench::{Bench, assert_nothing_to_claim, claim_one, commit};
 const SWEEP: Sweep = Sweep { start: 5, params: 1234, chunk_size: 10 };
 
 async fn assert_each_chunk_is_there_once(broker: &dyn Broker) {
-    let submitted = broker.submissions(&mut Cursor::default(), 10_000).await.expect("reads");
+    let submitted = broker.tasks(&mut Cursor::default(), 10_000).await.expect("reads");
     let chunks: Vec<_> = submitted.iter().map(|task| task.what.chunk).collect();
     let wanted: Vec<_> = (0..SWEEP.chunks()).map(|index| SWEEP.chunk(index)).collect();
     assert_eq!(chunks, wanted);

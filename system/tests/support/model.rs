@@ -363,9 +363,8 @@ impl Inspect for Member {
         }
     }
 
-    async fn submissions(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<Stamped<Task>>> {
-        let first = |entry: &Entry| entry.task.is_first().then(|| entry.task.clone());
-        let tasks: Vec<_> = self.state.borrow().tasks.iter().filter_map(first).collect();
+    async fn tasks(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<Stamped<Task>>> {
+        let tasks: Vec<_> = self.state.borrow().tasks.iter().map(|it| it.task.clone()).collect();
         Ok(page(&tasks, cursor, max).into_iter().map(|what| Stamped { at_ms: 0, what }).collect())
     }
 

@@ -111,14 +111,9 @@ impl Process {
 
     /// Waits for its end. What it writes must fit into a pipe.
     pub(crate) fn end(mut self) -> Ended {
-        let deadline = Instant::now() + 2 * PATIENCE;
-        let status = loop {
-            if let Some(status) = self.0.try_wait().expect("a child of ours") {
-                break status;
-            }
-            assert!(Instant::now() < deadline, "the program does not end");
-            std::thread::sleep(LOOK);
-        };
+        let status = wait_for(2 * PATIENCE, "the program's end", || {
+            self.0.try_wait().expect("a child of ours")
+        });
         let (mut stdout, mut stderr) = (String::new(), String::new());
         self.0.stdout.take().map(|mut out| out.read_to_string(&mut stdout));
         self.0.stderr.take().map(|mut err| err.read_to_string(&mut stderr));
@@ -144,5 +139,21 @@ pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     while !is_so().await {
         assert!(Instant::now() < deadline, "it never came about that {what}");
         tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Waits, on this thread, until something is there.
+pub(crate) fn wait_for<T>(
+    patience: Duration,
+    what: &str,
+    mut look: impl FnMut() -> Option<T>,
+) -> T {
+    let deadline = Instant::now() + patience;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        std::thread::sleep(LOOK);
     }
 }

@@ -6,12 +6,14 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 use ttg_system::queue::Address;
 use ttg_system::queue::rabbitmq::{Queues, Server};
+
+use super::process::wait_for;
 
 /// Port of the shared server.
 const SHARED: &str = "TTG_TEST_RABBITMQ_PORT";
@@ -122,11 +124,10 @@ fn launch(port: u16, directory: &Path, options: &[&str]) -> Child {
         .process_group(0)
         .spawn()
         .expect("ci/rabbitmq can be run");
-    let deadline = Instant::now() + START;
-    while !directory.join("ready").exists() || TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(Instant::now() < deadline, "rabbitmq-server does not start: run ci/test");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    wait_for(START, "rabbitmq-server (ci/test installs it)", || {
+        let is_there = directory.join("ready").exists();
+        (is_there && TcpStream::connect(("127.0.0.1", port)).is_ok()).then_some(())
+    });
     child
 }
 

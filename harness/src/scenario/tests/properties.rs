@@ -109,6 +109,7 @@ fn expects() -> impl Strategy<Value = Expect> {
         |(efficiency_min, recovery_max, duration_max, dead_letters)| Expect {
             coverage: Coverage::ExactlyOnce,
             dead_letters,
+            retries_min: 3 * dead_letters,
             throughput_min: None,
             duration_max,
             efficiency_min,
@@ -177,6 +178,7 @@ fn print(plan: &Plan) -> String {
     }
     line(format_args!("expect:\n  coverage: exactly-once"));
     line(format_args!("  dead_letters: {}", plan.expect.dead_letters));
+    line(format_args!("  retries_min: {}", plan.expect.retries_min));
     if let Some(share) = plan.expect.efficiency_min {
         line(format_args!("  efficiency_min: {share}"));
     }
@@ -202,6 +204,7 @@ fn print_fault(fault: &PlannedFault) -> String {
         Target::All => "worker: all".into(),
         Target::Coordinator => "role: coordinator".into(),
         Target::Aggregator => "role: aggregator".into(),
+        Target::Broker => "role: broker".into(),
     };
     let hold = fault.hold.map_or(String::new(), |time| format!(", for: {}ms", time.as_millis()));
     let (name, kind) = (&fault.name, fault.kind.name());

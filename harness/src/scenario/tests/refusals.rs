@@ -10,7 +10,7 @@ fn an_unknown_key_is_refused_with_the_nearest_and_all_valid_ones() {
     insta::assert_snapshot!(refused("work_ms", "work"), @r#"scenarios/x.yaml:3:63: unknown key "work" in reference: did you mean work_ms? (valid: work_ms)"#);
     insta::assert_snapshot!(refused("    name: first", "    nam: first"), @r#"scenarios/x.yaml:9:5: unknown key "nam" in a fault: did you mean name? (valid: at, after, name, kill, terminate, pause, restart)"#);
     insta::assert_snapshot!(refused("worker: busy", "workr: busy"), @r#"scenarios/x.yaml:10:13: unknown key "workr" in kill: did you mean worker? (valid: worker, role)"#);
-    insta::assert_snapshot!(refused("recovery_max", "recovery"), @r#"scenarios/x.yaml:13:3: unknown key "recovery" in expect: did you mean recovery_max? (valid: coverage, dead_letters, throughput_min, duration_max, efficiency_min, recovery_max)"#);
+    insta::assert_snapshot!(refused("recovery_max", "recovery"), @r#"scenarios/x.yaml:13:3: unknown key "recovery" in expect: did you mean recovery_max? (valid: coverage, dead_letters, retries_min, throughput_min, duration_max, efficiency_min, recovery_max)"#);
     insta::assert_snapshot!(refused("seed: 7", "system: { environment: {} }"), @r#"scenarios/x.yaml:6:11: unknown key "environment" in system (valid: env)"#);
     insta::assert_snapshot!(refused("seed: 7", "zzz: 7"), @r#"scenarios/x.yaml:6:1: unknown key "zzz" in the scenario (valid: name, description, sweep, backend, environment, workers, seed, faults, system, afterwards, expect, stall_after, timeout)"#);
     insta::assert_snapshot!(refused("    kill: { worker: busy }", "    kil: { worker: busy }"), @r#"scenarios/x.yaml:10:5: unknown key "kil" in a fault: did you mean kill? (valid: at, after, name, kill, terminate, pause, restart)"#);
@@ -107,8 +107,8 @@ fn a_kernel_is_one_thing() {
 
 #[test]
 fn a_backend_or_an_environment_that_does_not_exist_is_refused() {
-    insta::assert_snapshot!(refused("backend: redis", "backend: redsi"), @r#"scenarios/x.yaml:4:10: backend is "redsi", which does not exist: did you mean redis? (valid: embedded, redis, static)"#);
-    insta::assert_snapshot!(refused("backend: redis", "backend: kafka"), @r#"scenarios/x.yaml:4:10: backend is "kafka", which does not exist (valid: embedded, redis, static)"#);
+    insta::assert_snapshot!(refused("backend: redis", "backend: redsi"), @r#"scenarios/x.yaml:4:10: backend is "redsi", which does not exist: did you mean redis? (valid: embedded, redis, rabbitmq, static)"#);
+    insta::assert_snapshot!(refused("backend: redis", "backend: kafka"), @r#"scenarios/x.yaml:4:10: backend is "kafka", which does not exist (valid: embedded, redis, rabbitmq, static)"#);
     insta::assert_snapshot!(refused("seed: 7", "environment: proces"), @r#"scenarios/x.yaml:6:14: environment is "proces", which does not exist: did you mean process? (valid: process)"#);
 }
 
@@ -142,8 +142,13 @@ fn a_fault_strikes_who_exists() {
     insta::assert_snapshot!(refused("worker: busy", "worker: -1"), @"scenarios/x.yaml:10:21: worker is -1, but of 3 workers the numbers are 0 to 2");
     insta::assert_snapshot!(refused("worker: busy", "worker: bussy"), @r#"scenarios/x.yaml:10:21: worker is "bussy", but must be a number (0 to 2), random, busy or all (did you mean busy?)"#);
     insta::assert_snapshot!(refused("worker: busy", "worker: [1, 2]"), @"scenarios/x.yaml:10:21: worker is a list, but must be a number (0 to 2), random, busy or all");
-    insta::assert_snapshot!(refused("worker: busy", "role: coordinater"), @r#"scenarios/x.yaml:10:19: role is "coordinater", which does not exist: did you mean coordinator? (valid: coordinator, aggregator)"#);
-    insta::assert_snapshot!(refused("worker: busy", "role: worker"), @r#"scenarios/x.yaml:10:19: role is "worker", which does not exist (valid: coordinator, aggregator)"#);
+    insta::assert_snapshot!(refused("worker: busy", "role: coordinater"), @r#"scenarios/x.yaml:10:19: role is "coordinater", which does not exist: did you mean coordinator? (valid: coordinator, aggregator, broker)"#);
+    insta::assert_snapshot!(refused("worker: busy", "role: worker"), @r#"scenarios/x.yaml:10:19: role is "worker", which does not exist: did you mean broker? (valid: coordinator, aggregator, broker)"#);
+    let struck = |fault: &str| {
+        BASE.replace("kill: { worker: busy }", fault).replace("  recovery_max: 1s\n", "")
+    };
+    insta::assert_snapshot!(message(&struck("kill: { role: broker }")), @r#"scenarios/x.yaml:10:19: role is "broker", but kill would leave the sweep without a broker (write restart: { role: broker })"#);
+    insta::assert_snapshot!(message(&struck("restart: { role: broker }").replace("backend: redis", "backend: embedded")), @r#"scenarios/x.yaml:10:22: role is "broker", but the embedded broker is a file, which no process serves (choose backend redis or rabbitmq)"#);
 }
 
 #[test]
@@ -175,7 +180,7 @@ fn every_fault_has_a_name_of_its_own() {
 
 #[test]
 fn without_a_broker_there_is_no_coordinator_and_no_aggregator() {
-    insta::assert_snapshot!(message(&changed("worker: busy", "role: coordinator").replace("backend: redis", "backend: static")), @r#"scenarios/x.yaml:10:19: role is "coordinator", but backend static has no coordinator and no aggregator (strike a worker instead, or choose another backend)"#);
+    insta::assert_snapshot!(message(&changed("worker: busy", "role: coordinator").replace("backend: redis", "backend: static")), @r#"scenarios/x.yaml:10:19: role is "coordinator", but backend static has no coordinator, no aggregator and no broker (strike a worker instead, or choose another backend)"#);
 }
 
 #[test]

@@ -25,27 +25,41 @@ fn every_shipped_scenario_loads_and_lists() {
             )
         })
         .collect();
-    insta::assert_snapshot!(lines.join("\n"), @r#"
-embedded-aggregator-restart: embedded 1000/10/20 ms on 3; pause all for 1.5s at 30%, restart aggregator at 60%
-embedded-coordinator-restart: embedded 1000/10/20 ms on 3; restart coordinator at 30%
-embedded-dead-letters: embedded 400/10/python3 -c … on 3; 
-embedded-fault: embedded 1000/10/20 ms on 3; kill busy at 30%
-embedded-replay: embedded 400/10/python3 -c … on 3; 
-embedded-rolling-kills: embedded 1000/10/10 ms on 3; restart worker 0 at 20%, restart worker 1 at 45%, restart worker 2 at 70%
-embedded-terminate: embedded 1000/10/20 ms on 3; terminate busy at 30%, terminate busy at 50%
-embedded-zombie: embedded 900/10/20 ms on 3; pause busy for 3s at 20%
-m1-static: static 10000/100/1 ms on 3; 
-m1-static-fault: static 10000/100/1 ms on 3; kill worker 1 at 30%
-m2-redis: redis 1000/10/100 ms on 3; 
-m2-redis-fault: redis 1000/10/100 ms on 3; kill busy at 30%
-m2-redis-full: redis 10000/100/1 ms on 3; 
-m2-redis-medium: redis 10000/100/10 ms on 3; 
-quickstart: embedded 1003/10/6 ms on 3; kill busy at 30%
-redis-dead-letters: redis 400/10/python3 -c … on 3; 
-redis-replay: redis 400/10/python3 -c … on 3; 
-redis-rolling-kills: redis 1000/10/20 ms on 3; restart worker 0 at 20%, restart worker 1 at 45%, restart worker 2 at 70%
-redis-zombie: redis 900/10/20 ms on 3; pause busy for 3s at 20%
-"#);
+    insta::assert_snapshot!(lines.join("\n"), @r"
+    embedded-aggregator-restart: embedded 1000/10/20 ms on 3; pause all for 1.5s at 30%, restart aggregator at 60%
+    embedded-coordinator-restart: embedded 1000/10/20 ms on 3; restart coordinator at 30%
+    embedded-dead-letters: embedded 400/10/python3 -c … on 3; 
+    embedded-fault: embedded 1000/10/20 ms on 3; kill busy at 30%
+    embedded-replay: embedded 400/10/python3 -c … on 3; 
+    embedded-retry: embedded 1000/10/2 ms on 3; 
+    embedded-rolling-kills: embedded 1000/10/10 ms on 3; restart worker 0 at 20%, restart worker 1 at 45%, restart worker 2 at 70%
+    embedded-terminate: embedded 1000/10/20 ms on 3; terminate busy at 30%, terminate busy at 50%
+    embedded-zombie: embedded 900/10/20 ms on 3; pause busy for 3s at 20%
+    m1-static: static 10000/100/1 ms on 3; 
+    m1-static-fault: static 10000/100/1 ms on 3; kill worker 1 at 30%
+    m2-redis: redis 1000/10/100 ms on 3; 
+    m2-redis-fault: redis 1000/10/100 ms on 3; kill busy at 30%
+    m2-redis-full: redis 10000/100/1 ms on 3; 
+    m2-redis-medium: redis 10000/100/10 ms on 3; 
+    m3-rabbitmq: rabbitmq 1000/10/100 ms on 3; 
+    m3-rabbitmq-fault: rabbitmq 1000/10/100 ms on 3; kill busy at 30%
+    m3-rabbitmq-medium: rabbitmq 10000/100/10 ms on 3; 
+    m3-redis: redis 1000/10/100 ms on 3; 
+    m3-redis-fault: redis 1000/10/100 ms on 3; kill busy at 30%
+    m3-redis-medium: redis 10000/100/10 ms on 3; 
+    quickstart: embedded 1003/10/6 ms on 3; kill busy at 30%
+    rabbitmq-broker-restart: rabbitmq 900/10/10 ms on 3; restart broker at 40%
+    rabbitmq-dead-letters: rabbitmq 400/10/python3 -c … on 3; 
+    rabbitmq-replay: rabbitmq 400/10/python3 -c … on 3; 
+    rabbitmq-retry: rabbitmq 1000/10/2 ms on 3; 
+    rabbitmq-zombie: rabbitmq 900/10/20 ms on 3; pause busy for 3s at 20%
+    redis-broker-restart: redis 900/10/10 ms on 3; restart broker at 40%
+    redis-dead-letters: redis 400/10/python3 -c … on 3; 
+    redis-replay: redis 400/10/python3 -c … on 3; 
+    redis-retry: redis 1000/10/2 ms on 3; 
+    redis-rolling-kills: redis 1000/10/20 ms on 3; restart worker 0 at 20%, restart worker 1 at 45%, restart worker 2 at 70%
+    redis-zombie: redis 900/10/20 ms on 3; pause busy for 3s at 20%
+    ");
     for one in listed {
         assert!(one.description.ends_with('.'), "{} is a sentence", one.name);
         assert!(one.path.is_file());

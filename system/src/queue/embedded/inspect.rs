@@ -54,7 +54,7 @@ impl Inspect for Embedded {
         }
     }
 
-    async fn submissions(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<Stamped<Task>>> {
+    async fn tasks(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<Stamped<Task>>> {
         loop {
             let rows = self
                 .page(
@@ -64,8 +64,8 @@ impl Inspect for Embedded {
                     |row| Ok((row.get(1)?, text(row, 2)?)),
                 )
                 .await?;
-            let tasks: Vec<_> = rows.iter().filter_map(submission).collect();
-            // A page of retries only is not the end.
+            let tasks: Vec<_> = rows.iter().filter_map(task).collect();
+            // A page of what is no task is not the end.
             if rows.is_empty() || !tasks.is_empty() {
                 return Ok(tasks);
             }
@@ -136,9 +136,9 @@ impl Embedded {
     }
 }
 
-fn submission((at_ms, text): &(i64, String)) -> Option<Stamped<Task>> {
+fn task((at_ms, text): &(i64, String)) -> Option<Stamped<Task>> {
     let task = Task::from_fields(&wire::from_json(text)).ok()?;
-    task.is_first().then_some(Stamped { at_ms: *at_ms, what: task })
+    Some(Stamped { at_ms: *at_ms, what: task })
 }
 
 pub(super) fn progress(connection: &mut Connection) -> rusqlite::Result<Progress> {

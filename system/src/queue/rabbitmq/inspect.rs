@@ -20,7 +20,7 @@ use crate::wire::{DeadLetter, Task, TaskResult};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Kind {
     Results,
-    Submissions,
+    Tasks,
     Letters,
 }
 
@@ -65,12 +65,11 @@ impl Inspect for RabbitMq {
         Ok(page.await?.into_iter().map(stamp).collect())
     }
 
-    async fn submissions(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<Stamped<Task>>> {
-        let page =
-            self.page(Kind::Submissions, cursor, max, Duration::ZERO, |record| match record {
-                Record::Task(task) if task.is_first() => Some(task),
-                _ => None,
-            });
+    async fn tasks(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<Stamped<Task>>> {
+        let page = self.page(Kind::Tasks, cursor, max, Duration::ZERO, |record| match record {
+            Record::Task(task) => Some(task),
+            _ => None,
+        });
         let stamp = |(_, task): (Option<i64>, Task)| Stamped {
             at_ms: ms(&task.created_at).unwrap_or_else(now_ms),
             what: task,
@@ -97,7 +96,10 @@ impl Inspect for RabbitMq {
     }
 
     async fn redelivered(&self) -> Result<u64> {
-        self.traced(|trace| trace.redelivered).await
+        self.journal.catch_up(&self.link).await?;
+        // The one knows foreign workers too, the other what happened while the broker was away.
+        let traced = self.traced(|trace| trace.redelivered).await?;
+        Ok(traced.max(self.journal.redelivered()))
     }
 }
 

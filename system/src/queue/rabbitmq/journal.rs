@@ -191,6 +191,11 @@ impl Journal {
         (1 + again, self.is_settled(chunk))
     }
 
+    /// How often tasks were delivered again, as far as workers have written it down.
+    pub(super) fn redelivered(&self) -> u64 {
+        self.digest().redeliveries
+    }
+
     fn digest(&self) -> Ref<'_, Digest> {
         self.digest.borrow()
     }
@@ -202,7 +207,10 @@ struct Digest {
     submitted: Bits,
     committed: Bits,
     dead: Bits,
+    /// Of each task, since it was submitted or replayed.
     redelivered: BTreeMap<u64, u64>,
+    /// Of all, ever.
+    redeliveries: u64,
 }
 
 impl Digest {
@@ -233,7 +241,10 @@ impl Digest {
                     self.dead.set(task.chunk.index);
                 }
             }
-            Record::Redelivered(chunk) => *self.redelivered.entry(chunk).or_default() += 1,
+            Record::Redelivered(chunk) => {
+                *self.redelivered.entry(chunk).or_default() += 1;
+                self.redeliveries += 1;
+            }
             Record::Result(_) | Record::Mark(_) | Record::Other => {}
         }
     }

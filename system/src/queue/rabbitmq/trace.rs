@@ -53,6 +53,8 @@ impl Trace {
             let (channel, consumer) = subscribe(life).await?;
             self.reading = Some((life.number, channel, consumer));
             self.is_off = false;
+            // Of connections that nobody watched.
+            self.held.clear();
         }
         if self.is_off {
             return Ok(());

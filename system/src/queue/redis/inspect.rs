@@ -62,11 +62,11 @@ impl Inspect for Redis {
             .collect())
     }
 
-    async fn submissions(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<Stamped<Task>>> {
+    async fn tasks(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<Stamped<Task>>> {
         loop {
             let entries = self.range(TASKS, cursor, "+", max).await?;
-            let tasks: Vec<_> = entries.iter().filter_map(submission).collect();
-            // A page of retries only is not the end.
+            let tasks: Vec<_> = entries.iter().filter_map(task).collect();
+            // A page of what is no task is not the end.
             if entries.is_empty() || !tasks.is_empty() {
                 return Ok(tasks);
             }
@@ -178,9 +178,9 @@ impl Redis {
     }
 }
 
-fn submission((id, values): &Entry) -> Option<Stamped<Task>> {
+fn task((id, values): &Entry) -> Option<Stamped<Task>> {
     let task = Task::from_fields(&to_fields(values)).ok()?;
-    task.is_first().then_some(Stamped { at_ms: entry_ms(id), what: task })
+    Some(Stamped { at_ms: entry_ms(id), what: task })
 }
 
 fn advance(cursor: &mut Cursor, entries: &[Entry]) {
