@@ -12,7 +12,7 @@ use crate::check::{
     Finding, Recovery, efficiency_share, judge_all, never_triggered, panic_message,
     throughput_per_second,
 };
-use crate::facts::{Facts, Ranges, first_ranges};
+use crate::facts::{Depths, Facts, Ranges, first_ranges};
 use crate::history::{self, EndReason, ReadError, Record};
 use crate::ideal::ideal_s;
 use crate::plan::{Backend, Environment, Plan, SCHEMA_VERSION};
@@ -55,6 +55,9 @@ pub struct Results {
     pub throughput_params_per_s: Option<f64>,
     /// What became of parameters that did not simply count once.
     pub coverage: CoverageFigures,
+    /// How much was in each queue when the sweep was over.
+    #[serde(default)]
+    pub queues: Option<Depths>,
     /// Attempts that failed and were made again, where that is known.
     #[serde(default)]
     pub retried: Option<u64>,
@@ -175,6 +178,7 @@ impl Judge {
                 wrong_value: ledger.wrong_value.ranges(),
                 dead_lettered: ledger.dead_lettered.ranges(),
             },
+            queues: facts.depths,
             retried: facts.retried,
             redelivered: facts.redelivered,
             duplicates_removed: facts.aggregate.as_ref().map(|it| it.duplicates_removed),

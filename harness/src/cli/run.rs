@@ -10,7 +10,7 @@ use crate::history::{EndReason, Record, Recorder};
 use crate::plan::{Backend, Plan};
 use crate::report::progress::Progress;
 use crate::report::say;
-use crate::report::{self, terminal};
+use crate::report::{self, markdown, summary, terminal};
 use crate::results::{Judge, Results};
 use crate::run::{self, RunDirectory, RunError};
 use crate::scenario::{self, Overrides};
@@ -21,7 +21,7 @@ pub(super) struct Args {
     /// Scenario files.
     #[arg(required = true, value_name = "SCENARIO")]
     scenarios: Vec<PathBuf>,
-    /// Another backend than the scenario's: embedded, redis or static.
+    /// Another backend than the scenario's: embedded, redis, rabbitmq or static.
     #[arg(long, value_parser = backend)]
     backend: Option<Backend>,
     /// The seed of every random choice; without one it is drawn, and printed.
@@ -59,6 +59,7 @@ pub(super) fn main(args: Args) -> Exit {
             Err(error) => return problem(&error.to_string(), Exit::from(&error)),
         };
         terminal::print(plan, &outcome.results);
+        summary::add(&markdown::render(plan, &outcome.results));
         let dim = anstyle::Style::new().dimmed();
         say(format_args!("  {dim}{:<13}{dim:#} {}\n", "run", outcome.directory.display()));
         gravest = gravest.max(outcome.results.verdict);

@@ -67,6 +67,16 @@ impl<'a> Column<'a> {
         }
     }
 
+    /// A word that follows from each run; nothing where they differ.
+    pub(super) fn word(&self, word: impl Fn(&Results) -> &'static str) -> String {
+        let mut words = self.runs.iter().map(|run| word(run));
+        match words.next() {
+            Some(first) if words.all(|other| other == first) => first.to_owned(),
+            Some(_) => "differs".to_owned(),
+            None => "-".to_owned(),
+        }
+    }
+
     /// Something that is counted: over all runs, because none may hide behind a median.
     pub(super) fn total(&self, count: impl Fn(&Results) -> Option<u64>) -> String {
         let counts: Option<u64> = self.runs.iter().map(|run| count(run)).sum();

@@ -1,7 +1,7 @@
 //! Redis beside RabbitMQ, without and with a fault.
 
 use super::column::{Column, Spread};
-use super::{Table, published};
+use super::{Table, published, seconds};
 use crate::results::Results;
 
 /// Scenarios of the columns; the medium ones where they were run.
@@ -25,7 +25,7 @@ const PUBLISHED: &str = "Published: figures of the earlier system, in Python. Th
     measured here.";
 
 /// The table of these results.
-pub fn table(results: &[Results]) -> Table {
+pub(super) fn table(results: &[Results]) -> Table {
     let columns: Vec<(&str, &str, Column<'_>)> = SCENARIOS
         .iter()
         .enumerate()
@@ -91,25 +91,12 @@ fn quicker((a, first): (&str, &Column<'_>), (b, second): (&str, &Column<'_>)) ->
     }
 }
 
-fn seconds(seconds: f64) -> String {
-    format!("{seconds:.1} s")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::testing::{History, plan};
+    use crate::compare::testing::run;
     use crate::compare::{Form, form};
-    use crate::results::Judge;
     use crate::verdict::Verdict;
-
-    fn run(scenario: &str, wall_s: f64) -> Results {
-        let history = History::of(plan());
-        let mut judge = Judge::new(&history.plan);
-        history.records.iter().for_each(|record| judge.observe(record));
-        let (scenario, wall_s) = (scenario.to_owned(), Some(wall_s));
-        Results { scenario, wall_s, verdict: Verdict::Pass, ..judge.conclude() }
-    }
 
     fn notes(results: &[Results]) -> Vec<String> {
         table(results).notes.split_off(2)

@@ -2,18 +2,54 @@
 
 mod column;
 mod form;
+mod into;
+mod m2;
 mod m3;
 mod published;
+mod queues;
+#[cfg(test)]
+mod testing;
 
 use std::path::{Path, PathBuf};
 
 pub use form::{Form, write};
-pub use m3::table as m3;
+pub use into::write_into;
 
 use crate::results::Results;
 
 /// Most bytes of a `results.json` that are read.
 const RESULTS_BOUND: u64 = 16 << 20;
+
+/// Which table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Name {
+    /// Without a broker beside Redis, without and with a fault.
+    M2,
+    /// Redis beside RabbitMQ, without and with a fault.
+    M3,
+    /// What is left in the queues after each run.
+    Queues,
+}
+
+impl Name {
+    /// As it is written.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::M2 => "m2",
+            Self::M3 => "m3",
+            Self::Queues => "queues",
+        }
+    }
+
+    /// The table of these results.
+    pub fn of(self, results: &[Results]) -> Table {
+        match self {
+            Self::M2 => m2::table(results),
+            Self::M3 => m3::table(results),
+            Self::Queues => queues::table(results),
+        }
+    }
+}
 
 /// A table with a heading for each column but the first, and sentences below it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,4 +84,8 @@ fn read_one(directory: &Path) -> Result<Results, String> {
         .read_to_string(&mut text)
         .map_err(|error| format!("{place} cannot be read: {error}"))?;
     serde_json::from_str(&text).map_err(|error| format!("{place} is no result of a run: {error}"))
+}
+
+fn seconds(seconds: f64) -> String {
+    format!("{seconds:.1} s")
 }

@@ -5,6 +5,8 @@ mod intervals;
 mod ledger;
 mod oracle;
 
+use serde::{Deserialize, Serialize};
+
 use crate::history::{EndReason, Event, HeldChunk, Record, SeenAggregate};
 use crate::plan::Plan;
 use crate::words::FirstLines;
@@ -50,6 +52,19 @@ impl Strike {
             other => other,
         }
     }
+}
+
+/// How much is in each queue, in messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Depths {
+    /// Tasks that nobody has settled.
+    pub tasks: u64,
+    /// Results.
+    pub results: u64,
+    /// Tasks that wait for their next attempt.
+    pub retry: u64,
+    /// Dead letters.
+    pub letters: u64,
 }
 
 /// A chunk that came from a struck worker to another.
@@ -119,6 +134,8 @@ pub struct Facts {
     resubmissions: FirstLines,
     /// The aggregator's last report.
     pub aggregate: Option<SeenAggregate>,
+    /// How much was in each queue when the sweep was over.
+    pub depths: Option<Depths>,
     /// Attempts that failed and were made again.
     pub retried: Option<u64>,
     /// Deliveries beyond the first of each chunk.
@@ -143,6 +160,7 @@ impl Facts {
             resubmitted: 0,
             resubmissions: FirstLines::default(),
             aggregate: None,
+            depths: None,
             retried: None,
             redelivered: None,
         }
@@ -208,6 +226,9 @@ impl Facts {
                 });
             }
             Event::Aggregate(aggregate) => self.aggregate = Some(aggregate.clone()),
+            &Event::Depths { tasks, results, retry, letters } => {
+                self.depths = Some(Depths { tasks, results, retry, letters });
+            }
             Event::Retried { attempts } => self.retried = Some(*attempts),
             Event::Redelivered { deliveries } => self.redelivered = Some(*deliveries),
             Event::Stopped { process, .. } => self.stops.push((process.clone(), t_s)),

@@ -130,6 +130,17 @@ pub enum Event {
         /// How many deliveries beyond the first of each chunk.
         deliveries: u64,
     },
+    /// How much was in each queue when the sweep was over, in messages.
+    Depths {
+        /// Tasks that nobody has settled.
+        tasks: u64,
+        /// Results.
+        results: u64,
+        /// Tasks that wait for their next attempt.
+        retry: u64,
+        /// Dead letters.
+        letters: u64,
+    },
     /// The harness itself told a process to end, because the run is over.
     Stopped {
         /// As in `ProcessStarted`.

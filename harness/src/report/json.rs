@@ -69,6 +69,7 @@ mod tests {
               "ranges": []
             }
           },
+          "queues": null,
           "retried": null,
           "redelivered": 1,
           "duplicates_removed": 0,

@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::ChildStdout;
 use tokio::time::{Instant, sleep};
 use ttg_system::chunk::ChunkId;
-use ttg_system::queue::{Broker, Cursor, QueueError};
+use ttg_system::queue::{Broker, Cursor, Depths, QueueError};
 use ttg_system::stats::Stats;
 use ttg_system::wire::{DeadLetter, TaskResult};
 
@@ -116,7 +116,7 @@ async fn wait_for_first_task(stage: &Stage, broker: &dyn Broker) {
 }
 
 /// Looks through all tasks for chunks that were submitted more than once and for retries, and
-/// asks for the count of deliveries.
+/// asks what is in the queues and for the count of deliveries.
 pub(super) async fn audit(stage: &Stage, broker: &dyn Broker) -> Result<(), QueueError> {
     let mut cursor = Cursor::default();
     let mut seen = vec![false; usize::try_from(stage.plan.sweep.chunks()).unwrap_or(0)];
@@ -142,6 +142,8 @@ pub(super) async fn audit(stage: &Stage, broker: &dyn Broker) -> Result<(), Queu
         stage.emit(Event::Resubmitted { chunk_id: ChunkId(index).to_string(), times });
     }
     stage.emit(Event::Retried { attempts });
+    let Depths { tasks, results, retry, letters } = broker.depths().await?;
+    stage.emit(Event::Depths { tasks, results, retry, letters });
     stage.emit(Event::Redelivered { deliveries: broker.redelivered().await? });
     Ok(())
 }

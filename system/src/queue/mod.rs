@@ -273,6 +273,22 @@ pub trait Inspect {
 
     /// Deliveries beyond the first of each task.
     async fn redelivered(&self) -> Result<u64>;
+
+    /// How much is in each queue.
+    async fn depths(&self) -> Result<Depths>;
+}
+
+/// How much is in each queue, in messages.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Depths {
+    /// Tasks that nobody has settled. On RabbitMQ those that are with workers are not among them.
+    pub tasks: u64,
+    /// Results, which stay for whoever reads them.
+    pub results: u64,
+    /// Failed tasks that wait for their next attempt.
+    pub retry: u64,
+    /// Dead letters.
+    pub letters: u64,
 }
 
 /// The sweep that a broker holds.

@@ -7,11 +7,12 @@ use tokio::join;
 use tokio::time::Instant;
 use ttg_system::chunk::Sweep;
 use ttg_system::coordinator;
-use ttg_system::queue::Cursor;
+use ttg_system::queue::{Cursor, Delivery, Depths};
 use ttg_system::wire::DeadLetter;
 
 use crate::support::bench::Backend::{self, Embedded, Model, RabbitMq, Redis};
 use crate::support::bench::{Bench, PATIENCE, claim_one, commit, stats};
+use crate::support::process::until;
 
 #[rstest]
 #[tokio::test]
@@ -144,4 +145,36 @@ async fn what_is_held_says_by_whom(#[values(Embedded, Redis, RabbitMq, Model)] b
     let said: Vec<_> =
         held.iter().map(|h| (h.chunk_index, h.worker.as_str(), h.token.number)).collect();
     assert_eq!(said, [(Some(0), "worker-1", 1), (Some(1), "worker-2", 1)]);
+}
+
+#[rstest]
+#[tokio::test]
+async fn an_onlooker_sees_how_much_is_in_each_queue(
+    #[values(Embedded, Redis, RabbitMq, Model)] backend: Backend,
+) {
+    let (mut bench, _) = Bench::start(backend).with_sweep(6).await;
+    bench.settings.retry_delay = Duration::from_secs(60);
+    let onlooker = bench.onlooker().await;
+    let depths = async || {
+        let Depths { tasks, results, retry, letters } = onlooker.depths().await.expect("reads");
+        (tasks, results, retry, letters)
+    };
+    assert_eq!(depths().await, (6, 0, 0, 0));
+    let worker = bench.worker("worker-1").await;
+    for _ in 0..4 {
+        let delivery = claim_one(&*worker).await;
+        commit(&*worker, &delivery, "worker-1").await;
+    }
+    let dying = claim_one(&*worker).await;
+    worker.fail(&with_last_attempt(&dying, &bench), "enough").await.expect("fails");
+    let failing = claim_one(&*worker).await;
+    worker.fail(&failing, "once").await.expect("fails");
+    // An acknowledgement is not answered.
+    until("the queues are so", async || depths().await == (0, 4, 1, 1)).await;
+}
+
+fn with_last_attempt(delivery: &Delivery, bench: &Bench) -> Delivery {
+    let mut delivery = delivery.clone();
+    delivery.task.retry_count = bench.settings.max_retries;
+    delivery
 }

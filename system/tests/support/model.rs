@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use tokio::time::{Instant, sleep};
 use ttg_system::chunk::Sweep;
 use ttg_system::queue::{
-    Asker, Commit, Cursor, DeadLetters, Decide, Decision, Delivery, Failure, Held, Inspect,
+    Asker, Commit, Cursor, DeadLetters, Decide, Decision, Delivery, Depths, Failure, Held, Inspect,
     Progress, Queue, QueueError, Result, Settings, Stamped, Submit, SweepInfo, Token, replayed,
 };
 use ttg_system::wire::{self, DeadLetter, Task, TaskResult};
@@ -396,6 +396,20 @@ impl Inspect for Member {
 
     async fn redelivered(&self) -> Result<u64> {
         Ok(self.state.borrow().redelivered)
+    }
+
+    async fn depths(&self) -> Result<Depths> {
+        let state = self.state.borrow();
+        let now = Instant::now();
+        let waits = |entry: &&Entry| matches!(entry.place, Place::Ready { due } if due > now);
+        let open = state.tasks.iter().filter(|entry| entry.place != Place::Done).count();
+        let retry = state.tasks.iter().filter(waits).count();
+        Ok(Depths {
+            tasks: (open - retry) as u64,
+            results: state.results.len() as u64,
+            retry: retry as u64,
+            letters: state.letters.len() as u64,
+        })
     }
 }
 

@@ -52,7 +52,7 @@ fn every_shipped_scenario_loads_and_lists() {
     rabbitmq-dead-letters: rabbitmq 400/10/python3 -c … on 3; 
     rabbitmq-replay: rabbitmq 400/10/python3 -c … on 3; 
     rabbitmq-retry: rabbitmq 1000/10/2 ms on 3; 
-    rabbitmq-zombie: rabbitmq 900/10/20 ms on 3; pause busy for 3s at 20%
+    rabbitmq-zombie: rabbitmq 1200/10/20 ms on 3; pause busy for 6s at 20%
     redis-broker-restart: redis 900/10/10 ms on 3; restart broker at 40%
     redis-dead-letters: redis 400/10/python3 -c … on 3; 
     redis-replay: redis 400/10/python3 -c … on 3; 

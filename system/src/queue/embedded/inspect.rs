@@ -7,9 +7,9 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use tokio::time::Instant;
 
 use super::submit::{SWEEP, read_sweep};
-use super::{Embedded, WATCH, liveness, text};
+use super::{Embedded, WATCH, liveness, now_ms, text};
 use crate::chunk::Sweep;
-use crate::queue::{Cursor, Held, Inspect, Progress, Result, Stamped, SweepInfo, Token};
+use crate::queue::{Cursor, Depths, Held, Inspect, Progress, Result, Stamped, SweepInfo, Token};
 use crate::wire::{self, DeadLetter, Task, TaskResult};
 
 #[async_trait(?Send)]
@@ -109,6 +109,25 @@ impl Inspect for Embedded {
         let count = "SELECT redelivered FROM sweep";
         let count = self.with(|c| c.query_row(count, [], |row| row.get(0)).optional()).await?;
         Ok(count.unwrap_or(0))
+    }
+
+    async fn depths(&self) -> Result<Depths> {
+        let count = "SELECT
+            (SELECT count(*) FROM tasks WHERE state = 'leased' OR state = 'ready' AND due_ms <= ?1),
+            (SELECT count(*) FROM results),
+            (SELECT count(*) FROM tasks WHERE state = 'ready' AND due_ms > ?1),
+            (SELECT count(*) FROM dead_letters)";
+        self.with(move |c| {
+            c.query_row(count, [now_ms()], |row| {
+                Ok(Depths {
+                    tasks: row.get(0)?,
+                    results: row.get(1)?,
+                    retry: row.get(2)?,
+                    letters: row.get(3)?,
+                })
+            })
+        })
+        .await
     }
 }
 

@@ -57,6 +57,9 @@ struct State {
     suspects: HashSet<String>,
 }
 
+/// How long one attempt to open the file waits for others.
+const OPEN: Duration = Duration::from_millis(250);
+
 impl Embedded {
     /// Opens the file, or makes it, as a worker or as an onlooker.
     ///
@@ -138,11 +141,10 @@ impl Embedded {
 
     fn failed(&self, error: &rusqlite::Error) -> QueueError {
         let (address, cause) = (self.settings.address.clone(), error.to_string());
-        match error.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
-                QueueError::Unreachable { address, cause }
-            }
-            _ => QueueError::Refused { address, cause },
+        if is_busy(error) {
+            QueueError::Unreachable { address, cause }
+        } else {
+            QueueError::Refused { address, cause }
         }
     }
 
@@ -463,15 +465,39 @@ fn open_file(path: &Path, patience: Duration) -> std::result::Result<Connection,
             rusqlite::version()
         ));
     }
-    let opened = || -> rusqlite::Result<Connection> {
-        let connection = Connection::open(path)?;
-        connection.busy_timeout(patience)?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "FULL")?;
-        connection.execute_batch(include_str!("schema.sql"))?;
-        Ok(connection)
-    };
-    opened().map_err(|error| format!("cannot open it as a queue: {error}"))
+    let deadline = std::time::Instant::now() + patience;
+    loop {
+        match make(path) {
+            Ok(connection) => {
+                let patient = connection.busy_timeout(patience);
+                return patient.map(|()| connection).map_err(|error| unopened(&error));
+            }
+            // Those who make the file at the same time may each wait for the other: who lets go and
+            // begins anew ends that.
+            Err(error) if is_busy(&error) && std::time::Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(fastrand::u64(1..20)));
+            }
+            Err(error) => return Err(unopened(&error)),
+        }
+    }
+}
+
+fn make(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(OPEN)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.execute_batch(include_str!("schema.sql"))?;
+    Ok(connection)
+}
+
+fn unopened(error: &rusqlite::Error) -> String {
+    format!("cannot open it as a queue: {error}")
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    let busy = [rusqlite::ErrorCode::DatabaseBusy, rusqlite::ErrorCode::DatabaseLocked];
+    error.sqlite_error_code().is_some_and(|code| busy.contains(&code))
 }
 
 fn now_ms() -> i64 {

@@ -8,11 +8,12 @@
 
 use std::time::Duration;
 
+use lapin::Connection;
 use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
-use lapin::{Connection, ErrorKind};
 use tokio::time::sleep;
 
+use super::life::is_not_found;
 use super::queues::{durable, stream};
 
 /// Three times what the server needs.
@@ -23,8 +24,6 @@ const FIRM: &str = "ttg.streams.firm";
 
 /// Most streams that nobody needs: the next is tried where one was lost.
 const MOST: u32 = 100;
-
-const NOT_FOUND: u16 = 404;
 
 /// Sees to it that a stream that is declared now survives whatever comes.
 pub(super) async fn make_firm(connection: &Connection) -> lapin::Result<()> {
@@ -51,9 +50,7 @@ pub(super) async fn make_firm(connection: &Connection) -> lapin::Result<()> {
 fn found(declared: lapin::Result<lapin::Queue>) -> lapin::Result<bool> {
     match declared {
         Ok(_) => Ok(true),
-        Err(error) => match error.kind() {
-            ErrorKind::ProtocolError(told) if told.get_id() == NOT_FOUND => Ok(false),
-            _ => Err(error),
-        },
+        Err(error) if is_not_found(&error) => Ok(false),
+        Err(error) => Err(error),
     }
 }

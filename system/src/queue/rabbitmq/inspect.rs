@@ -8,12 +8,12 @@ use async_trait::async_trait;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
-use super::RabbitMq;
 use super::journal::Reader;
 use super::life::{Life, Outcome, answered};
 use super::record::{self, Record};
 use super::trace::Trace;
-use crate::queue::{Cursor, Held, Inspect, Progress, Result, Stamped, SweepInfo};
+use super::{Queues, RabbitMq};
+use crate::queue::{Cursor, Depths, Held, Inspect, Progress, Result, Stamped, SweepInfo};
 use crate::wire::{DeadLetter, Task, TaskResult};
 
 /// What is read page by page, each with a reader of its own.
@@ -21,7 +21,6 @@ use crate::wire::{DeadLetter, Task, TaskResult};
 enum Kind {
     Results,
     Tasks,
-    Letters,
 }
 
 /// A reader that stands at a cursor's place.
@@ -82,11 +81,12 @@ impl Inspect for RabbitMq {
     }
 
     async fn dead_letters(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<DeadLetter>> {
-        let page = self.page(Kind::Letters, cursor, max, Duration::ZERO, |record| match record {
-            Record::Letter(letter) => Some(letter),
-            _ => None,
-        });
-        Ok(page.await?.into_iter().map(|(_, letter)| letter).collect())
+        self.journal.catch_up(&self.link).await?;
+        let page = self.journal.letters(cursor.0.parse().unwrap_or(0), max);
+        if let Some((place, _)) = page.last() {
+            *cursor = Cursor(place.to_string());
+        }
+        Ok(page.into_iter().map(|(_, letter)| letter).collect())
     }
 
     async fn workers(&self) -> Result<usize> {
@@ -100,6 +100,20 @@ impl Inspect for RabbitMq {
         // The one knows foreign workers too, the other what happened while the broker was away.
         let traced = self.traced(|trace| trace.redelivered).await?;
         Ok(traced.max(self.journal.redelivered()))
+    }
+
+    async fn depths(&self) -> Result<Depths> {
+        let Queues { tasks, results, retry, letters, .. } = &self.queues;
+        self.link
+            .call(async |life| {
+                Ok(Depths {
+                    tasks: life.depth(tasks).await?.messages.into(),
+                    results: life.depth(results).await?.messages.into(),
+                    letters: life.depth(letters).await?.messages.into(),
+                    retry: life.depth_if_there(retry).await?,
+                })
+            })
+            .await
     }
 }
 

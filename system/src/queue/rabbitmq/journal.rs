@@ -18,6 +18,7 @@ use super::life::{Life, Outcome, Trouble, answered};
 use super::link::Link;
 use super::record::{self, Record};
 use crate::queue::{Progress, Result, SweepInfo};
+use crate::wire::DeadLetter;
 
 /// Messages that the server sends ahead.
 const AHEAD: u16 = 1000;
@@ -132,7 +133,7 @@ impl Journal {
             };
             match Record::read(&message) {
                 Record::Mark(mark) if mark == mine => return Ok(()),
-                record => self.digest.borrow_mut().take_in(record),
+                record => self.digest.borrow_mut().take_in(open.next, record),
             }
         }
     }
@@ -185,6 +186,14 @@ impl Journal {
         }
     }
 
+    /// Up to `max` dead letters that are neither replayed nor dropped, after a place and with
+    /// theirs, as far as was read.
+    pub(super) fn letters(&self, after: u64, max: usize) -> Vec<(u64, DeadLetter)> {
+        let digest = self.digest();
+        let letters = digest.letters.range(after + 1..).take(max);
+        letters.map(|(place, (letter, _))| (*place, letter.clone())).collect()
+    }
+
     /// How often the chunk's task was delivered, this time included, and whether it is settled.
     pub(super) fn deliveries(&self, chunk: u64) -> (u64, bool) {
         let again = self.digest().redelivered.get(&chunk).copied().unwrap_or(0);
@@ -207,6 +216,8 @@ struct Digest {
     submitted: Bits,
     committed: Bits,
     dead: Bits,
+    /// Dead letters that are there and their texts, by the place after theirs.
+    letters: BTreeMap<u64, (DeadLetter, String)>,
     /// Of each task, since it was submitted or replayed.
     redelivered: BTreeMap<u64, u64>,
     /// Of all, ever.
@@ -214,7 +225,7 @@ struct Digest {
 }
 
 impl Digest {
-    fn take_in(&mut self, record: Record) {
+    fn take_in(&mut self, place: u64, record: Record) {
         let chunks = self.sweep.as_ref().map_or(INDEX_BOUND, |info| info.sweep.chunks());
         match record {
             Record::Sweep(info) => {
@@ -227,19 +238,27 @@ impl Digest {
                     // A dead letter that is replayed begins anew.
                     self.dead.clear(chunk);
                     self.redelivered.remove(&chunk);
+                    let of = |letter: &DeadLetter| letter.task().map(|task| task.chunk.index);
+                    self.letters.retain(|_, (letter, _)| of(letter) != Some(chunk));
                 }
             }
             Record::Result(Ok(result)) if result.chunk_index < chunks => {
                 self.dead.clear(result.chunk_index);
                 self.committed.set(result.chunk_index);
             }
-            Record::Letter(letter) => {
+            Record::Letter(letter, text) => {
                 if let Some(task) = letter.task()
                     && self.sweep.as_ref().is_none_or(|it| it.sweep.check(&task.chunk).is_ok())
                     && !self.committed.has(task.chunk.index)
                 {
                     self.dead.set(task.chunk.index);
                 }
+                self.letters.insert(place, (letter, text));
+            }
+            Record::Gone(text) => {
+                let same = |(_, (_, other)): &(&u64, &(DeadLetter, String))| *other == text;
+                let place = self.letters.iter().find(same).map(|(place, _)| *place);
+                place.and_then(|place| self.letters.remove(&place));
             }
             Record::Redelivered(chunk) => {
                 *self.redelivered.entry(chunk).or_default() += 1;

@@ -5,9 +5,9 @@ use std::cell::{Cell, RefCell};
 use async_trait::async_trait;
 use lapin::options::{BasicAckOptions, BasicGetOptions, BasicNackOptions};
 
-use super::RabbitMq;
 use super::life::{Outcome, Outgoing, Trouble};
 use super::queues::TASKS_EXCHANGE;
+use super::{RabbitMq, record};
 use crate::queue::letters::replayed;
 use crate::queue::{DeadLetters, Decide, Decision, Result};
 use crate::wire::{self, DeadLetter};
@@ -43,6 +43,7 @@ impl DeadLetters for RabbitMq {
                     Decision::Replay => self.replay(life, &letter).await?,
                 };
                 if goes {
+                    life.publish(&[record::gone(&self.queues, text.into_owned())]).await?;
                     got.delivery.acker.ack(BasicAckOptions::default()).await?;
                 } else {
                     kept.push(got.delivery);

@@ -22,6 +22,8 @@ const PERSISTENT: u8 = 2;
 /// differ from those of the queue that is there, not allowed.
 const FINAL: [u16; 3] = [403, 406, 530];
 
+const NOT_FOUND: u16 = 404;
+
 /// Why a step was not done, or not known to be.
 #[derive(Debug)]
 pub(super) struct Trouble {
@@ -58,6 +60,11 @@ impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.cause)
     }
+}
+
+/// Whether the server says that there is no such queue, or none that can be used.
+pub(super) fn is_not_found(error: &lapin::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ProtocolError(told) if told.get_id() == NOT_FOUND)
 }
 
 /// A message to be published.
@@ -161,6 +168,23 @@ impl Life {
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let told = self.fetcher.queue_declare(queue.into(), passive, FieldTable::default()).await?;
         Ok(Depth { consumers: told.consumer_count(), messages: told.message_count() })
+    }
+
+    /// Messages of a queue that not everybody declares.
+    pub(super) async fn depth_if_there(&self, queue: &str) -> Outcome<u64> {
+        // A refusal closes the channel.
+        let channel = self.connection.create_channel().await?;
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let told = channel.queue_declare(queue.into(), passive, FieldTable::default()).await;
+        match told {
+            Ok(told) => {
+                let messages = told.message_count();
+                channel.close(200, "thank you".into()).await?;
+                Ok(messages.into())
+            }
+            Err(error) if is_not_found(&error) => Ok(0),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Fetches up to `max` tasks that were delivered before and came back: they wait at the head

@@ -80,12 +80,12 @@ impl Queues {
         retry_delay: Option<Duration>,
     ) -> lapin::Result<()> {
         for (queue, exchange) in self.bindings() {
-            if queue == self.retry && retry_delay.is_none() {
-                continue;
-            }
             let kept = ExchangeDeclareOptions { durable: true, ..Default::default() };
             let none = FieldTable::default;
             channel.exchange_declare(exchange.into(), ExchangeKind::Direct, kept, none()).await?;
+            if queue == self.retry && retry_delay.is_none() {
+                continue;
+            }
             channel
                 .queue_declare(queue.into(), durable(), self.arguments(queue, retry_delay))
                 .await?;
@@ -99,9 +99,7 @@ impl Queues {
     pub(super) async fn declare_journal(&self, channel: &Channel) -> lapin::Result<()> {
         let journal = self.journal();
         channel.queue_declare(journal.as_str().into(), durable(), stream()).await?;
-        for (queue, exchange) in
-            self.bindings().into_iter().filter(|(queue, _)| *queue != self.retry)
-        {
+        for (queue, exchange) in self.bindings() {
             let (bind, none) = (QueueBindOptions::default(), FieldTable::default());
             let journal = journal.as_str().into();
             channel.queue_bind(journal, exchange.into(), queue.into(), bind, none).await?;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Queues;
 use super::life::Outgoing;
-use super::queues::{LETTERS_EXCHANGE, RESULTS_EXCHANGE, TASKS_EXCHANGE};
+use super::queues::{LETTERS_EXCHANGE, RESULTS_EXCHANGE, RETRY_EXCHANGE, TASKS_EXCHANGE};
 use crate::chunk::Sweep;
 use crate::queue::SweepInfo;
 use crate::wire::{self, DeadLetter, Task, TaskResult};
@@ -16,12 +16,14 @@ use crate::wire::{self, DeadLetter, Task, TaskResult};
 pub(super) enum Record {
     /// The sweep was opened.
     Sweep(SweepInfo),
-    /// A task was published.
+    /// A task was published: a submission, a retry or a replay.
     Task(Task),
     /// A result was published.
     Result(Result<TaskResult, String>),
-    /// A dead letter was published.
-    Letter(DeadLetter),
+    /// A dead letter was published, and its text.
+    Letter(DeadLetter, String),
+    /// A dead letter was replayed or dropped: its text.
+    Gone(String),
     /// A task was delivered again.
     Redelivered(u64),
     /// Whoever asks where the journal ends reads until it comes to its own mark.
@@ -44,12 +46,20 @@ impl Record {
     pub(super) fn read(message: &Message) -> Self {
         let text = String::from_utf8_lossy(&message.data);
         match message.exchange.as_str() {
-            TASKS_EXCHANGE => match Task::from_fields(&wire::from_json(&text)) {
-                Ok(task) => Self::Task(task),
-                Err(_) => Self::Other,
-            },
+            // A retry is told when it is put aside: not every server brings what it takes up again
+            // to a stream (3.10 does not).
+            exchange @ (TASKS_EXCHANGE | RETRY_EXCHANGE) => {
+                match Task::from_fields(&wire::from_json(&text)) {
+                    Ok(task) if (task.retry_count > 0) == (exchange == RETRY_EXCHANGE) => {
+                        Self::Task(task)
+                    }
+                    _ => Self::Other,
+                }
+            }
             RESULTS_EXCHANGE => Self::Result(TaskResult::from_fields(&wire::from_json(&text))),
-            LETTERS_EXCHANGE => Self::Letter(DeadLetter::from_fields(wire::from_json(&text))),
+            LETTERS_EXCHANGE => {
+                Self::Letter(DeadLetter::from_fields(wire::from_json(&text)), text.into_owned())
+            }
             "" => Self::own(message, &text),
             _ => Self::Other,
         }
@@ -59,6 +69,7 @@ impl Record {
         let kind = message.properties.kind().as_ref().map(lapin::types::ShortString::as_str);
         match kind {
             Some("mark") => Self::Mark(text.to_owned()),
+            Some("gone") => Self::Gone(text.to_owned()),
             Some("redelivered") => text.parse().map_or(Self::Other, Self::Redelivered),
             Some("sweep") => match serde_json::from_str::<Written>(text) {
                 Ok(written) if written.chunk_size > 0 => Self::Sweep(SweepInfo {
@@ -93,6 +104,11 @@ pub(super) fn sweep(queues: &Queues, info: &SweepInfo) -> Outgoing {
 /// The place in the journal where it is written.
 pub(super) fn mark(queues: &Queues, id: &str) -> Outgoing {
     own(queues, "mark", id.to_owned())
+}
+
+/// A dead letter was replayed or dropped, whose text this is.
+pub(super) fn gone(queues: &Queues, letter: String) -> Outgoing {
+    own(queues, "gone", letter)
 }
 
 /// A task was delivered again, whose message this is.

@@ -9,7 +9,9 @@ use async_trait::async_trait;
 use super::keys::{GROUP, LETTERS, METADATA, PROGRESS, RESULTS, RETRY, TASKS};
 use super::submit::from_metadata;
 use super::{Entry, Read, Redis, entry_ms, to_fields};
-use crate::queue::{Cursor, Held, Inspect, Progress, RELEASED, Result, Stamped, SweepInfo, Token};
+use crate::queue::{
+    Cursor, Depths, Held, Inspect, Progress, RELEASED, Result, Stamped, SweepInfo, Token,
+};
 use crate::wire::{DeadLetter, Task, TaskResult};
 
 /// Longest blocking read: shorter than the longest wait for an answer.
@@ -145,6 +147,13 @@ impl Inspect for Redis {
             })
             .await?;
         Ok(count.unwrap_or(0))
+    }
+
+    async fn depths(&self) -> Result<Depths> {
+        let mut script = self.scripts.depths.prepare_invoke();
+        script.key(TASKS).key(RESULTS).key(RETRY).key(LETTERS).arg(GROUP);
+        let (tasks, results, retry, letters) = self.run(&script).await?;
+        Ok(Depths { tasks, results, retry, letters })
     }
 }
 

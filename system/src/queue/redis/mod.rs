@@ -84,6 +84,7 @@ struct Scripts {
     take_over: Script,
     fail: Script,
     progress: Script,
+    depths: Script,
 }
 
 impl Redis {
@@ -118,6 +119,7 @@ impl Redis {
                 take_over: Script::new(include_str!("lua/take_over.lua")),
                 fail: Script::new(include_str!("lua/fail.lua")),
                 progress: Script::new(include_str!("lua/progress.lua")),
+                depths: Script::new(include_str!("lua/depths.lua")),
             },
         })
     }

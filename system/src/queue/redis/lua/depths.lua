@@ -1,0 +1,23 @@
+-- How much is in each queue.
+-- KEYS  tasks, results, retry, dead letters
+-- ARGV  group
+-- Returns the tasks that nobody has settled, results, tasks that wait for their next attempt, and
+-- dead letters. Settled tasks stay in their stream; they are not counted.
+local tasks, results, retry, letters = unpack(KEYS)
+local open = redis.call('XLEN', tasks)
+if open > 0 then
+  for _, info in ipairs(redis.call('XINFO', 'GROUPS', tasks)) do
+    local group = {}
+    for at = 1, #info, 2 do
+      group[info[at]] = info[at + 1]
+    end
+    if group.name == ARGV[1] then
+      local after = '(' .. group['last-delivered-id']
+      local lag = group.lag or #redis.call('XRANGE', tasks, after, '+')
+      open = lag + group.pending
+    end
+  end
+end
+return {
+  open, redis.call('XLEN', results), redis.call('ZCARD', retry), redis.call('XLEN', letters),
+}
