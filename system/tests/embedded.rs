@@ -8,8 +8,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 use ttg_system::queue::{self, Address, Settings};
 
-/// While somebody reads a file that is no write-ahead log yet, SQLite refuses to make it one, at
-/// once and however long a caller is ready to wait.
+/// A file that somebody reads cannot become a write-ahead log until they have done.
 #[tokio::test]
 async fn who_opens_the_file_waits_for_others_who_make_it() {
     let directory = tempfile::tempdir().expect("a directory");

@@ -472,8 +472,8 @@ fn open_file(path: &Path, patience: Duration) -> std::result::Result<Connection,
                 let patient = connection.busy_timeout(patience);
                 return patient.map(|()| connection).map_err(|error| unopened(&error));
             }
-            // Those who make the file at the same time may each wait for the other: who lets go and
-            // begins anew ends that.
+            // Among those who make the file at the same time SQLite may refuse one at once, however
+            // long it was told to wait: who lets go and begins anew gets it.
             Err(error) if is_busy(&error) && std::time::Instant::now() < deadline => {
                 std::thread::sleep(Duration::from_millis(fastrand::u64(1..20)));
             }
