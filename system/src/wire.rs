@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::chunk::Chunk;
+use crate::chunk::{Chunk, Sweep};
 use crate::stats::Stats;
 
 /// Largest chunk index that a task without `total_chunks` may have: it bounds the commit bitmap.
@@ -36,6 +36,18 @@ pub struct Task {
 }
 
 impl Task {
+    /// The submission of a sweep's chunk.
+    pub fn first(sweep: &Sweep, index: u64, created_at: &str) -> Self {
+        Self {
+            chunk: sweep.chunk(index),
+            total_params: sweep.params,
+            total_chunks: sweep.chunks(),
+            created_at: created_at.to_owned(),
+            retry_count: 0,
+            replays: 0,
+        }
+    }
+
     /// Whether this is the chunk's submission, and neither a retry nor a replay of it.
     pub fn is_first(&self) -> bool {
         self.retry_count == 0 && self.replays == 0

@@ -9,6 +9,8 @@ use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptio
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, ExchangeKind};
 use rustix::process::Signal;
+use ttg_system::chunk::Sweep;
+use ttg_system::coordinator;
 use ttg_system::queue::rabbitmq::{QueueType, Queues};
 use ttg_system::queue::{self, Address, Commit, QueueError, Settings};
 use ttg_system::wire;
@@ -139,14 +141,10 @@ async fn a_worker_that_is_frozen_for_longer_than_its_lease_loses_its_chunk_and_g
 #[tokio::test]
 async fn a_broker_that_is_killed_twice_keeps_everything_and_nothing_counts_twice() {
     let mut server = RabbitMqServer::start_own();
-    let settings = Settings {
-        retry_delay: Duration::from_millis(30),
-        patience: Duration::from_secs(60),
-        ..Settings::new(server.address())
-    };
-    let sweep = ttg_system::chunk::Sweep { start: 0, params: 1800, chunk_size: 10 };
+    let settings = patient(server.address());
+    let sweep = Sweep { start: 0, params: 1800, chunk_size: 10 };
     let broker = queue::connect(&settings, None).await.expect("connects");
-    ttg_system::coordinator::run(&*broker, &sweep, None).await.expect("submits");
+    coordinator::run(&*broker, &sweep, None).await.expect("submits");
     // At once: what was confirmed is kept, and so is the journal, the server's first stream.
     server.kill();
     server.restart();
@@ -161,9 +159,61 @@ async fn a_broker_that_is_killed_twice_keeps_everything_and_nothing_counts_twice
         let ended = worker.end();
         assert!(ended.status.success(), "{ended}");
     }
+    assert_whole(&*broker, &sweep).await;
+}
+
+#[tokio::test]
+async fn a_worker_whose_channel_the_server_closes_goes_on_and_its_chunk_counts_once() {
+    // It takes back what is not acknowledged for half a second.
+    let server = RabbitMqServer::start_impatient();
+    let settings = patient(server.address());
+    let sweep = Sweep { start: 0, params: 40, chunk_size: 10 };
+    let broker = queue::connect(&settings, None).await.expect("connects");
+    coordinator::run(&*broker, &sweep, None).await.expect("submits");
+    // Two seconds for a chunk.
+    let workers = [1, 2].map(|number| Process::worker(&settings, number, 200.0));
+    for worker in workers {
+        let ended = worker.end();
+        assert!(ended.status.success(), "{ended}");
+    }
+    assert!(broker.redelivered().await.expect("reads") > 0, "the server was not impatient");
+    assert_whole(&*broker, &sweep).await;
+}
+
+#[tokio::test]
+async fn a_sweep_on_quorum_queues_survives_a_killed_worker() {
+    let server = RabbitMqServer::start_own();
+    let Address::RabbitMq(mut quorum) = server.address() else { unreachable!() };
+    quorum.queues = Queues::of(QueueType::Quorum);
+    let settings = patient(Address::RabbitMq(quorum));
+    let sweep = Sweep { start: 0, params: 200, chunk_size: 10 };
+    let broker = queue::connect(&settings, None).await.expect("connects");
+    coordinator::run(&*broker, &sweep, None).await.expect("submits");
+    let [mut victim, other] = [1, 2].map(|number| Process::worker(&settings, number, 10.0));
+    until("a few chunks are committed", async || {
+        broker.standing().await.is_ok_and(|progress| progress.committed >= 4)
+    })
+    .await;
+    victim.kill();
+    let ended = other.end();
+    assert!(ended.status.success(), "{ended}");
+    assert_whole(&*broker, &sweep).await;
+}
+
+/// Waits for a server that starts again.
+fn patient(address: Address) -> Settings {
+    Settings {
+        retry_delay: Duration::from_millis(30),
+        patience: Duration::from_secs(60),
+        ..Settings::new(address)
+    }
+}
+
+async fn assert_whole(broker: &dyn queue::Broker, sweep: &Sweep) {
     let (_keep, stop) = tokio::sync::watch::channel(false);
     let until = ttg_system::aggregator::Until::Read;
-    let report = ttg_system::aggregator::collect(&*broker, until, &stop).await.expect("reads");
+    let report = ttg_system::aggregator::collect(broker, until, &stop).await.expect("reads");
     assert!(report.complete, "{report:?}");
-    assert_eq!(report.result, Some(support::bench::whole(&sweep)));
+    assert_eq!(report.chunks, sweep.chunks());
+    assert_eq!(report.result, Some(support::bench::whole(sweep)));
 }

@@ -42,9 +42,16 @@ pub(super) fn main(args: &Args) -> Exit {
         let message = format!("there is no defect {name:?} (valid: {})", names.join(", "));
         return problem(&message, Exit::Usage);
     }
+    let possible = |defect: &Defect| defect.on_rabbitmq || args.backend != Some(Backend::RabbitMq);
+    let asked = |defect: &Defect| args.only.iter().any(|name| name == defect.name);
+    if let Some(defect) = ttg_defects::ALL.iter().find(|it| asked(it) && !possible(it)) {
+        let name = defect.name;
+        let message = format!("{name} cannot be planted on rabbitmq (choose another backend)");
+        return problem(&message, Exit::Usage);
+    }
     let chosen = ttg_defects::ALL
         .iter()
-        .filter(|defect| args.only.is_empty() || args.only.iter().any(|name| name == defect.name));
+        .filter(|defect| possible(defect) && (args.only.is_empty() || asked(defect)));
     let mut exit = Exit::Pass;
     let mut proved = Vec::new();
     for defect in chosen {

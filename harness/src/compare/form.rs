@@ -39,8 +39,8 @@ fn text(table: &Table) -> String {
     for from in (0..table.columns.len()).step_by(2) {
         let to = (from + 2).min(table.columns.len());
         let line = |name: &str, cells: &[String]| {
-            let cells: Vec<String> = cells.iter().map(|cell| format!("{cell:>29}")).collect();
-            format!("  {name:16}{}\n", cells.concat())
+            let cells: Vec<String> = cells.iter().map(|cell| format!("{cell:>28}")).collect();
+            format!("  {name:20}{}\n", cells.concat())
         };
         text.push('\n');
         text.push_str(&line("", &table.columns[from..to]));

@@ -2,6 +2,7 @@
 
 use super::column::{Column, Spread};
 use super::{Table, published, seconds};
+use crate::plan::Backend;
 use crate::results::Results;
 
 /// Scenarios of the columns; the medium ones where they were run.
@@ -17,9 +18,8 @@ const SCENARIOS: [(&str, &str); 6] = [
 /// How many of them are there whether they were run or not.
 const ALWAYS: usize = 4;
 
-const MECHANISMS: &str = "Recovery on Redis: workers see that a peer's connection is gone and take \
-    its chunks over. On RabbitMQ: the broker takes back what was delivered over the connection, \
-    and a worker fetches it.";
+const TOTALS: &str = "Lost, redelivered and removed are counted over all runs, and recovery is that of \
+    the slowest chunk of a run.";
 
 const PUBLISHED: &str = "Published: figures of the earlier system, in Python. They were not \
     measured here.";
@@ -53,11 +53,12 @@ pub(super) fn table(results: &[Results]) -> Table {
         said("  published", |it| it.throughput),
         row("efficiency", &|it| it.tell(|run| run.efficiency, |n| format!("{:.1} %", n * 100.0))),
         row("recovery", &|it| it.tell(|run| run.recovery_ms.max, |n| format!("{n:.0} ms"))),
+        row("  mechanism", &|it| it.word(mechanism)),
         row("params lost", &|it| it.total(|run| Some(run.coverage.missing.count))),
         row("redelivered", &|it| it.total(|run| run.redelivered)),
-        row("duplicates", &|it| it.total(|run| run.duplicates_removed)),
+        row("duplicates removed", &|it| it.total(|run| run.duplicates_removed)),
     ];
-    let mut notes: Vec<String> = vec![MECHANISMS.to_owned(), PUBLISHED.to_owned()];
+    let mut notes: Vec<String> = vec![TOTALS.to_owned(), PUBLISHED.to_owned()];
     for pair in columns.chunks(2) {
         if let [(_, a, first), (_, b, second)] = pair {
             notes.push(quicker((a, first), (b, second)));
@@ -68,6 +69,17 @@ pub(super) fn table(results: &[Results]) -> Table {
         columns: columns.iter().map(|(_, heading, _)| (*heading).to_owned()).collect(),
         rows,
         notes,
+    }
+}
+
+/// How the chunks of a worker that was killed come to another.
+fn mechanism(run: &Results) -> &'static str {
+    match run.backend {
+        _ if run.recovery_ms.count == 0 => "-",
+        Backend::Static => "none",
+        Backend::Embedded => "peers watch its lock",
+        Backend::Redis => "peers watch its connection",
+        Backend::RabbitMq => "the broker requeues",
     }
 }
 

@@ -30,24 +30,30 @@ pub(super) fn table(runs: &[Results]) -> Table {
         .iter()
         .map(|queue| (queue.name.to_owned(), with_queues().map(|run| cell(run, queue)).collect()))
         .collect();
-    let mut notes = Vec::new();
-    for run in with_queues() {
-        let Some(depths) = &run.queues else {
-            notes.push(format!("{}: the queues were not looked at.", run.scenario));
-            continue;
-        };
-        let told: Vec<String> = QUEUES
-            .iter()
-            .map(|queue| format!("{}: {}", queue.name, (queue.meaning)((queue.depth)(depths), run)))
-            .collect();
-        notes.push(format!("{}. {}.", run.scenario, told.join("; ")));
-    }
+    let unseen = with_queues().filter(|run| run.queues.is_none());
+    let unseen = unseen.map(|run| format!("{}: the queues were not looked at.", run.scenario));
+    let seen: Vec<(&Results, &Depths)> =
+        with_queues().filter_map(|run| Some((run, run.queues.as_ref()?))).collect();
+    let meanings = QUEUES.iter().filter_map(|queue| meaning(queue, &seen));
+    let notes = meanings.chain(unseen).collect();
     Table {
         title: "Messages in the queues after completion".to_owned(),
         columns: with_queues().map(|run| run.scenario.clone()).collect(),
         rows,
         notes,
     }
+}
+
+/// What a queue's numbers mean: once, where it is the same of every run.
+fn meaning(queue: &Queue, seen: &[(&Results, &Depths)]) -> Option<String> {
+    let of = |(run, depths): &(&Results, &Depths)| (queue.meaning)((queue.depth)(depths), run);
+    let first = of(seen.first()?);
+    if seen.iter().all(|it| of(it) == first) {
+        return Some(format!("{}: {first}.", queue.name));
+    }
+    let each: Vec<String> =
+        seen.iter().map(|it| format!("{} ({})", of(it), it.0.scenario)).collect();
+    Some(format!("{}: {}.", queue.name, each.join("; ")))
 }
 
 fn tasks(left: u64, _: &Results) -> String {
@@ -85,34 +91,32 @@ mod tests {
     use super::*;
     use crate::compare::testing::run;
 
-    fn told(tasks: u64, results: u64, retry: u64, letters: u64) -> (Vec<String>, String) {
-        let queues = Some(Depths { tasks, results, retry, letters });
-        let mut table = table(&[Results { queues, ..run("m3-redis", 34.1) }]);
-        (
-            table.rows.into_iter().map(|(_, mut cells)| cells.remove(0)).collect(),
-            table.notes.remove(0),
-        )
+    fn seen(scenario: &str, depths: [u64; 4]) -> Results {
+        let [tasks, results, retry, letters] = depths;
+        Results { queues: Some(Depths { tasks, results, retry, letters }), ..run(scenario, 34.1) }
+    }
+
+    fn notes(runs: &[Results]) -> String {
+        table(runs).notes.join("\n")
     }
 
     #[test]
     fn a_whole_sweep_leaves_its_results_alone() {
-        let (cells, note) = told(0, 100, 0, 0);
-        assert_eq!(cells, ["0", "100", "0", "0"]);
-        insta::assert_snapshot!(note, @"m3-redis. ttg.tasks: every task is settled; ttg.results: one for each chunk, kept for whoever reads them; ttg.tasks.retry: no attempt is to be made again; ttg.tasks.dlq: no chunk was given up.");
+        let runs = ["m3-redis", "m3-rabbitmq"].map(|name| seen(name, [0, 100, 0, 0]));
+        assert_eq!(table(&runs).rows[1], ("ttg.results".into(), vec!["100".into(), "100".into()]));
+        insta::assert_snapshot!(notes(&runs), @"");
     }
 
     #[test]
-    fn what_is_left_or_missing_is_told() {
-        let (cells, note) = told(3, 98, 1, 1);
-        assert_eq!(cells, ["3", "98", "1", "1"]);
-        insta::assert_snapshot!(note, @"m3-redis. ttg.tasks: 3 tasks nobody has settled; ttg.results: 1 result missing; ttg.tasks.retry: 1 attempt to be made again; ttg.tasks.dlq: 1 chunk given up, to be replayed or dropped.");
-        insta::assert_snapshot!(told(0, 101, 0, 0).1, @"m3-redis. ttg.tasks: every task is settled; ttg.results: 1 result beyond one for each chunk; ttg.tasks.retry: no attempt is to be made again; ttg.tasks.dlq: no chunk was given up.");
+    fn what_is_left_or_missing_is_told_of_each_run() {
+        let runs = [seen("one", [3, 98, 1, 1]), seen("other", [0, 101, 0, 0])];
+        insta::assert_snapshot!(notes(&runs), @"");
     }
 
     #[test]
     fn a_run_that_did_not_look_says_so() {
         let table = table(&[run("m3-redis", 34.1)]);
         assert_eq!(table.rows[0].1, ["-"]);
-        insta::assert_snapshot!(table.notes[0], @"m3-redis: the queues were not looked at.");
+        assert_eq!(table.notes, ["m3-redis: the queues were not looked at."]);
     }
 }

@@ -1,6 +1,7 @@
 //! The harness as its users have it: the real binary, real processes, real brokers.
 
 mod check;
+mod compare;
 mod exec_kernel;
 mod exit_codes;
 mod leaves_nothing_behind;

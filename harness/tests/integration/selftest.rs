@@ -43,6 +43,14 @@ each_is_caught! { redis:
     zombie_overwrites,
 }
 
+each_is_caught! { rabbitmq:
+    aggregator_stops_at_silence,
+    counts_redelivered_twice,
+    drops_remainder,
+    half_chunk_on_sigterm,
+    loses_replayed,
+}
+
 fn is_caught(defect: &str, backend: &str) {
     let sandbox = Sandbox::new();
     let directory = scenarios().display().to_string();
@@ -54,10 +62,12 @@ fn is_caught(defect: &str, backend: &str) {
 
 #[test]
 fn every_defect_has_a_test_on_every_backend() {
-    let said = Sandbox::new().run(&["selftest", "--list"]);
-    let listed: BTreeSet<&str> =
-        said.stdout.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    for tested in [embedded::TESTED, redis::TESTED] {
+    let backends =
+        [("embedded", embedded::TESTED), ("redis", redis::TESTED), ("rabbitmq", rabbitmq::TESTED)];
+    for (backend, tested) in backends {
+        let said = Sandbox::new().run(&["selftest", "--list", "--backend", backend]);
+        let listed: BTreeSet<&str> =
+            said.stdout.lines().filter_map(|line| line.split_whitespace().next()).collect();
         let tested: Vec<String> = tested.iter().map(|test| test.replace('_', "-")).collect();
         assert_eq!(listed, tested.iter().map(String::as_str).collect());
     }

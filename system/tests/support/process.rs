@@ -41,6 +41,7 @@ pub(crate) fn broker_environment(settings: &Settings) -> Vec<(&'static str, Stri
             ("QUEUE_BACKEND", "rabbitmq".to_owned()),
             ("RABBITMQ_HOST", server.host.clone()),
             ("RABBITMQ_PORT", server.port.to_string()),
+            ("RABBITMQ_QUEUE_TYPE", format!("{:?}", server.queues.kind).to_lowercase()),
             ("RABBITMQ_TASK_QUEUE", server.queues.tasks.clone()),
             ("RABBITMQ_RESULT_QUEUE", server.queues.results.clone()),
             ("RABBITMQ_RETRY_QUEUE", server.queues.retry.clone()),

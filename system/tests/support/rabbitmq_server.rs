@@ -54,6 +54,11 @@ impl RabbitMqServer {
         Self::launch(&["untraced"])
     }
 
+    /// One of its own that takes back what is not acknowledged for half a second.
+    pub(crate) fn start_impatient() -> Self {
+        Self::launch(&["impatient"])
+    }
+
     fn launch(options: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let port = free_port();

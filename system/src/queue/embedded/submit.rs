@@ -47,14 +47,7 @@ impl Submit for Embedded {
             let created_at = wire::now();
             let mut insert = t.prepare_cached("INSERT INTO tasks (task) VALUES (?)")?;
             for index in from..to {
-                let task = Task {
-                    chunk: sweep.chunk(index),
-                    total_params: sweep.params,
-                    total_chunks: sweep.chunks(),
-                    created_at: created_at.clone(),
-                    retry_count: 0,
-                    replays: 0,
-                };
+                let task = Task::first(&sweep, index, &created_at);
                 insert.execute([wire::to_json(&task.to_fields())])?;
             }
             t.execute("UPDATE sweep SET submitted = ?", [to])?;

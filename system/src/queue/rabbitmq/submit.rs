@@ -49,14 +49,7 @@ impl Submit for RabbitMq {
     async fn submit(&self, sweep: &Sweep, from: u64, to: u64) -> Result<u64> {
         let created_at = wire::now();
         let task = |index| {
-            let task = Task {
-                chunk: sweep.chunk(index),
-                total_params: sweep.params,
-                total_chunks: sweep.chunks(),
-                created_at: created_at.clone(),
-                retry_count: 0,
-                replays: 0,
-            };
+            let task = Task::first(sweep, index, &created_at);
             let (id, body) = (task.chunk.id().to_string(), wire::to_json(&task.to_fields()));
             Outgoing::message(TASKS_EXCHANGE, &self.queues.tasks, &id, body)
         };

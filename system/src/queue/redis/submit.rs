@@ -41,14 +41,7 @@ impl Submit for Redis {
         script.key(PROGRESS).arg(from);
         let created_at = wire::now();
         for index in from..to {
-            let task = Task {
-                chunk: sweep.chunk(index),
-                total_params: sweep.params,
-                total_chunks: sweep.chunks(),
-                created_at: created_at.clone(),
-                retry_count: 0,
-                replays: 0,
-            };
+            let task = Task::first(sweep, index, &created_at);
             let fields = task.to_fields();
             if index == from {
                 script.arg(fields.len());
