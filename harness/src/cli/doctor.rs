@@ -64,10 +64,7 @@ fn sqlite_version() -> &'static str {
     ttg_system::queue::embedded::sqlite_version()
 }
 
-/// Longest version that is shown.
-const LONGEST: usize = 60;
-
-/// The first line that the probe prints, shortened.
+/// The version that the probe prints.
 fn probe(command: &[&str]) -> Option<String> {
     let (program, arguments) = command.split_first()?;
     let output = Command::new(program)
@@ -78,5 +75,7 @@ fn probe(command: &[&str]) -> Option<String> {
         .ok()
         .filter(|output| output.status.success())?;
     let text = String::from_utf8_lossy(&output.stdout);
-    Some(text.lines().next()?.chars().take(LONGEST).collect())
+    let mut words = text.lines().next()?.split([' ', '\t', '=']);
+    let is_version = |word: &&str| word.trim_start_matches('v').starts_with(char::is_numeric);
+    Some(words.find(is_version).unwrap_or("of an unknown version").to_owned())
 }

@@ -104,13 +104,23 @@ mod tests {
     fn a_whole_sweep_leaves_its_results_alone() {
         let runs = ["m3-redis", "m3-rabbitmq"].map(|name| seen(name, [0, 100, 0, 0]));
         assert_eq!(table(&runs).rows[1], ("ttg.results".into(), vec!["100".into(), "100".into()]));
-        insta::assert_snapshot!(notes(&runs), @"");
+        insta::assert_snapshot!(notes(&runs), @r"
+        ttg.tasks: every task is settled.
+        ttg.results: one for each chunk, kept for whoever reads them.
+        ttg.tasks.retry: no attempt is to be made again.
+        ttg.tasks.dlq: no chunk was given up.
+        ");
     }
 
     #[test]
     fn what_is_left_or_missing_is_told_of_each_run() {
         let runs = [seen("one", [3, 98, 1, 1]), seen("other", [0, 101, 0, 0])];
-        insta::assert_snapshot!(notes(&runs), @"");
+        insta::assert_snapshot!(notes(&runs), @r"
+        ttg.tasks: 3 tasks nobody has settled (one); every task is settled (other).
+        ttg.results: 1 result missing (one); 1 result beyond one for each chunk (other).
+        ttg.tasks.retry: 1 attempt to be made again (one); no attempt is to be made again (other).
+        ttg.tasks.dlq: 1 chunk given up, to be replayed or dropped (one); no chunk was given up (other).
+        ");
     }
 
     #[test]

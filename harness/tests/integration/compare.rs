@@ -7,7 +7,7 @@ use crate::support::{Sandbox, finish};
 /// A sweep of a tenth of a second, under the name of a column.
 fn scenario(sandbox: &Sandbox, name: &str) -> String {
     let text = format!(
-        "name: {name}\nsweep: {{ params: 60, chunk_size: 10, kernel: {{ reference: {{ work_ms: 1 }} }} }}\n\
+        "name: {name}\ndescription: Short.\nsweep: {{ params: 60, chunk_size: 10, kernel: {{ reference: {{ work_ms: 1 }} }} }}\n\
          backend: embedded\nworkers: 2\n"
     );
     sandbox.write(&format!("{name}.yaml"), &text)
@@ -71,9 +71,9 @@ fn what_cannot_be_compared_is_said_before_anything_is_run() {
         assert!(!sandbox.path().join("runs").exists(), "nothing was run: {said}");
         said.stderr
     };
-    insta::assert_snapshot!(refused(&["--repeat", "2", "nowhere"]), @"");
-    insta::assert_snapshot!(refused(&["nowhere", &file]), @"");
-    insta::assert_snapshot!(refused(&["nowhere.yaml", &file]), @"");
-    fs::write(sandbox.path().join("results.json"), "[]").expect("writes");
-    insta::assert_snapshot!(refused(&["."]), @"");
+    insta::assert_snapshot!(refused(&["--repeat", "2", "nowhere"]), @"error: --repeat needs scenario files to run (runs are read once)");
+    insta::assert_snapshot!(refused(&["nowhere", &file]), @"error: nowhere/results.json cannot be read: No such file or directory (os error 2) (it is there once a run has ended)");
+    insta::assert_snapshot!(refused(&["nowhere.yaml", &file]), @"error: nowhere.yaml: does not exist (`harness list` shows the scenarios)");
+    fs::write(sandbox.path().join("results.json"), "{}").expect("writes");
+    insta::assert_snapshot!(refused(&["."]), @"error: ./results.json is no result of a run: missing field `schema_version` at line 1 column 2");
 }

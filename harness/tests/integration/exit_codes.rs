@@ -66,7 +66,7 @@ fn the_gravest_of_several_scenarios_decides() {
 #[case::what_is_no_yaml(&["run", "torn.yaml"], "torn.yaml:")]
 #[case::an_unknown_key(&["run", "typo.yaml"], "workers")]
 #[case::another_name_than_the_files(&["run", "other.yaml"], "give both the same name")]
-#[case::an_unknown_backend(&["run", "ok.yaml", "--backend", "kafka"], "valid: embedded, redis, static")]
+#[case::an_unknown_backend(&["run", "ok.yaml", "--backend", "kafka"], "valid: embedded, redis, rabbitmq, static")]
 #[case::a_seed_that_is_none(&["run", "ok.yaml", "--seed", "soon"], "'soon'")]
 #[case::an_assignment_that_is_none(&["run", "ok.yaml", "--set", "workers"], "expected KEY=VALUE")]
 #[case::an_assignment_to_nothing(&["run", "ok.yaml", "--set", "wrokers=3"], "workers")]

@@ -115,8 +115,12 @@ fn doctor_says_what_is_here() {
     assert_eq!(said.code, Some(0), "{said}");
     let names: Vec<&str> =
         said.stdout.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    assert_eq!(names, ["embedded", "redis-server", "docker", "kubernetes"], "{said}");
-    assert!(said.stdout.starts_with("embedded      yes  SQLite 3."), "{said}");
+    assert_eq!(
+        names,
+        ["embedded", "redis-server", "rabbitmq-server", "docker", "kubernetes"],
+        "{said}"
+    );
+    assert!(said.stdout.starts_with("embedded         yes  SQLite 3."), "{said}");
 }
 
 #[test]
@@ -186,7 +190,7 @@ fn help_of_run_names_every_flag() {
       <SCENARIO>...  Scenario files
 
     Options:
-          --backend <BACKEND>  Another backend than the scenario's: embedded, redis or static
+          --backend <BACKEND>  Another backend than the scenario's: embedded, redis, rabbitmq or static
           --seed <SEED>        The seed of every random choice; without one it is drawn, and printed
           --out <DIRECTORY>    Where run directories go [default: runs]
           --set <KEY=VALUE>    Change a value of the scenario, as in --set workers=5 or --set

@@ -45,7 +45,6 @@ each_is_caught! { redis:
 
 each_is_caught! { rabbitmq:
     aggregator_stops_at_silence,
-    counts_redelivered_twice,
     drops_remainder,
     half_chunk_on_sigterm,
     loses_replayed,
