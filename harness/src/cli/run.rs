@@ -10,7 +10,7 @@ use crate::history::{EndReason, Record, Recorder};
 use crate::plan::{Backend, Plan};
 use crate::report::progress::Progress;
 use crate::report::say;
-use crate::report::{self, markdown, summary, terminal};
+use crate::report::{self, junit, markdown, summary, terminal};
 use crate::results::{Judge, Results};
 use crate::run::{self, RunDirectory, RunError};
 use crate::scenario::{self, Overrides};
@@ -33,6 +33,9 @@ pub(super) struct Args {
     /// Change a value of the scenario, as in --set workers=5 or --set faults.0.at=50%.
     #[arg(long, value_name = "KEY=VALUE", value_parser = assignment)]
     set: Vec<(String, String)>,
+    /// Also write JUnit XML with a test case for each scenario.
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
     /// Keep the logs and the broker's data even when the scenario passes.
     #[arg(long)]
     keep: bool,
@@ -49,7 +52,11 @@ pub(super) fn main(args: Args) -> Exit {
             Err(error) => return problem(&error.to_string(), Exit::Usage),
         }
     }
-    let mut gravest = Verdict::Pass;
+    // Likewise that the file cannot be written.
+    if let Err(error) = write_junit(args.junit.as_deref(), &plans, &[]) {
+        return problem(&error, Exit::Usage);
+    }
+    let mut all = Vec::new();
     for (at, plan) in plans.iter().enumerate() {
         if at > 0 {
             say(format_args!("\n"));
@@ -62,12 +69,24 @@ pub(super) fn main(args: Args) -> Exit {
         summary::add(&markdown::render(plan, &outcome.results));
         let dim = anstyle::Style::new().dimmed();
         say(format_args!("  {dim}{:<13}{dim:#} {}\n", "run", outcome.directory.display()));
-        gravest = gravest.max(outcome.results.verdict);
+        all.push(outcome.results);
+        if let Err(error) = write_junit(args.junit.as_deref(), &plans, &all) {
+            return problem(&error, Exit::Usage);
+        }
         if outcome.why == EndReason::Interrupted {
             break;
         }
     }
-    gravest.into()
+    Verdict::gravest(all.iter().map(|results| results.verdict)).into()
+}
+
+/// Writes what there is, if it is asked for: the results of the first plans.
+fn write_junit(path: Option<&Path>, plans: &[Plan], results: &[Results]) -> Result<(), String> {
+    let Some(path) = path else { return Ok(()) };
+    let runs: Vec<_> = plans.iter().zip(results).collect();
+    std::fs::write(path, junit::render(&runs)).map_err(|error| {
+        format!("cannot write {}: {error} (choose another file with --junit)", path.display())
+    })
 }
 
 /// A run that has been judged.

@@ -9,20 +9,24 @@ use crate::plan::Plan;
 use crate::results::Results;
 use crate::verdict::Verdict;
 
-/// The scenario as one test case: a failure where it failed, an error where it was inconclusive.
-pub fn render(plan: &Plan, results: &Results) -> String {
+/// Each run as one test case: a failure where it failed, an error where it was inconclusive.
+pub fn render(runs: &[(&Plan, &Results)]) -> String {
+    let mut suite = TestSuite::new("harness");
+    suite.set_time(runs.iter().map(|(_, results)| wall_time(results)).sum());
+    suite.add_test_cases(runs.iter().map(|(plan, results)| case(plan, results)));
+    let mut report = Report::new("harness");
+    report.add_test_suite(suite);
+    report.to_string().expect("text without invalid characters, which the types leave out")
+}
+
+fn case(plan: &Plan, results: &Results) -> TestCase {
     let mut case = TestCase::new(results.scenario.as_str(), status(results));
     case.set_classname(format!("harness.{}", results.backend));
     case.set_time(wall_time(results));
     for (name, figure) in figures(plan, results) {
         case.add_property(Property::new(name, figure));
     }
-    let mut suite = TestSuite::new("harness");
-    suite.set_time(wall_time(results));
-    suite.add_test_case(case);
-    let mut report = Report::new("harness");
-    report.add_test_suite(suite);
-    report.to_string().expect("text without invalid characters, which the types leave out")
+    case
 }
 
 fn status(results: &Results) -> TestCaseStatus {
@@ -61,7 +65,7 @@ mod tests {
     use crate::report::testing::judged;
 
     fn rendered(history: &History) -> String {
-        render(&history.plan, &judged(history))
+        render(&[(&history.plan, &judged(history))])
     }
 
     #[test]

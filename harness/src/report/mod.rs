@@ -50,7 +50,7 @@ pub fn write_all(
     };
     write("results.json", json::render(results))?;
     write("report.md", markdown::render(plan, results))?;
-    write("junit.xml", junit::render(plan, results))?;
+    write("junit.xml", junit::render(&[(plan, results)]))?;
     let mut timeline = Timeline::new(plan);
     for record in history::read(events)? {
         timeline.observe(&record?);

@@ -62,6 +62,20 @@ fn a_run_adds_its_report_to_the_step_summary() {
 }
 
 #[test]
+fn several_scenarios_are_cases_of_one_junit_file() {
+    let sandbox = Sandbox::new();
+    let files = ["one", "other"].map(|name| scenario(&sandbox, name));
+    let said = sandbox.run(&["run", "--junit", "all.xml", &files[0], &files[1]]);
+    assert_eq!(said.code, Some(0), "{said}");
+    let text = fs::read_to_string(sandbox.path().join("all.xml")).expect("a report");
+    assert!(text.contains("tests=\"2\" skipped=\"0\" failures=\"0\""), "{text}");
+    let cases = ["one", "other"].map(|name| text.find(&format!("<testcase name=\"{name}\"")));
+    assert!(cases[0].is_some() && cases[0] < cases[1], "{text}");
+    let said = sandbox.run(&["run", "--junit", "nowhere/all.xml", &files[0]]);
+    assert_eq!(said.code, Some(64), "before anything is run: {said}");
+}
+
+#[test]
 fn what_cannot_be_compared_is_said_before_anything_is_run() {
     let sandbox = Sandbox::new();
     let file = scenario(&sandbox, "m3-redis");

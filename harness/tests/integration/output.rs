@@ -195,6 +195,7 @@ fn help_of_run_names_every_flag() {
           --out <DIRECTORY>    Where run directories go [default: runs]
           --set <KEY=VALUE>    Change a value of the scenario, as in --set workers=5 or --set
                                faults.0.at=50%
+          --junit <FILE>       Also write JUnit XML with a test case for each scenario
           --keep               Keep the logs and the broker's data even when the scenario passes
       -h, --help               Print help
     ");
