@@ -139,6 +139,25 @@ async fn a_worker_that_is_frozen_for_longer_than_its_lease_loses_its_chunk_and_g
 }
 
 #[tokio::test]
+async fn only_the_chunk_of_a_killed_worker_counts_as_delivered_again() {
+    let (mut bench, sweep) = Bench::start(RabbitMq).with_sweep(12).await;
+    bench.settings.takeover_interval = Duration::from_millis(50);
+    let onlooker = bench.onlooker().await;
+    let mut workers = [1, 2, 3].map(|number| Process::worker(&bench.settings, number, 30.0));
+    until("all workers have a chunk", async || onlooker.held().await.expect("reads").len() == 3)
+        .await;
+    workers[0].kill();
+    let [_, second, third] = workers;
+    for worker in [second, third] {
+        let ended = worker.end();
+        assert!(ended.status.success(), "{ended}");
+    }
+    bench.assert_exact(&sweep).await;
+    // Others looked what it had left, and put back what was not its own.
+    assert_eq!(onlooker.redelivered().await.expect("reads"), 1);
+}
+
+#[tokio::test]
 async fn a_broker_that_is_killed_twice_keeps_everything_and_nothing_counts_twice() {
     let mut server = RabbitMqServer::start_own();
     let settings = patient(server.address());

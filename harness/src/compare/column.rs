@@ -56,14 +56,14 @@ impl<'a> Column<'a> {
     pub(super) fn tell(
         &self,
         figure: impl Fn(&Results) -> Option<f64>,
-        write: impl Fn(f64) -> String,
+        write: impl Fn(f64) -> String + Copy,
     ) -> String {
         match self.spread(figure) {
             None => "-".to_owned(),
-            Some(spread) if self.runs.len() == 1 => write(spread.median),
-            Some(Spread { median, min, max }) => {
-                format!("{} ({}-{})", write(median), write(min), write(max))
-            }
+            Some(Spread { median, min, max }) => match [median, min, max].map(write) {
+                [median, min, max] if median == min && median == max => median,
+                [median, min, max] => format!("{median} ({min}-{max})"),
+            },
         }
     }
 

@@ -99,7 +99,8 @@ impl Inspect for RabbitMq {
         self.journal.catch_up(&self.link).await?;
         // The one knows foreign workers too, the other what happened while the broker was away.
         let traced = self.traced(|trace| trace.redelivered).await?;
-        Ok(traced.max(self.journal.redelivered()))
+        let (written, returned) = self.journal.redelivered();
+        Ok(traced.max(written).saturating_sub(returned))
     }
 
     async fn depths(&self) -> Result<Depths> {

@@ -196,13 +196,16 @@ impl Journal {
 
     /// How often the chunk's task was delivered, this time included, and whether it is settled.
     pub(super) fn deliveries(&self, chunk: u64) -> (u64, bool) {
-        let again = self.digest().redelivered.get(&chunk).copied().unwrap_or(0);
+        let digest = self.digest();
+        let of = |counts: &BTreeMap<u64, u64>| counts.get(&chunk).copied().unwrap_or(0);
+        let again = of(&digest.redelivered).saturating_sub(of(&digest.returned));
         (1 + again, self.is_settled(chunk))
     }
 
-    /// How often tasks were delivered again, as far as workers have written it down.
-    pub(super) fn redelivered(&self) -> u64 {
-        self.digest().redeliveries
+    /// How often tasks were delivered again, as far as workers have written it down, and how often
+    /// one was only fetched and put back.
+    pub(super) fn redelivered(&self) -> (u64, u64) {
+        (self.digest().redeliveries, self.digest().returned.values().sum())
     }
 
     fn digest(&self) -> Ref<'_, Digest> {
@@ -222,6 +225,8 @@ struct Digest {
     redelivered: BTreeMap<u64, u64>,
     /// Of all, ever.
     redeliveries: u64,
+    /// Tasks that were fetched and put back at once.
+    returned: BTreeMap<u64, u64>,
 }
 
 impl Digest {
@@ -260,6 +265,7 @@ impl Digest {
                 let place = self.letters.iter().find(same).map(|(place, _)| *place);
                 place.and_then(|place| self.letters.remove(&place));
             }
+            Record::Returned(chunk) => *self.returned.entry(chunk).or_default() += 1,
             Record::Redelivered(chunk) => {
                 *self.redelivered.entry(chunk).or_default() += 1;
                 self.redeliveries += 1;

@@ -13,7 +13,7 @@ use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ErrorKind};
 use tokio::time::timeout;
 
-use super::Queues;
+use super::{Queues, record};
 
 /// Of properties: stored on disk before it is confirmed.
 const PERSISTENT: u8 = 2;
@@ -197,6 +197,7 @@ impl Life {
                 break;
             };
             if !got.delivery.redelivered {
+                self.publish(&[record::returned(&self.queues, &got.delivery.data)]).await?;
                 let requeue = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
                 got.delivery.acker.nack(requeue).await?;
                 break;

@@ -26,6 +26,8 @@ pub(super) enum Record {
     Gone(String),
     /// A task was delivered again.
     Redelivered(u64),
+    /// A task was fetched and put back at once, which makes its next delivery look like another one.
+    Returned(u64),
     /// Whoever asks where the journal ends reads until it comes to its own mark.
     Mark(String),
     /// Anything else.
@@ -69,6 +71,7 @@ impl Record {
         let kind = message.properties.kind().as_ref().map(lapin::types::ShortString::as_str);
         match kind {
             Some("mark") => Self::Mark(text.to_owned()),
+            Some("returned") => text.parse().map_or(Self::Other, Self::Returned),
             Some("gone") => Self::Gone(text.to_owned()),
             Some("redelivered") => text.parse().map_or(Self::Other, Self::Redelivered),
             Some("sweep") => match serde_json::from_str::<Written>(text) {
@@ -121,6 +124,11 @@ pub(super) fn redelivered(queues: &Queues, task: &[u8]) -> Outgoing {
 /// A task was given back, whose message this is: whoever traces the server sees by whom.
 pub(super) fn released(queues: &Queues, task: &[u8]) -> Outgoing {
     Outgoing { properties: typed("released"), ..redelivered(queues, task) }
+}
+
+/// A task was fetched and put back at once, whose message this is.
+pub(super) fn returned(queues: &Queues, task: &[u8]) -> Outgoing {
+    Outgoing { properties: typed("returned"), ..redelivered(queues, task) }
 }
 
 /// A worker has connected: whoever traces the server sees over which connection.

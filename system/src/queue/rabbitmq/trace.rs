@@ -106,7 +106,7 @@ impl Trace {
                 Some("hello") if ours => {
                     self.names.insert(connection, text.into_owned());
                 }
-                Some("released") if ours => {
+                Some("released" | "returned") if ours => {
                     if let Ok(chunk) = text.parse() {
                         self.release(chunk, &connection);
                     }
