@@ -26,7 +26,8 @@ const CLAIM_WAIT: Duration = Duration::from_millis(250);
 /// behind another would be better off with whoever is free first.
 const SOON: Duration = Duration::from_secs(2);
 
-/// A chunk that takes this many times the time of a batch holds up the others in it.
+/// A chunk that takes this many times the time of a batch, or of the chunks before it where that is
+/// more, holds up the others.
 const HELD_UP: u32 = 5;
 
 /// A chunk is handed back no more often: each time counts towards the deliveries after which it
@@ -235,7 +236,8 @@ impl Desk {
     /// Whether a chunk takes so much longer than those before it that nothing may wait for it.
     fn is_held_up(&self) -> bool {
         let waiting = !self.backlog.is_empty() || !self.done.is_empty();
-        let patience = self.batch.target * HELD_UP;
+        let usual = self.batch.chunk_time.unwrap_or_default().max(self.batch.target);
+        let patience = usual * HELD_UP;
         waiting && self.current.as_ref().is_some_and(|(_, since)| since.elapsed() > patience)
     }
 
