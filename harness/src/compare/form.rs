@@ -62,7 +62,7 @@ fn markdown(table: &Table) -> String {
     let mut text = line("", &table.columns);
     text.push_str(&line("---", &vec!["---:".to_owned(); table.columns.len()]));
     for (name, cells) in &table.rows {
-        text.push_str(&line(name.trim(), cells));
+        text.push_str(&line(name, cells));
     }
     for note in &table.notes {
         let _ = write!(text, "\n{note}\n");
@@ -81,7 +81,7 @@ fn json(table: &Table) -> String {
                 .cloned()
                 .zip(cells.iter().map(|cell| Value::from(cell.as_str())))
                 .collect();
-            json!({ "row": name.trim(), "columns": cells })
+            json!({ "row": name, "columns": cells })
         })
         .collect();
     let whole = json!({ "title": table.title, "rows": rows, "notes": table.notes });
@@ -92,7 +92,7 @@ fn csv(table: &Table) -> String {
     let quoted = |cell: &str| format!("\"{}\"", cell.replace('"', "\"\""));
     let line = |name: &str, cells: &[String]| {
         let cells: Vec<String> =
-            std::iter::once(name.trim()).chain(cells.iter().map(|it| &**it)).map(quoted).collect();
+            std::iter::once(name).chain(cells.iter().map(|it| &**it)).map(quoted).collect();
         format!("{}\n", cells.join(","))
     };
     let mut text = line("", &table.columns);
