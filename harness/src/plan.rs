@@ -25,12 +25,24 @@ pub struct Plan {
     pub backend: Backend,
     /// Where processes run.
     pub environment: Environment,
+    /// Why there: who said so, or what was found.
+    #[serde(default)]
+    pub environment_because: String,
+    /// Where the system's own processes run.
+    #[serde(default)]
+    pub workers_in: WorkersIn,
+    /// How the broker is set up.
+    #[serde(default)]
+    pub broker: BrokerSetup,
     /// How many workers there are; they are numbered from 0.
     pub workers: u32,
     /// The one seed of every random choice.
     pub seed: u64,
     /// Environment variables for every process of the system, over those that the plan implies.
     pub env: BTreeMap<String, String>,
+    /// A program in place of our worker.
+    #[serde(default)]
+    pub foreign: Option<Foreign>,
     /// A planted defect (see `fixtures/defects`) that takes the place of the system.
     pub defect: Option<String>,
     /// What goes wrong, in the order of the file.
@@ -52,6 +64,33 @@ pub struct Plan {
 const SAMPLE: usize = 8;
 
 impl Plan {
+    /// Whether any fault, one that `chaos` may draw included, is so.
+    pub fn has_fault(&self, is_so: impl Fn(&PlannedFault) -> bool) -> bool {
+        self.faults.iter().any(|fault| {
+            is_so(fault) || fault.settings.mix.iter().any(|draw| is_so(&draw.fault))
+        })
+    }
+
+    /// Whether something has to stand between processes and the broker.
+    pub fn strikes_the_network(&self) -> bool {
+        use FaultKind::{Bandwidth, Drop, HalfOpen, Latency, Partition, Reset, Slice};
+        let network = [Bandwidth, Drop, HalfOpen, Latency, Partition, Reset, Slice];
+        self.has_fault(|fault| network.contains(&fault.kind))
+    }
+
+    /// How the work is skewed, where it is.
+    pub fn skew(&self) -> Option<Skew> {
+        let fault = self.faults.iter().find(|fault| fault.kind == FaultKind::SlowChunks)?;
+        let Settings { share, factor, .. } = fault.settings;
+        Some(Skew { share: share.unwrap_or(0.0), factor: factor.unwrap_or(Skew::FACTOR) })
+    }
+
+    /// When Redis has on the disk what it confirms.
+    pub fn fsync(&self) -> Fsync {
+        let struck = self.has_fault(|fault| fault.target == Target::Broker);
+        self.broker.fsync.unwrap_or(if struck { Fsync::Always } else { Fsync::EverySec })
+    }
+
     /// Chunks that the harness computes again by itself, because only the kernel knows their
     /// values: a few, drawn from the seed. The reference kernel's are all known.
     pub fn sample(&self) -> Vec<u64> {
@@ -63,6 +102,20 @@ impl Plan {
         sample.dedup();
         sample
     }
+}
+
+/// A share of the chunks takes some times as long as the others.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Skew {
+    /// The share, from 0 to 1.
+    pub share: f64,
+    /// How many times as long.
+    pub factor: f64,
+}
+
+impl Skew {
+    /// How many times as long, where the scenario does not say.
+    pub const FACTOR: f64 = 10.0;
 }
 
 /// The work: a kernel over `[start, end)`, cut into chunks.
@@ -165,6 +218,85 @@ impl fmt::Display for Backend {
 pub enum Environment {
     /// Processes of this machine.
     Process,
+    /// The broker in a container; workers too, where the scenario says so.
+    Container,
+    /// A broker that is there already; workers are processes of this machine.
+    External,
+}
+
+impl Environment {
+    /// Every environment.
+    pub const ALL: [Self; 3] = [Self::Process, Self::Container, Self::External];
+
+    /// Its name in scenarios and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::Container => "container",
+            Self::External => "external",
+        }
+    }
+}
+
+impl fmt::Display for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// Where the system's own processes run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WorkersIn {
+    /// As processes of this machine.
+    #[default]
+    Process,
+    /// Each in a container, with an address of its own.
+    Container,
+}
+
+/// How the broker is set up, where the harness starts it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BrokerSetup {
+    /// Image, in environment `container`.
+    pub image: Option<String>,
+    /// When Redis has what it confirms on the disk. Where the scenario does not say: always, if a
+    /// fault strikes the broker, else every second.
+    pub fsync: Option<Fsync>,
+}
+
+/// When what Redis confirms is on the disk, and no longer only with the operating system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fsync {
+    /// Before it is confirmed.
+    Always,
+    /// Within a second or two.
+    EverySec,
+    /// When the operating system sees fit.
+    No,
+}
+
+impl Fsync {
+    /// Its name in scenarios, and in Redis's own settings.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::EverySec => "everysec",
+            Self::No => "no",
+        }
+    }
+}
+
+/// A program in place of our worker, which speaks the wire contract.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Foreign {
+    /// Program and arguments; no shell is involved.
+    pub command: Vec<String>,
+    /// Image that holds it, where workers run in containers.
+    pub image: Option<String>,
+    /// How many workers are this program, from worker 0 on; the others are ours.
+    pub workers: u32,
 }
 
 /// One thing that goes wrong.
@@ -174,6 +306,9 @@ pub struct PlannedFault {
     pub name: String,
     /// When.
     pub trigger: Trigger,
+    /// It strikes again this long after each time, until the sweep is over.
+    #[serde(rename = "every_ms", with = "optional_millis", default)]
+    pub every: Option<Duration>,
     /// What.
     pub kind: FaultKind,
     /// To whom.
@@ -181,12 +316,76 @@ pub struct PlannedFault {
     /// For how long, where the kind has a duration (`pause`).
     #[serde(rename = "for_ms", with = "optional_millis", default)]
     pub hold: Option<Duration>,
+    /// What else the kind has to be told.
+    #[serde(default)]
+    pub settings: Settings,
+}
+
+impl PlannedFault {
+    /// Whether a strike of this name is this fault's: one that strikes more than once numbers
+    /// its strikes, as in `chaos-1.7`.
+    pub fn owns(&self, strike: &str) -> bool {
+        strike.strip_prefix(&*self.name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    }
+}
+
+/// What kinds of fault have to be told; each takes its own of these.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    /// Which way bytes are cut.
+    pub direction: Direction,
+    /// How long every piece of data is late.
+    #[serde(rename = "delay_ms", with = "optional_millis")]
+    pub delay: Option<Duration>,
+    /// By how much that varies, either way.
+    #[serde(rename = "jitter_ms", with = "optional_millis")]
+    pub jitter: Option<Duration>,
+    /// Bytes: per second (`bandwidth`), or per piece (`slice`).
+    pub bytes: Option<u64>,
+    /// A share, above 0 and at most 1.
+    pub share: Option<f64>,
+    /// How many times as long.
+    pub factor: Option<f64>,
+    /// Index of a chunk.
+    pub chunk: Option<u64>,
+    /// The mean time between two strikes of `chaos`.
+    #[serde(rename = "pace_ms", with = "optional_millis")]
+    pub pace: Option<Duration>,
+    /// What `chaos` draws from.
+    pub mix: Vec<Draw>,
+}
+
+/// Which way bytes are cut, as seen from a worker.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// What goes to the broker.
+    ToBroker,
+    /// What comes from the broker.
+    FromBroker,
+    /// Both.
+    #[default]
+    Both,
+}
+
+/// A fault that `chaos` may draw, as often as its weight among all says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Draw {
+    /// Its weight.
+    pub weight: u32,
+    /// What, to whom, for how long; its name and trigger mean nothing.
+    pub fault: PlannedFault,
 }
 
 /// When a fault strikes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Trigger {
+    /// From the beginning of the run.
+    Start,
+    /// When this share of the chunks is submitted, in percent, above 0 and below 100.
+    Submitted(f64),
     /// When this share of the chunks is committed, in percent, above 0 and at most 100.
     Progress(f64),
     /// This long after the first task was submitted.
@@ -195,30 +394,29 @@ pub enum Trigger {
     After(String),
 }
 
-/// What a fault does; each has a file of its own under `fault/`.
+/// What a fault does; each has a file of its own under `fault/`, which says more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "each has a file")]
 pub enum FaultKind {
-    /// SIGKILL.
     Kill,
-    /// SIGTERM.
     Terminate,
-    /// SIGSTOP for a while, then SIGCONT.
     Pause,
-    /// SIGKILL, and a new process takes the place.
     Restart,
-}
-
-impl FaultKind {
-    /// Its name in scenarios.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Kill => "kill",
-            Self::Terminate => "terminate",
-            Self::Pause => "pause",
-            Self::Restart => "restart",
-        }
-    }
+    Slow,
+    OutOfMemory,
+    Wipe,
+    DiskFull,
+    Partition,
+    Latency,
+    Bandwidth,
+    Reset,
+    Drop,
+    HalfOpen,
+    Slice,
+    Poison,
+    SlowChunks,
+    Chaos,
 }
 
 /// Whom a fault strikes.
@@ -239,6 +437,8 @@ pub enum Target {
     Aggregator,
     /// The broker's server.
     Broker,
+    /// The sweep itself: its chunks, whoever has them.
+    Sweep,
 }
 
 /// What is done once the sweep has ended, before it is judged.
@@ -273,6 +473,9 @@ pub struct Expect {
     /// At most this long from a worker's death to the moment another has its chunk, for each chunk.
     #[serde(rename = "recovery_max_ms", with = "optional_millis", default)]
     pub recovery_max: Option<Duration>,
+    /// At most this long from the end of the last fault to the last result committed.
+    #[serde(rename = "finish_max_ms", with = "optional_millis", default)]
+    pub finish_max: Option<Duration>,
 }
 
 /// What must hold of the parameters.
@@ -284,6 +487,8 @@ pub enum Coverage {
     /// A control without fault tolerance: some parameters are lost, all of them from the ranges
     /// of workers that a fault struck, and nothing else is wrong.
     LostWithWorker,
+    /// The broker loses its data: parameters are lost, the system says so, and reports no success.
+    LostWithBroker,
 }
 
 mod millis {

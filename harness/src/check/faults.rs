@@ -22,7 +22,7 @@ pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
 /// Why nothing is tested by this fault, if so.
 fn no_bite(fault: &PlannedFault, facts: &Facts) -> Option<String> {
     let strikes: Vec<&Strike> =
-        facts.strikes.iter().filter(|strike| strike.fault == fault.name).collect();
+        facts.strikes.iter().filter(|strike| fault.owns(&strike.fault)).collect();
     if strikes.iter().any(|strike| strike.bit && !came_too_late(strike, facts)) {
         return None;
     }
@@ -46,6 +46,8 @@ fn came_too_late(strike: &Strike, facts: &Facts) -> bool {
 /// Why a fault that never struck did not.
 pub(crate) fn never_triggered(fault: &PlannedFault) -> String {
     match &fault.trigger {
+        Trigger::Start => "the sweep ended before it struck anybody".to_owned(),
+        Trigger::Submitted(percent) => format!("{percent} % were never seen to be submitted"),
         Trigger::Progress(percent) => format!("the sweep ended before {percent} %"),
         Trigger::Time(after) => format!("the sweep ended before {}", seconds(after.as_secs_f64())),
         Trigger::After(other) => format!("the sweep ended before {other} was over"),

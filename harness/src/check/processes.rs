@@ -2,6 +2,7 @@
 
 use super::Outcome;
 use crate::facts::{Exit, Facts, Strike};
+use crate::fault::Ends;
 use crate::history::EndReason;
 use crate::plan::Plan;
 use crate::words::{FirstLines, quoted, seconds};
@@ -76,10 +77,10 @@ fn says_incomplete(exit: &Exit) -> bool {
 }
 
 fn explains(strike: &Strike, exit: &Exit) -> bool {
-    let as_implied = match strike.kind.as_str() {
-        "kill" | "restart" => exit.signal == Some(SIGKILL),
-        "terminate" => exit.code.is_some() || exit.signal == Some(SIGTERM),
-        _ => false,
+    let as_implied = match strike.ends() {
+        Ends::Killed | Ends::Replaced => exit.signal == Some(SIGKILL),
+        Ends::Asked => exit.code.is_some() || exit.signal == Some(SIGTERM),
+        Ends::No => false,
     };
     as_implied && strike.target == exit.process && strike.t_s <= exit.t_s + OUT_OF_ORDER_S
 }

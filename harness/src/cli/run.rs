@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::problem;
 use crate::exit::Exit;
 use crate::history::{EndReason, Record, Recorder};
-use crate::plan::{Backend, Plan};
+use crate::plan::{Backend, Environment, Plan};
 use crate::report::progress::Progress;
 use crate::report::say;
 use crate::report::{self, junit, markdown, summary, terminal};
@@ -24,6 +24,10 @@ pub(super) struct Args {
     /// Another backend than the scenario's: embedded, redis, rabbitmq or static.
     #[arg(long, value_parser = backend)]
     backend: Option<Backend>,
+    /// Where it runs: process, container or external; without it, what the scenario says, else
+    /// the first that works here.
+    #[arg(long, value_parser = environment)]
+    environment: Option<Environment>,
     /// The seed of every random choice; without one it is drawn, and printed.
     #[arg(long)]
     seed: Option<u64>,
@@ -43,7 +47,13 @@ pub(super) struct Args {
 
 pub(super) fn main(args: Args) -> Exit {
     let overrides =
-        Overrides { backend: args.backend, seed: args.seed, set: args.set, defect: None };
+        Overrides {
+            backend: args.backend,
+            environment: args.environment,
+            seed: args.seed,
+            set: args.set,
+            defect: None,
+        };
     // All are read before any is run: a typing error in the last must not cost an hour.
     let mut plans = Vec::new();
     for path in &args.scenarios {
@@ -164,6 +174,13 @@ pub(super) fn backend(name: &str) -> Result<Backend, String> {
     Backend::ALL.into_iter().find(|backend| backend.name() == name).ok_or_else(|| {
         let names: Vec<&str> = Backend::ALL.iter().map(|backend| backend.name()).collect();
         format!("there is no such backend (valid: {})", names.join(", "))
+    })
+}
+
+fn environment(name: &str) -> Result<Environment, String> {
+    Environment::ALL.into_iter().find(|it| it.name() == name).ok_or_else(|| {
+        let names: Vec<&str> = Environment::ALL.iter().map(|it| it.name()).collect();
+        format!("there is no such environment (valid: {})", names.join(", "))
     })
 }
 

@@ -1,37 +1,43 @@
 //! Where a sweep's processes and its broker run, and how they are reached.
 
+mod choice;
+mod external;
 pub mod guard;
 pub mod janitor;
 mod life;
 mod process;
 mod rabbitmq_server;
 mod redis_server;
+mod server;
 mod write_lock;
 
-pub use process::{Exit, Fleet, Output, Process, Program, role_command};
+pub use choice::choose;
+pub use external::External;
+pub use process::{Contained, Exit, Fleet, Output, Process, Program, role_command};
 pub use rabbitmq_server::RabbitMqServer;
 pub use redis_server::RedisServer;
+pub use server::{Seen, Server};
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use ttg_system::queue::{Address, Settings, rabbitmq};
 
-use self::redis_server::Fsync;
-use crate::plan::{Backend, Plan, Target};
+use crate::plan::{Backend, Environment, Plan};
 
 /// Why a run could not begin: something that the machine lacks.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Unavailable(pub String);
 
-/// The broker of a run. It ends when this is dropped.
+/// The broker of a run. What the harness has started ends when this is dropped.
 pub enum BrokerProcess {
     /// Nothing runs: the file is the broker.
     Embedded(PathBuf),
     /// A server of our own.
-    Redis(Box<RedisServer>),
-    /// A server of our own.
-    RabbitMq(Box<RabbitMqServer>),
+    Server(Backend, Box<dyn Server>),
+    /// Somebody else's server.
+    External(Box<External>),
 }
 
 impl BrokerProcess {
@@ -41,72 +47,85 @@ impl BrokerProcess {
     /// # Errors
     /// Where the program is missing or does not start.
     pub async fn start(plan: &Plan, directory: &Path) -> Result<Option<Self>, Unavailable> {
-        Ok(match plan.backend {
-            Backend::Static => None,
-            Backend::Embedded => Some(Self::Embedded(directory.join("queue.db"))),
-            Backend::Redis => {
-                let struck = plan.faults.iter().any(|fault| fault.target == Target::Broker);
-                let fsync = if struck { Fsync::Always } else { Fsync::EverySecond };
-                Some(Self::Redis(Box::new(RedisServer::start(directory, fsync).await?)))
+        let server: Box<dyn Server> = match (plan.backend, plan.environment) {
+            (Backend::Static, _) => return Ok(None),
+            (Backend::Embedded, _) => return Ok(Some(Self::Embedded(directory.join("queue.db")))),
+            (_, Environment::External) => {
+                return Ok(Some(Self::External(Box::new(External::find(plan.backend).await?))));
             }
-            Backend::RabbitMq => {
-                Some(Self::RabbitMq(Box::new(RabbitMqServer::start(directory).await?)))
-            }
-        })
+            (Backend::Redis, _) => Box::new(RedisServer::start(directory, plan.fsync()).await?),
+            (Backend::RabbitMq, _) => Box::new(RabbitMqServer::start(directory).await?),
+        };
+        Ok(Some(Self::Server(plan.backend, server)))
     }
 
-    /// How to reach it.
+    /// How the harness itself reaches it.
     pub fn settings(&self) -> Settings {
         Settings::new(match self {
             Self::Embedded(path) => Address::Embedded(path.clone()),
-            Self::Redis(server) => {
-                Address::Redis { host: "127.0.0.1".to_owned(), port: server.port(), db: 0 }
+            Self::Server(backend, server) => {
+                let (host, port) = (server.address().ip().to_string(), server.address().port());
+                match backend {
+                    Backend::RabbitMq => {
+                        Address::RabbitMq(Box::new(rabbitmq::Server::at(&host, port)))
+                    }
+                    _ => Address::Redis { host, port, db: 0 },
+                }
             }
-            Self::RabbitMq(server) => {
-                Address::RabbitMq(Box::new(rabbitmq::Server::at("127.0.0.1", server.port())))
-            }
+            Self::External(external) => external.address(),
         })
     }
 
-    /// Environment variables by which the system's processes reach it.
-    pub fn variables(&self) -> Vec<(&'static str, String)> {
+    /// Where it listens, where it does.
+    pub fn listens(&self) -> Option<SocketAddr> {
         match self {
-            Self::Embedded(path) => vec![
-                ("QUEUE_BACKEND", "embedded".to_owned()),
-                ("EMBEDDED_PATH", path.display().to_string()),
-            ],
-            Self::Redis(server) => vec![
-                ("QUEUE_BACKEND", "redis".to_owned()),
-                ("REDIS_HOST", "127.0.0.1".to_owned()),
-                ("REDIS_PORT", server.port().to_string()),
-                ("REDIS_DB", "0".to_owned()),
-            ],
-            Self::RabbitMq(server) => vec![
-                ("QUEUE_BACKEND", "rabbitmq".to_owned()),
-                ("RABBITMQ_HOST", "127.0.0.1".to_owned()),
-                ("RABBITMQ_PORT", server.port().to_string()),
-            ],
+            Self::Embedded(_) => None,
+            Self::Server(_, server) => Some(server.address()),
+            Self::External(external) => Some(external.listens()),
+        }
+    }
+
+    /// Environment variables by which a process of the system reaches it: through `link`, where
+    /// that stands between them.
+    pub fn variables(&self, link: Option<SocketAddr>) -> Vec<(&'static str, String)> {
+        let (backend, at) = match self {
+            Self::Embedded(path) => {
+                return vec![
+                    ("QUEUE_BACKEND", "embedded".to_owned()),
+                    ("EMBEDDED_PATH", path.display().to_string()),
+                ];
+            }
+            Self::Server(backend, server) => (*backend, server.address()),
+            Self::External(external) => (external.backend(), external.listens()),
+        };
+        let at = link.unwrap_or(at);
+        let (host, port) = (at.ip().to_string(), at.port().to_string());
+        let mut variables = vec![("QUEUE_BACKEND", backend.name().to_owned())];
+        variables.extend(match backend {
+            Backend::RabbitMq => [("RABBITMQ_HOST", host), ("RABBITMQ_PORT", port)],
+            _ => [("REDIS_HOST", host), ("REDIS_PORT", port)],
+        });
+        if let Self::External(external) = self {
+            variables.extend(external.variables());
+        } else if backend == Backend::Redis {
+            variables.push(("REDIS_DB", "0".to_owned()));
+        }
+        variables
+    }
+
+    /// The server that faults can strike.
+    pub fn server(&self) -> Option<&dyn Server> {
+        match self {
+            Self::Server(_, server) => Some(&**server),
+            Self::Embedded(_) | Self::External(_) => None,
         }
     }
 
     /// Waits for its end, and says how it came. A file has none.
     pub async fn ended(&self) -> String {
-        match self {
-            Self::Embedded(_) => std::future::pending().await,
-            Self::Redis(server) => server.ended().await,
-            Self::RabbitMq(server) => server.ended().await,
-        }
-    }
-
-    /// Kills its process and starts it again, with what it kept. Returns what was seen.
-    ///
-    /// # Errors
-    /// Where it does not start again, or nothing runs.
-    pub async fn restart(&self) -> Result<String, Unavailable> {
-        match self {
-            Self::Embedded(_) => Err(Unavailable("a file has no process".to_owned())),
-            Self::Redis(server) => server.restart().await,
-            Self::RabbitMq(server) => server.restart().await,
+        match self.server() {
+            Some(server) => server.ended().await,
+            None => std::future::pending().await,
         }
     }
 
@@ -115,7 +134,7 @@ impl BrokerProcess {
     pub fn waits_for(&self, process: &Process) -> bool {
         match self {
             Self::Embedded(path) => write_lock::is_held_by(path, process.pid),
-            Self::Redis(_) | Self::RabbitMq(_) => false,
+            Self::Server(..) | Self::External(_) => false,
         }
     }
 
@@ -123,8 +142,8 @@ impl BrokerProcess {
     pub fn describe(&self) -> String {
         match self {
             Self::Embedded(_) => "embedded SQLite file".to_owned(),
-            Self::Redis(server) => server.describe(),
-            Self::RabbitMq(server) => server.describe(),
+            Self::Server(_, server) => server.describe(),
+            Self::External(external) => external.describe(),
         }
     }
 }

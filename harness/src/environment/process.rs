@@ -8,13 +8,16 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::rc::Rc;
 
+use async_trait::async_trait;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::process::{ChildStdout, Command};
 use tokio::sync::watch;
 
 use super::guard;
 use super::janitor::Janitor;
+use super::server::Seen;
 
 /// How much of a log's end is looked at for what a process said last.
 const TAIL: u64 = 4096;
@@ -101,13 +104,14 @@ pub struct Exit {
 }
 
 /// A process that was started.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Process {
     /// As in [`Program`].
     pub name: String,
     /// Operating system's process id.
     pub pid: u32,
     exit: watch::Receiver<Option<Exit>>,
+    container: Option<Rc<dyn Contained>>,
 }
 
 impl Process {
@@ -127,21 +131,51 @@ impl Process {
     }
 
     /// Sends a signal; false where it has ended already.
-    pub fn signal(&self, signal: Signal) -> bool {
-        // Until its end is known it is not reaped, so the id cannot be another's.
-        self.exit().is_none() && self.raw().is_some_and(|pid| kill_process(pid, signal).is_ok())
+    pub async fn signal(&self, signal: Signal) -> bool {
+        if self.exit().is_some() {
+            return false;
+        }
+        match &self.container {
+            // The engine may: it is another user's.
+            Some(container) => container.signal(signal).await,
+            // Until its end is known it is not reaped, so the id cannot be another's.
+            None => self.raw().is_some_and(|pid| kill_process(pid, signal).is_ok()),
+        }
+    }
+
+    /// The container that it is the first process of.
+    pub fn container(&self) -> Option<&Rc<dyn Contained>> {
+        self.container.as_ref()
     }
 
     /// The state letter of the kernel's process table: `T` is stopped, `Z` and nothing are dead.
     pub fn state(&self) -> Option<char> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).ok()?;
-        // The second field is the program's name in brackets, and may hold anything.
-        stat.rsplit_once(')')?.1.trim_start().chars().next()
+        state_of(self.pid)
     }
 
     fn raw(&self) -> Option<Pid> {
         Pid::from_raw(i32::try_from(self.pid).ok()?)
     }
+}
+
+/// The state letter of a process.
+pub(super) fn state_of(pid: u32) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is the program's name in brackets, and may hold anything.
+    stat.rsplit_once(')')?.1.trim_start().chars().next()
+}
+
+/// What the engine can do to the container of a process.
+#[async_trait(?Send)]
+pub trait Contained {
+    /// Sends a signal to its first process.
+    async fn signal(&self, signal: Signal) -> bool;
+
+    /// Gives it this share of a CPU at most, or all that there is. Returns what was seen.
+    async fn limit_cpu(&self, share: Option<f64>) -> Seen;
+
+    /// Uses up its memory until the kernel ends it. Returns what was seen.
+    async fn exhaust_memory(&self) -> Seen;
 }
 
 /// All processes of a run. They, and what they have started, end when this is dropped.
@@ -165,7 +199,7 @@ impl Fleet {
     ///
     /// # Errors
     /// Where the program cannot be started or its log not written.
-    pub fn start(&self, program: &Program) -> io::Result<(Process, Option<ChildStdout>)> {
+    pub async fn start(&self, program: &Program) -> io::Result<(Process, Option<ChildStdout>)> {
         let log = self.open_log(&program.name, "log")?;
         let mut command = Command::new(std::env::current_exe()?);
         command.arg(guard::SUBCOMMAND).arg(std::process::id().to_string()).args(&program.command);
@@ -194,7 +228,7 @@ impl Fleet {
                 let _ = ended.send(Some(Exit { code: status.code(), signal: status.signal() }));
             }
         });
-        let process = Process { name: program.name.clone(), pid, exit };
+        let process = Process { name: program.name.clone(), pid, exit, container: None };
         self.processes.borrow_mut().insert(program.name.clone(), process.clone());
         Ok((process, stdout))
     }

@@ -2,15 +2,17 @@
 //! server in a directory of its own. Another server on this machine is not touched.
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
-use super::life::Life;
+use super::life::{self, Life};
+use super::server::{Seen, Server};
 use super::{Unavailable, guard};
 
 /// How long a server may take until it is ready: it is slow to start on a busy machine.
@@ -18,6 +20,9 @@ const START: Duration = Duration::from_secs(90);
 
 /// Where Debian keeps the program itself; the one on the search path changes the user.
 const PROGRAM: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
+
+/// Where a server keeps its data, below its directory.
+const DATA: &str = "data";
 
 /// What the server prints when it is ready.
 const READY: &str = "Starting broker... completed";
@@ -53,29 +58,48 @@ impl RabbitMqServer {
         let (life, directory) = (Life::of(child), directory.to_owned());
         Ok(Self { life, _names: names, directory, ports, version })
     }
+}
 
-    /// Kills it, and starts it again on the same ports and with its data.
-    pub(super) async fn restart(&self) -> Result<String, Unavailable> {
-        let start = async { Ok(start_on(self.ports, &self.directory).await?.0) };
-        self.life.replace(start).await
+#[async_trait(?Send)]
+impl Server for RabbitMqServer {
+    fn describe(&self) -> String {
+        format!("rabbitmq-server {} on {}", self.version, self.address())
     }
 
-    /// Waits for its end, and says how it came.
-    pub async fn ended(&self) -> String {
+    fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.ports.clients))
+    }
+
+    async fn ended(&self) -> String {
         let status = self.life.ended().await;
         let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
         let said = fs::read_to_string(output(&self.directory)).unwrap_or_default();
         format!("rabbitmq-server ended by itself ({status}): {}", last_line(&said))
     }
 
-    /// TCP port on 127.0.0.1.
-    pub fn port(&self) -> u16 {
-        self.ports.clients
+    async fn kill(&self) -> Seen {
+        self.life.kill().await
     }
 
-    /// `rabbitmq-server 3.10.8 on 127.0.0.1:40123`.
-    pub(super) fn describe(&self) -> String {
-        format!("rabbitmq-server {} on 127.0.0.1:{}", self.version, self.port())
+    async fn stop(&self) -> Seen {
+        self.life.stop().await
+    }
+
+    async fn start_again(&self) -> Seen {
+        let start = async { Ok(start_on(self.ports, &self.directory).await?.0) };
+        self.life.begin_again(start).await
+    }
+
+    async fn wipe(&self) -> Seen {
+        life::remove(&self.directory.join(DATA))
+    }
+
+    async fn pause(&self) -> Seen {
+        self.life.pause().await
+    }
+
+    async fn resume(&self) -> Seen {
+        self.life.resume().await
     }
 }
 
@@ -107,7 +131,7 @@ fn spawn_server(ports: Ports, directory: &Path) -> std::io::Result<Child> {
         .env("HOME", directory)
         .env("RABBITMQ_NODENAME", format!("ttg-{clients}@localhost"))
         .env("RABBITMQ_DIST_PORT", nodes.to_string())
-        .env("RABBITMQ_MNESIA_BASE", directory.join("data"))
+        .env("RABBITMQ_MNESIA_BASE", directory.join(DATA))
         .env("RABBITMQ_LOG_BASE", directory.join("log"))
         .env("RABBITMQ_CONFIG_FILE", directory.join("rabbitmq.conf"))
         .env("RABBITMQ_ADVANCED_CONFIG_FILE", directory.join("advanced.config"))

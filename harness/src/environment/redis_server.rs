@@ -1,21 +1,27 @@
 //! A `redis-server` of our own: a free port of the loopback, its data in a directory of its own.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
-use super::life::Life;
+use super::life::{self, Life};
+use super::server::{Seen, Server};
 use super::{Unavailable, guard};
+use crate::plan::Fsync;
 
 /// How long a server may take until it answers.
 const START: Duration = Duration::from_secs(10);
 
 /// A port that was free may be taken by the time the server wants it; so many are tried.
 const PORTS: usize = 5;
+
+/// Where a server keeps what it appends, below its directory: its own default.
+const APPENDED: &str = "appendonlydir";
 
 /// A server that runs. It ends when this is dropped.
 pub struct RedisServer {
@@ -24,24 +30,6 @@ pub struct RedisServer {
     fsync: Fsync,
     port: u16,
     version: String,
-}
-
-/// When what is confirmed is on the disk, and no longer only with the operating system.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fsync {
-    /// Within a second or two: a server that is killed may lose what it had not yet handed over.
-    EverySecond,
-    /// Before it is confirmed.
-    Always,
-}
-
-impl Fsync {
-    fn word(self) -> &'static str {
-        match self {
-            Self::EverySecond => "everysec",
-            Self::Always => "always",
-        }
-    }
 }
 
 impl RedisServer {
@@ -65,36 +53,53 @@ impl RedisServer {
         Err(Unavailable(format!("redis-server does not start: {last}")))
     }
 
-    /// Waits for its end, and says how it came.
-    pub async fn ended(&self) -> String {
+}
+
+#[async_trait(?Send)]
+impl Server for RedisServer {
+    fn describe(&self) -> String {
+        let Self { version, port, fsync, .. } = self;
+        format!("redis-server {version} on 127.0.0.1:{port}, appendfsync {}", fsync.word())
+    }
+
+    fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port))
+    }
+
+    async fn ended(&self) -> String {
         let status = self.life.ended().await;
         let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
         let said = last_line(&log_path(&self.directory));
         format!("redis-server ended by itself ({status}): {said}")
     }
 
-    /// Kills it, and starts it again on the same port and with its data.
-    pub(super) async fn restart(&self) -> Result<String, Unavailable> {
+    async fn kill(&self) -> Seen {
+        self.life.kill().await
+    }
+
+    async fn stop(&self) -> Seen {
+        self.life.stop().await
+    }
+
+    async fn start_again(&self) -> Seen {
         let Self { directory, fsync, port, .. } = self;
         let start = async {
             let failed = |problem| Unavailable(format!("redis-server does not start: {problem}"));
             start_on(*port, directory, *fsync).await.map_err(failed)
         };
-        self.life.replace(start).await
+        self.life.begin_again(start).await
     }
 
-    /// TCP port on 127.0.0.1.
-    pub fn port(&self) -> u16 {
-        self.port
+    async fn wipe(&self) -> Seen {
+        life::remove(&self.directory.join(APPENDED))
     }
 
-    /// `redis-server 7.0.15 on 127.0.0.1:40123`, and its durability where that matters.
-    pub(super) fn describe(&self) -> String {
-        let fsync = match self.fsync {
-            Fsync::EverySecond => String::new(),
-            Fsync::Always => format!(", appendfsync {}", self.fsync.word()),
-        };
-        format!("redis-server {} on 127.0.0.1:{}{fsync}", self.version, self.port)
+    async fn pause(&self) -> Seen {
+        self.life.pause().await
+    }
+
+    async fn resume(&self) -> Seen {
+        self.life.resume().await
     }
 }
 

@@ -7,6 +7,7 @@ mod oracle;
 
 use serde::{Deserialize, Serialize};
 
+use crate::fault::{Ends, entry_named};
 use crate::history::{EndReason, Event, HeldChunk, Record, SeenAggregate};
 use crate::plan::Plan;
 use crate::words::FirstLines;
@@ -39,18 +40,17 @@ pub struct Strike {
 impl Strike {
     /// Whether it ended its target's process.
     pub fn ends_process(&self) -> bool {
-        self.bit && matches!(self.kind.as_str(), "kill" | "terminate" | "restart")
+        self.bit && self.ends() != Ends::No
+    }
+
+    /// What it does to a process.
+    pub fn ends(&self) -> Ends {
+        entry_named(&self.kind).map_or(Ends::No, |entry| entry.ends)
     }
 
     /// What it did to its target, as in `which was killed at 3.1 s`.
     pub fn did(&self) -> &str {
-        match self.kind.as_str() {
-            "kill" => "killed",
-            "terminate" => "terminated",
-            "pause" => "paused",
-            "restart" => "killed and restarted",
-            other => other,
-        }
+        entry_named(&self.kind).map_or(&*self.kind, |entry| entry.did)
     }
 }
 

@@ -1,13 +1,30 @@
-//! Faults: one file each, with how it is carried out, how it is proved, and how it is healed.
+//! Faults: one file each, with what it does, how it is carried out, how it is proved, and how it is
+//! healed.
 
-mod broker;
+mod bandwidth;
+mod chaos;
+mod disk_full;
+mod drop;
+mod entry;
+mod half_open;
 mod kill;
+mod latency;
+mod network;
+mod out_of_memory;
+mod partition;
 mod pause;
+mod poison;
+mod reset;
 mod restart;
+mod slice;
+mod slow;
+mod slow_chunks;
 mod strike;
+mod table;
 mod target;
 mod terminate;
 mod trigger;
+mod wipe;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -15,11 +32,35 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::{Instant, sleep};
 
-use crate::environment::{Exit, Process};
-use crate::plan::FaultKind;
+use crate::environment::{Exit, Process, Server};
+use crate::plan::{FaultKind, PlannedFault};
 use crate::run::Stage;
 
+pub use entry::{Ends, Entry, Lasts, Role, Site};
 pub use strike::carry_out;
+pub use table::markdown;
+
+/// Every fault. A new one is one line here.
+static ALL: &[(&Entry, &dyn Fault)] = &[
+    (&kill::ENTRY, &kill::Kill),
+    (&terminate::ENTRY, &terminate::Terminate),
+    (&pause::ENTRY, &pause::Pause),
+    (&restart::ENTRY, &restart::Restart),
+    (&slow::ENTRY, &slow::Slow),
+    (&out_of_memory::ENTRY, &out_of_memory::OutOfMemory),
+    (&wipe::ENTRY, &wipe::Wipe),
+    (&disk_full::ENTRY, &disk_full::DiskFull),
+    (&partition::ENTRY, &partition::Partition),
+    (&latency::ENTRY, &latency::Latency),
+    (&bandwidth::ENTRY, &bandwidth::Bandwidth),
+    (&reset::ENTRY, &reset::Reset),
+    (&drop::ENTRY, &drop::Drop),
+    (&half_open::ENTRY, &half_open::HalfOpen),
+    (&slice::ENTRY, &slice::Slice),
+    (&poison::ENTRY, &poison::Poison),
+    (&slow_chunks::ENTRY, &slow_chunks::SlowChunks),
+    (&chaos::ENTRY, &chaos::Chaos),
+];
 
 /// How long the operating system may take to carry out a signal.
 const SIGNAL: Duration = Duration::from_secs(5);
@@ -41,27 +82,67 @@ impl Proof {
     fn missed(seen: impl Into<String>) -> Self {
         Self { bit: false, seen: seen.into() }
     }
+
+    fn of(seen: Result<String, impl ToString>) -> Self {
+        seen.map_or_else(|error| Self::missed(error.to_string()), Self::bit)
+    }
 }
 
-/// What goes wrong. The victim is stopped already when it is carried out, so that what it held at
-/// that moment is known.
+/// What goes wrong. A kind implements what it can strike: a process, the broker's server, or the
+/// sweep as a whole.
 #[async_trait(?Send)]
-pub trait Fault {
-    /// Carries it out, and proves that it took.
-    async fn inject(&self, stage: &Rc<Stage>, victim: &Process) -> Proof;
+pub trait Fault: Sync {
+    /// Whether a process is stopped (SIGSTOP) before it is struck, so that what it held at that
+    /// moment is known.
+    fn arrests(&self) -> bool {
+        true
+    }
+
+    /// Strikes a process, and proves that it took.
+    async fn inject(&self, _: &Rc<Stage>, _: &PlannedFault, _: &Process) -> Proof {
+        Proof::missed("this fault strikes no process")
+    }
 
     /// Ends it, where it lasts for a time.
-    async fn heal(&self, _stage: &Rc<Stage>, _victim: &Process) {}
+    async fn heal(&self, _: &Rc<Stage>, _: &PlannedFault, _: &Process) {}
+
+    /// Strikes the broker's server, and proves that it took.
+    async fn inject_broker(&self, _: &PlannedFault, _: &dyn Server) -> Proof {
+        Proof::missed("this fault strikes no broker")
+    }
+
+    /// Ends that, where it lasts for a time. What could not be ended is said.
+    async fn heal_broker(&self, _: &PlannedFault, _: &dyn Server) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Strikes the sweep for as long as it takes; every strike is told with this name and a
+    /// number.
+    async fn pervade(&self, _: Rc<Stage>, _: PlannedFault) {}
 }
 
 /// The fault of this kind.
 pub fn of(kind: FaultKind) -> &'static dyn Fault {
-    match kind {
-        FaultKind::Kill => &kill::Kill,
-        FaultKind::Terminate => &terminate::Terminate,
-        FaultKind::Pause => &pause::Pause,
-        FaultKind::Restart => &restart::Restart,
-    }
+    find(|entry| entry.kind == kind).1
+}
+
+/// What is known of this kind.
+pub fn entry(kind: FaultKind) -> &'static Entry {
+    find(|entry| entry.kind == kind).0
+}
+
+/// What is known of the kind with this name, as events have it.
+pub fn entry_named(name: &str) -> Option<&'static Entry> {
+    entries().find(|entry| entry.name == name)
+}
+
+/// What is known of every kind, in the order of the documents.
+pub fn entries() -> impl Iterator<Item = &'static Entry> {
+    ALL.iter().map(|(entry, _)| *entry)
+}
+
+fn find(is_it: impl Fn(&Entry) -> bool) -> (&'static Entry, &'static dyn Fault) {
+    *ALL.iter().find(|(entry, _)| is_it(entry)).expect("every kind of fault is in the list")
 }
 
 /// Waits until the kernel says that a process is stopped, or is not. False where it ended.

@@ -1,20 +1,38 @@
-//! `restart`: SIGKILL, and a new process takes the place, under the same name.
+//! `restart`. Of a process: SIGKILL, and a new one takes the place, under the same name. Of a
+//! broker: it is asked to end, in good order, and starts again on the same port with its data.
 
 use std::rc::Rc;
 
 use async_trait::async_trait;
 
+use super::entry::PROCESSES_AND_BROKER;
 use super::kill::Kill;
-use super::{Fault, Proof};
-use crate::environment::Process;
+use super::{Ends, Entry, Fault, Lasts, Proof, Site};
+use crate::environment::{Process, Server};
+use crate::plan::{FaultKind, PlannedFault};
 use crate::run::Stage;
+
+pub(super) static ENTRY: Entry = Entry {
+    kind: FaultKind::Restart,
+    name: "restart",
+    does: "SIGKILL and a new process in its place; a broker is asked to end and starts again",
+    proof: "the old one ended, the new one has another process id",
+    did: "killed and restarted",
+    on: PROCESSES_AND_BROKER,
+    lasts: Lasts::No,
+    needs: &[],
+    takes: &[],
+    ends: Ends::Replaced,
+    orphans: true,
+    refuse: Site::anywhere,
+};
 
 /// See the file.
 pub(super) struct Restart;
 
 #[async_trait(?Send)]
 impl Fault for Restart {
-    async fn inject(&self, stage: &Rc<Stage>, victim: &Process) -> Proof {
+    async fn inject(&self, stage: &Rc<Stage>, fault: &PlannedFault, victim: &Process) -> Proof {
         let killed = match victim.exit() {
             // A coordinator leaves when its work is done: there is nothing to kill, but starting
             // it once more is what a restarted deployment does. A worker leaves in good order when
@@ -23,9 +41,9 @@ impl Fault for Restart {
                 return Proof::missed(format!("process {} had left", victim.pid));
             }
             Some(_) => Proof::bit(format!("process {} had left", victim.pid)),
-            None => Kill.inject(stage, victim).await,
+            None => Kill.inject(stage, fault, victim).await,
         };
-        match stage.start(&victim.name) {
+        match stage.start(&victim.name).await {
             Ok(new) if killed.bit => {
                 Proof::bit(format!("{}, now process {}", killed.seen, new.pid))
             }
@@ -34,5 +52,16 @@ impl Fault for Restart {
                 Proof::missed(format!("{}, and cannot start again: {error}", killed.seen))
             }
         }
+    }
+
+    async fn inject_broker(&self, _: &PlannedFault, server: &dyn Server) -> Proof {
+        let restarted = async {
+            let stopped = server.stop().await?;
+            Ok::<_, crate::environment::Unavailable>(format!(
+                "{stopped}, {}",
+                server.start_again().await?
+            ))
+        };
+        Proof::of(restarted.await)
     }
 }

@@ -5,33 +5,58 @@ use std::rc::Rc;
 use tokio::time::{Instant, sleep};
 
 use super::target::{self, Victim};
-use super::{Fault, broker, of, trigger};
+use super::{Fault, Proof, Role, entry, of, trigger};
 use crate::history::{Event, HeldChunk};
-use crate::plan::{FaultKind, PlannedFault, Target};
+use crate::plan::{PlannedFault, Target, Trigger};
 use crate::run::Stage;
 
-/// Waits for the fault's moment, then strikes every target, and heals what lasts.
+/// What the broker is called where processes are named.
+const BROKER: &str = "broker";
+
+/// Waits for the fault's moment, then strikes every target, and heals what lasts; again and again
+/// where the fault says so, until the sweep is over.
 pub async fn carry_out(stage: Rc<Stage>, fault: PlannedFault) {
     trigger::moment(&stage, &fault.trigger).await;
-    stage.change(|standing| standing.in_flight += 1);
-    if fault.target == Target::Broker {
-        broker::restart(&stage, &fault).await;
-        return stage.fault_is_over(&fault.name);
+    if stage.standing().is_over() {
+        return;
     }
-    match target::choose(&stage, &fault, fault.kind == FaultKind::Restart).await {
-        Ok(victims) => strike(&stage, &fault, victims).await,
-        Err((target, reason)) => {
-            stage.emit(Event::FaultInjected {
-                fault: fault.name.clone(),
-                kind: fault.kind.name().to_owned(),
-                target,
-                bit: false,
-                proof: reason,
-                held: Vec::new(),
-            });
+    if Role::of(fault.target) == Role::Sweep {
+        return of(fault.kind).pervade(stage, fault).await;
+    }
+    let Some(every) = fault.every else { return one_of(&stage, &fault, fault.clone()).await };
+    let mut strikes = 0;
+    loop {
+        strikes += 1;
+        one_of(&stage, &fault, numbered(&fault, strikes)).await;
+        tokio::select! {
+            () = sleep(every) => {}
+            () = stage.until(|now| now.complete || now.is_over()) => return,
         }
     }
+}
+
+/// A fault's strike with this number.
+pub(super) fn numbered(fault: &PlannedFault, number: usize) -> PlannedFault {
+    PlannedFault { name: format!("{}.{number}", fault.name), ..fault.clone() }
+}
+
+async fn one_of(stage: &Rc<Stage>, fault: &PlannedFault, strike: PlannedFault) {
+    stage.change(|standing| standing.in_flight += 1);
+    once(Rc::clone(stage), strike).await;
     stage.fault_is_over(&fault.name);
+}
+
+/// Strikes every target once, and heals what lasts.
+pub(super) async fn once(stage: Rc<Stage>, fault: PlannedFault) {
+    if fault.target == Target::Broker {
+        return strike_broker(&stage, &fault).await;
+    }
+    match target::choose(&stage, &fault).await {
+        Ok(victims) => strike(&stage, &fault, victims).await,
+        Err((target, reason)) => {
+            tell(&stage, &fault, target, Instant::now(), Proof::missed(reason), Vec::new());
+        }
+    }
 }
 
 /// All victims at once: none waits, stopped, for what another does.
@@ -49,7 +74,8 @@ async fn strike(stage: &Rc<Stage>, fault: &PlannedFault, victims: Vec<Victim>) {
 async fn strike_one(stage: Rc<Stage>, fault: PlannedFault, victim: Victim) {
     let action: &dyn Fault = of(fault.kind);
     let Victim { process, held, since } = victim;
-    for chunk in &held {
+    // Of other faults, who holds a chunk goes on with it.
+    for chunk in held.iter().filter(|_| entry(fault.kind).orphans) {
         tokio::task::spawn_local(watch_takeover(
             Rc::clone(&stage),
             fault.name.clone(),
@@ -58,23 +84,77 @@ async fn strike_one(stage: Rc<Stage>, fault: PlannedFault, victim: Victim) {
             since,
         ));
     }
-    let proof = action.inject(&stage, &process).await;
+    let mut proof = action.inject(&stage, &fault, &process).await;
+    if let Trigger::Submitted(_) = fault.trigger {
+        in_the_middle(&stage, &mut proof).await;
+    }
+    tell(&stage, &fault, process.name.clone(), since, proof, held);
+    if let Some(hold) = fault.hold {
+        over(&stage, since + hold).await;
+        action.heal(&stage, &fault, &process).await;
+        stage.emit(Event::FaultHealed { fault: fault.name, target: process.name });
+    }
+}
+
+async fn strike_broker(stage: &Rc<Stage>, fault: &PlannedFault) {
+    let action = of(fault.kind);
+    let Some(server) = stage.server() else {
+        let proof = Proof::missed("no process serves the broker");
+        return tell(stage, fault, BROKER.to_owned(), Instant::now(), proof, Vec::new());
+    };
+    // One thing at a time is done to a server.
+    let _turn = stage.broker_turn().await;
+    let since = Instant::now();
+    let mut proof = action.inject_broker(fault, server).await;
+    let bit = proof.bit;
+    if let Some(hold) = fault.hold {
+        over(stage, since + hold).await;
+    }
+    // A server that was ended comes back in any case.
+    if let Err(error) = action.heal_broker(fault, server).await {
+        proof.seen += &format!("; it cannot be put right: {error}");
+    }
+    tell(stage, fault, BROKER.to_owned(), since, proof, Vec::new());
+    if bit {
+        stage.emit(Event::FaultHealed { fault: fault.name.clone(), target: BROKER.to_owned() });
+    }
+}
+
+/// Waits until a fault's time is up, or nobody is left whom it could trouble.
+async fn over(stage: &Stage, end: Instant) {
+    tokio::select! {
+        () = sleep(end.saturating_duration_since(Instant::now())) => {}
+        () = stage.until(super::super::run::Standing::is_over) => {}
+    }
+}
+
+/// Of a coordinator that is struck while it submits: how far it had come.
+async fn in_the_middle(stage: &Stage, proof: &mut Proof) {
+    let (submitted, all) = (stage.submitted().await, stage.plan.sweep.chunks());
+    proof.seen += &format!(", with {submitted} of {all} chunks submitted");
+    proof.bit &= submitted < all;
+}
+
+/// Tells of a strike.
+pub(super) fn tell(
+    stage: &Stage,
+    fault: &PlannedFault,
+    target: String,
+    since: Instant,
+    proof: Proof,
+    held: Vec<HeldChunk>,
+) {
     stage.emit_at(
         since,
         Event::FaultInjected {
             fault: fault.name.clone(),
-            kind: fault.kind.name().to_owned(),
-            target: process.name.clone(),
+            kind: entry(fault.kind).name.to_owned(),
+            target,
             bit: proof.bit,
             proof: proof.seen,
             held,
         },
     );
-    if let Some(hold) = fault.hold {
-        sleep((since + hold).saturating_duration_since(Instant::now())).await;
-        action.heal(&stage, &process).await;
-        stage.emit(Event::FaultHealed { fault: fault.name, target: process.name });
-    }
 }
 
 /// Watches a chunk that a victim held until another delivery of it exists, or its result. A

@@ -1,15 +1,16 @@
 //! Whom a fault strikes. A victim is stopped first (SIGSTOP): what it holds cannot change any
-//! more, and a busy one is surely struck in the middle of its chunk.
+//! more, and a busy one is surely struck in the middle of its chunk. Faults of the network leave it
+//! running: a process that is stopped has nothing to say.
 
 use std::time::Duration;
 
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep};
 
-use super::becomes_stopped;
+use super::{becomes_stopped, of};
 use crate::environment::Process;
 use crate::history::HeldChunk;
-use crate::plan::{PlannedFault, Target};
+use crate::plan::{FaultKind, PlannedFault, Target};
 use crate::run::Stage;
 
 /// How often to look for a busy worker.
@@ -20,17 +21,21 @@ pub(super) struct Victim {
     pub(super) process: Process,
     /// What it holds uncommitted.
     pub(super) held: Vec<HeldChunk>,
-    /// When it was stopped.
+    /// When it was stopped, or found.
     pub(super) since: Instant,
 }
 
 /// The victims of a fault, or why there are none. A victim that has ended already is none, except
-/// for a restart, for which `ended_too` is set.
+/// for a restart.
 pub(super) async fn choose(
     stage: &Stage,
     fault: &PlannedFault,
-    ended_too: bool,
 ) -> Result<Vec<Victim>, (String, String)> {
+    let ended_too = fault.kind == FaultKind::Restart;
+    let arrests = of(fault.kind).arrests();
+    let take = |process: Process| async move {
+        if arrests { arrest(stage, process).await } else { Ok(find(stage, process).await) }
+    };
     let named = |name: String| async move {
         let process =
             stage.fleet.get(&name).ok_or((name.clone(), format!("{name} never started")))?;
@@ -39,26 +44,26 @@ pub(super) async fn choose(
                 Err((name.clone(), format!("{name} had left: it {}", super::describe(exit))))
             }
             Some(_) => Ok(Victim { process, held: Vec::new(), since: Instant::now() }),
-            None => arrest(stage, process).await,
+            None => take(process).await,
         }
     };
     match fault.target {
         Target::Worker(number) => Ok(vec![named(format!("worker-{number}")).await?]),
         Target::Coordinator => Ok(vec![named("coordinator".to_owned()).await?]),
         Target::Aggregator => Ok(vec![named("aggregator".to_owned()).await?]),
-        Target::Broker => unreachable!("it is no process of the fleet"),
-        Target::Busy => Ok(vec![busy(stage, fault.hold.is_some()).await?]),
+        Target::Broker | Target::Sweep => unreachable!("it is no process of the fleet"),
+        Target::Busy => Ok(vec![busy(stage, fault).await?]),
         Target::Random => {
             let awake = |worker: &Process| worker.state() != Some('T');
             let awake = stage.fleet.workers().into_iter().filter(awake).collect();
             let drawn = stage.draw(awake).ok_or_else(|| nobody("random"))?;
-            Ok(vec![arrest(stage, drawn).await?])
+            Ok(vec![take(drawn).await?])
         }
         Target::All => {
             let mut victims = Vec::new();
             for worker in stage.fleet.workers() {
                 // One that ends by itself just now must not leave the others stopped for ever.
-                victims.extend(arrest(stage, worker).await.ok());
+                victims.extend(take(worker).await.ok());
             }
             if victims.is_empty() { Err(nobody("all")) } else { Ok(victims) }
         }
@@ -69,17 +74,24 @@ fn nobody(target: &str) -> (String, String) {
     (target.to_owned(), "no worker was alive".to_owned())
 }
 
+/// A process as it is, with what it holds at the moment.
+async fn find(stage: &Stage, process: Process) -> Victim {
+    let since = Instant::now();
+    let held = stage.held_by(&process.name).await;
+    Victim { process, held, since }
+}
+
 /// Stops a process and sees what it holds. One that is stopped already is another fault's, which
 /// will wake it up when it sees fit.
-async fn arrest(stage: &Stage, process: Process) -> Result<Victim, (String, String)> {
+pub(super) async fn arrest(stage: &Stage, process: Process) -> Result<Victim, (String, String)> {
     let since = Instant::now();
     if process.state() == Some('T') {
         let name = process.name.clone();
         return Err((name.clone(), format!("{name} was frozen by another fault already")));
     }
-    process.signal(Signal::STOP);
+    process.signal(Signal::STOP).await;
     if !becomes_stopped(&process, true).await {
-        process.signal(Signal::CONT);
+        process.signal(Signal::CONT).await;
         let name = process.name.clone();
         return Err((name.clone(), format!("{name} ended by itself before it could be struck")));
     }
@@ -90,28 +102,36 @@ async fn arrest(stage: &Stage, process: Process) -> Result<Victim, (String, Stri
     Ok(Victim { process, held, since })
 }
 
-/// A worker that holds an uncommitted chunk. One that `stays` stopped must not be in the middle of
+/// A worker that holds an uncommitted chunk. One that stays stopped must not be in the middle of
 /// its commit: the others would wait for it, and none would take anything over.
-async fn busy(stage: &Stage, stays: bool) -> Result<Victim, (String, String)> {
+async fn busy(stage: &Stage, fault: &PlannedFault) -> Result<Victim, (String, String)> {
+    let arrests = of(fault.kind).arrests();
+    let stays = arrests && fault.hold.is_some();
     loop {
         let workers = stage.fleet.workers();
         if workers.is_empty() {
             return Err(nobody("busy"));
+        }
+        if stage.standing().is_over() {
+            return Err(("busy".to_owned(), "the sweep was over".to_owned()));
         }
         let holders = stage.holders().await;
         let candidates: Vec<_> = workers
             .into_iter()
             .filter(|worker| holders.contains(&worker.name) && worker.state() != Some('T'))
             .collect();
-        if let Some(candidate) = stage.draw(candidates)
-            && let Ok(victim) = arrest(stage, candidate).await
-        {
-            let in_the_way = stays && stage.waits_for(&victim.process);
-            if !victim.held.is_empty() && !in_the_way {
-                return Ok(victim);
+        if let Some(candidate) = stage.draw(candidates) {
+            if !arrests {
+                return Ok(find(stage, candidate).await);
             }
-            // It committed just then, or is about to: not busy any more.
-            victim.process.signal(Signal::CONT);
+            if let Ok(victim) = arrest(stage, candidate).await {
+                let in_the_way = stays && stage.waits_for(&victim.process);
+                if !victim.held.is_empty() && !in_the_way {
+                    return Ok(victim);
+                }
+                // It committed just then, or is about to: not busy any more.
+                victim.process.signal(Signal::CONT).await;
+            }
         }
         sleep(LOOK).await;
     }

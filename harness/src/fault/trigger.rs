@@ -1,13 +1,32 @@
 //! When a fault strikes.
 
+use std::time::Duration;
+
 use tokio::time::sleep;
 
 use crate::plan::Trigger;
 use crate::run::Stage;
 
-/// Waits for the moment.
+/// How often to look how much is submitted.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// Waits for the moment, or until the run is over.
 pub(super) async fn moment(stage: &Stage, trigger: &Trigger) {
+    tokio::select! {
+        () = comes(stage, trigger) => {}
+        () = stage.until(crate::run::Standing::is_over) => {}
+    }
+}
+
+async fn comes(stage: &Stage, trigger: &Trigger) {
     match trigger {
+        Trigger::Start => {}
+        Trigger::Submitted(percent) => {
+            let all = stage.plan.sweep.chunks() as f64;
+            while (stage.submitted().await as f64) < percent / 100.0 * all {
+                sleep(LOOK).await;
+            }
+        }
         Trigger::Progress(percent) => {
             stage.until(|standing| stage.has_come_to(*percent, standing)).await;
         }

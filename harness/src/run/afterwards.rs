@@ -27,7 +27,7 @@ pub(super) async fn replay(
         count(broker).await
     };
     let Some(before) = known(stage, before.await) else { return Ok(()) };
-    start(stage, "dead-letters", &BTreeMap::new())?.ended().await;
+    start(stage, "dead-letters", &BTreeMap::new()).await?.ended().await;
     let after = async {
         let letters = before.saturating_sub(count(broker).await?);
         stage.emit(Event::Replayed { letters });
@@ -37,21 +37,21 @@ pub(super) async fn replay(
     };
     let Some(()) = known(stage, after.await) else { return Ok(()) };
     stage.last_result.set(Instant::now());
-    start(stage, "worker-0", env)?;
-    start(stage, "aggregator", &BTreeMap::new()).map(drop)
+    start(stage, "worker-0", env).await?;
+    start(stage, "aggregator", &BTreeMap::new()).await.map(drop)
 }
 
 fn known<T>(stage: &Stage, read: Result<T, QueueError>) -> Option<T> {
     read.map_err(|error| stage.emit(Event::BrokerLost { reason: error.to_string() })).ok()
 }
 
-fn start(
+async fn start(
     stage: &Rc<Stage>,
     name: &str,
     env: &BTreeMap<String, String>,
 ) -> Result<Process, RunError> {
     let cannot = |error| RunError::Internal(format!("cannot start {name}: {error}"));
-    stage.start_with(name, env).map_err(cannot)
+    stage.start_with(name, env).await.map_err(cannot)
 }
 
 async fn count(broker: &dyn Broker) -> Result<u64, QueueError> {

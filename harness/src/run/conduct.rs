@@ -97,6 +97,7 @@ async fn conduct(stage: Rc<Stage>) -> Result<EndReason, RunError> {
             None => EndReason::Interrupted,
         };
     }
+    stage.change(|standing| standing.over = true);
     stop_all(&stage).await;
     if let Some(broker) = broker.as_deref().filter(|_| why != EndReason::BrokerGone) {
         let read = async {
@@ -144,17 +145,17 @@ async fn watch(stage: &Stage, tap: &mut Tap, interrupts: &mut Interrupts) -> End
 /// The sweep begins when its first task is submitted, so the workers come first: what they need to
 /// start is not the queue's time.
 async fn start_all(stage: &Rc<Stage>) -> Result<(), RunError> {
-    let start = |name: &str| match stage.start(name) {
+    let start = async |name: &str| match stage.start(name).await {
         Ok(_) => Ok(()),
         Err(error) => Err(RunError::Internal(format!("cannot start {name}: {error}"))),
     };
     for number in 0..stage.plan.workers {
-        start(&format!("worker-{number}"))?;
+        start(&format!("worker-{number}")).await?;
     }
     if let Some(broker) = stage.broker.as_deref() {
         let _ = timeout(READY, all_ask_for_tasks(stage, broker)).await;
-        start("coordinator")?;
-        start("aggregator")?;
+        start("coordinator").await?;
+        start("aggregator").await?;
     }
     Ok(())
 }
@@ -246,8 +247,8 @@ async fn stop_all(stage: &Stage) {
     for signal in [Signal::TERM, Signal::KILL] {
         for process in stage.fleet.living() {
             stage.emit(Event::Stopped { process: process.name.clone(), signal: signal.as_raw() });
-            process.signal(signal);
-            process.signal(Signal::CONT);
+            process.signal(signal).await;
+            process.signal(Signal::CONT).await;
         }
         if timeout(STOP, stage.until_all_left()).await.is_ok() {
             break;

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 
 use crate::environment::{BrokerProcess, Output, Program, role_command};
 use crate::plan::{Backend, Kernel, Plan};
 
 /// The program of a process by its name: `worker-0`, `coordinator`, `aggregator`,
-/// `dead-letters`. `env` is said besides all that the plan says.
+/// `dead-letters`. `way` is where it finds the broker, if that is not the broker itself; `env` is said besides all that the plan says.
 pub(super) fn program(
     plan: &Plan,
     broker: Option<&BrokerProcess>,
+    way: Option<SocketAddr>,
     name: &str,
     env: &BTreeMap<String, String>,
 ) -> io::Result<Program> {
@@ -27,15 +29,20 @@ pub(super) fn program(
         _ => Output::Log,
     };
     let mut variables = common(plan);
-    variables.extend(broker.into_iter().flat_map(BrokerProcess::variables));
-    if let Some(number) = name.strip_prefix("worker-") {
-        variables.push(("WORKER_ID", number.to_owned()));
-    }
+    variables.extend(broker.into_iter().flat_map(|broker| broker.variables(way)));
+    let number = name.strip_prefix("worker-");
+    variables.extend(number.map(|number| ("WORKER_ID", number.to_owned())));
     let mut variables: Vec<(String, String)> =
         variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     variables.extend(plan.env.clone());
     variables.extend(env.clone());
-    let command = role_command(plan.defect.as_deref(), arguments)?;
+    let number: Option<u32> = number.and_then(|number| number.parse().ok());
+    let command = match &plan.foreign {
+        Some(foreign) if number.is_some_and(|number| number < foreign.workers) => {
+            foreign.command.iter().map(Into::into).collect()
+        }
+        _ => role_command(plan.defect.as_deref(), arguments)?,
+    };
     Ok(Program { name: name.to_owned(), command, variables, output })
 }
 
@@ -52,6 +59,10 @@ fn common(plan: &Plan) -> Vec<(&'static str, String)> {
         ("LOG_LEVEL", "INFO".to_owned()),
         ("NO_COLOR", "1".to_owned()),
     ];
+    if let Some(skew) = plan.skew() {
+        variables.push(("SIMULATE_SLOW_SHARE", skew.share.to_string()));
+        variables.push(("SIMULATE_SLOW_FACTOR", skew.factor.to_string()));
+    }
     match &sweep.kernel {
         Kernel::Reference { work_ms } => {
             variables.push(("KERNEL", "reference".to_owned()));

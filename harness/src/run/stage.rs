@@ -1,22 +1,25 @@
 //! What everything in a run shares: the plan, the processes, the broker as an onlooker sees it,
 //! and where the sweep stands.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Mutex, MutexGuard, watch};
 use tokio::time::{Instant, sleep};
 use ttg_system::chunk::ChunkId;
 use ttg_system::queue::{Broker, Held};
 
 use super::programs::program;
 use super::tap;
-use crate::environment::{BrokerProcess, Exit, Fleet, Process, Unavailable};
+use crate::environment::{BrokerProcess, Exit, Fleet, Process, Server};
 use crate::history::{Event, HeldChunk, Record};
 use crate::plan::{Plan, PlannedFault, Trigger};
+use crate::proxy::Proxy;
 
 /// How often to look who holds a chunk: it bounds the error of recovery times.
 const LOOK: Duration = Duration::from_millis(3);
@@ -40,6 +43,15 @@ pub struct Standing {
     pub exits: u64,
     /// Static workers whose whole output is read.
     pub outputs_read: u64,
+    /// Nothing more is to be done to anybody.
+    pub over: bool,
+}
+
+impl Standing {
+    /// Whether faults have to leave everybody alone from now on.
+    pub fn is_over(&self) -> bool {
+        self.over
+    }
 }
 
 /// Who is told what happens.
@@ -61,6 +73,11 @@ pub struct Stage {
     random: RefCell<fastrand::Rng>,
     /// Chunks that somebody waits for, and who committed them.
     watched: RefCell<HashMap<u64, Option<String>>>,
+    /// Proxies between processes and the broker, where a fault needs one.
+    links: RefCell<HashMap<String, Rc<Proxy>>>,
+    /// What is in force until a fault heals, by the fault and its target.
+    kept: RefCell<HashMap<(String, String), Box<dyn Any>>>,
+    broker_turn: Mutex<()>,
 }
 
 impl Stage {
@@ -84,6 +101,9 @@ impl Stage {
             listener: RefCell::new(listener),
             random: RefCell::new(fastrand::Rng::with_seed(seed)),
             watched: RefCell::default(),
+            links: RefCell::default(),
+            kept: RefCell::default(),
+            broker_turn: Mutex::default(),
         }
     }
 
@@ -147,8 +167,9 @@ impl Stage {
     fn strikes_yet(&self, fault: &PlannedFault, now: &Standing) -> bool {
         !now.struck.contains(&fault.name)
             && match &fault.trigger {
+                Trigger::Start | Trigger::Time(_) => now.begun,
+                Trigger::Submitted(_) => false,
                 Trigger::Progress(percent) => self.has_come_to(*percent, now),
-                Trigger::Time(_) => now.begun,
                 Trigger::After(name) => {
                     now.struck.contains(name)
                         || self
@@ -169,22 +190,86 @@ impl Stage {
         of.into_iter().nth(at)
     }
 
+    /// A number, by the seed.
+    pub fn draw_number(&self) -> u64 {
+        self.random.borrow_mut().u64(..)
+    }
+
+    /// A number below this, by the seed.
+    pub fn draw_below(&self, end: u64) -> u64 {
+        self.random.borrow_mut().u64(..end)
+    }
+
+    /// A number from 0 to below 1, by the seed.
+    pub fn draw_share(&self) -> f64 {
+        self.random.borrow_mut().f64()
+    }
+
+    /// The proxy between a process and the broker.
+    pub fn link(&self, process: &str) -> Option<Rc<Proxy>> {
+        self.links.borrow().get(process).cloned()
+    }
+
+    /// Where a process finds the broker: its proxy, if a fault needs one.
+    fn way(&self, process: &str) -> io::Result<Option<SocketAddr>> {
+        let listens = self.broker_process.as_ref().and_then(BrokerProcess::listens);
+        let Some(upstream) = listens.filter(|_| self.plan.strikes_the_network()) else {
+            return Ok(None);
+        };
+        if let Some(link) = self.link(process) {
+            return Ok(Some(link.address()));
+        }
+        let link = Proxy::listen(IpAddr::V4(Ipv4Addr::LOCALHOST), upstream)?;
+        let address = link.address();
+        self.links.borrow_mut().insert(process.to_owned(), Rc::new(link));
+        Ok(Some(address))
+    }
+
+    /// Keeps what is in force until a fault heals.
+    pub fn keep(&self, fault: &PlannedFault, target: &str, what: Box<dyn Any>) {
+        self.kept.borrow_mut().insert((fault.name.clone(), target.to_owned()), what);
+    }
+
+    /// What was kept for a fault and its target.
+    pub fn take_kept(&self, fault: &PlannedFault, target: &str) -> Option<Box<dyn Any>> {
+        self.kept.borrow_mut().remove(&(fault.name.clone(), target.to_owned()))
+    }
+
+    /// The broker's server, where a fault can strike it.
+    pub fn server(&self) -> Option<&dyn Server> {
+        self.broker_process.as_ref().and_then(BrokerProcess::server)
+    }
+
+    /// Waits until nobody else strikes the server.
+    pub async fn broker_turn(&self) -> MutexGuard<'_, ()> {
+        self.broker_turn.lock().await
+    }
+
+    /// Chunks that are submitted; none where that cannot be known just now.
+    pub async fn submitted(&self) -> u64 {
+        match &self.broker {
+            Some(broker) => broker.standing().await.map_or(0, |standing| standing.submitted),
+            None => 0,
+        }
+    }
+
     /// Starts the process of this name, with everything that watches it.
     ///
     /// # Errors
     /// Where it cannot be started.
-    pub fn start(self: &Rc<Self>, name: &str) -> io::Result<Process> {
-        self.start_with(name, &BTreeMap::new())
+    pub async fn start(self: &Rc<Self>, name: &str) -> io::Result<Process> {
+        self.start_with(name, &BTreeMap::new()).await
     }
 
     /// The same with these environment variables besides.
-    pub(super) fn start_with(
+    pub(super) async fn start_with(
         self: &Rc<Self>,
         name: &str,
         env: &BTreeMap<String, String>,
     ) -> io::Result<Process> {
-        let program = program(&self.plan, self.broker_process.as_ref(), name, env)?;
-        let (process, stdout) = self.fleet.start(&program)?;
+        let way = self.way(name)?;
+        let program = program(&self.plan, self.broker_process.as_ref(), way, name, env)?;
+        let (process, stdout) = self.fleet.start(&program).await?;
         self.emit(Event::ProcessStarted { process: name.to_owned(), pid: process.pid });
         self.change(|standing| standing.starts += 1);
         if let Some(stdout) = stdout {
@@ -218,17 +303,6 @@ impl Stage {
         self.change(|standing| standing.params += params);
     }
 
-    /// Kills the broker's server and starts it again, with what it kept. Returns what was seen.
-    ///
-    /// # Errors
-    /// Where it does not start again, or there is none.
-    pub async fn restart_broker(&self) -> Result<String, Unavailable> {
-        match &self.broker_process {
-            Some(broker) => broker.restart().await,
-            None => Err(Unavailable("there is no broker".to_owned())),
-        }
-    }
-
     /// Whether the broker waits for this process, in the middle of a commit, say.
     pub fn waits_for(&self, process: &Process) -> bool {
         self.broker_process.as_ref().is_some_and(|broker| broker.waits_for(process))
@@ -237,6 +311,14 @@ impl Stage {
     /// Workers that hold chunks. An error counts as nobody: the broker may be away.
     pub async fn holders(&self) -> HashSet<String> {
         self.held().await.into_iter().map(|held| held.worker).collect()
+    }
+
+    /// Workers that hold the chunk with this index.
+    pub async fn holders_of(&self, chunk: Option<u64>) -> Vec<String> {
+        let held = self.held().await.into_iter();
+        held.filter(|held| held.chunk_index == chunk && chunk.is_some())
+            .map(|held| held.worker)
+            .collect()
     }
 
     /// What that worker holds.

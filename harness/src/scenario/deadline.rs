@@ -8,7 +8,7 @@ use super::fault;
 use super::fields::Fields;
 use super::nominal::{self, duration};
 use super::units::show;
-use crate::plan::{Plan, Target, Trigger};
+use crate::plan::{Plan, PlannedFault, Target, Trigger};
 
 /// The longest time without a commit: what the scenario says, or 20 s, ten chunks, the longest
 /// fault and three leases. A kernel without a nominal duration gets ten minutes.
@@ -26,9 +26,15 @@ pub(super) fn stall_after(scenario: &Fields<'_>, plan: &Plan) -> Result<Duration
         };
     }
     let work_s = chunk_s.map_or(600.0, |chunk| 20.0 + 10.0 * chunk);
-    let longest_fault = plan.faults.iter().filter_map(|fault| fault.hold).max();
+    let longest_fault = plan.faults.iter().filter_map(longest).max();
     let fault_s = longest_fault.unwrap_or_default().as_secs_f64();
     Ok(duration(work_s + fault_s + 3.0 * lease_s(plan)))
+}
+
+/// The longest time that a fault holds anything up.
+fn longest(fault: &PlannedFault) -> Option<Duration> {
+    let drawn = fault.settings.mix.iter().filter_map(|draw| draw.fault.hold);
+    drawn.chain(fault.hold).max()
 }
 
 /// The longest run: what the scenario says, or a minute and four times the sweep on the workers
@@ -41,7 +47,7 @@ pub(super) fn timeout(scenario: &Fields<'_>, plan: &Plan) -> Result<Duration, Pr
         let limit = field.duration("timeout: 120s")?;
         let latest = plan.faults.iter().filter_map(|fault| match fault.trigger {
             Trigger::Time(time) => Some(time),
-            Trigger::Progress(_) | Trigger::After(_) => None,
+            _ => None,
         });
         let needed = [
             (allowed, "duration_max allows"),

@@ -7,7 +7,7 @@ use super::fault;
 use super::fields::{Field, Fields};
 use super::nominal;
 use super::units::show;
-use crate::plan::{Backend, Coverage, Expect, Kernel, Plan};
+use crate::plan::{Backend, Coverage, Expect, FaultKind, Kernel, Plan, PlannedFault};
 use crate::words::counted;
 
 const KEYS: &[&str] = &[
@@ -18,10 +18,15 @@ const KEYS: &[&str] = &[
     "duration_max",
     "efficiency_min",
     "recovery_max",
+    "finish_max",
 ];
 
 const COVERAGE: &[(&str, Coverage)] =
-    &[("exactly-once", Coverage::ExactlyOnce), ("lost-with-worker", Coverage::LostWithWorker)];
+    &[
+        ("exactly-once", Coverage::ExactlyOnce),
+        ("lost-with-worker", Coverage::LostWithWorker),
+        ("lost-with-broker", Coverage::LostWithBroker),
+    ];
 
 /// What the scenario expects of a plan that is complete but for this.
 pub(super) fn read(scenario: &Fields<'_>, plan: &Plan) -> Result<Expect, Problem> {
@@ -52,6 +57,7 @@ pub(super) fn read(scenario: &Fields<'_>, plan: &Plan) -> Result<Expect, Problem
             .map(|field| efficiency_min(&field, plan))
             .transpose()?,
         recovery_max: given("recovery_max").map(|field| recovery_max(&field, plan)).transpose()?,
+        finish_max: given("finish_max").map(|field| finish_max(&field, plan)).transpose()?,
     })
 }
 
@@ -72,7 +78,24 @@ fn coverage(field: &Field<'_>, plan: &Plan) -> Result<Coverage, Problem> {
             ));
         }
     }
+    let wipes = |fault: &PlannedFault| fault.kind == FaultKind::Wipe;
+    if coverage == Coverage::LostWithBroker && !plan.has_fault(wipes) {
+        return Err(field.refuse(
+            "is lost-with-broker, but no fault wipes the broker (write exactly-once, or add wipe: \
+             { role: broker })",
+        ));
+    }
     Ok(coverage)
+}
+
+fn finish_max(field: &Field<'_>, plan: &Plan) -> Result<Duration, Problem> {
+    if plan.faults.is_empty() {
+        return Err(field.refuse(
+            "counts from the end of the last fault, and there is none (add one, or write \
+             duration_max)",
+        ));
+    }
+    field.duration("finish_max: 20s")
 }
 
 fn dead_letters(field: &Field<'_>, plan: &Plan) -> Result<u64, Problem> {

@@ -3,31 +3,21 @@
 use std::time::Duration;
 
 use super::error::{Place, Problem};
+use super::fault_settings;
 use super::fields::{Field, Fields};
 use super::node::{Node, Value};
 use super::units::{self, POSSIBLE};
 use super::words::{listed, nearest, quoted, suggestion};
-use crate::plan::{Backend, FaultKind, PlannedFault, Target, Trigger};
+use crate::fault::{Ends, Entry, Lasts, Role, Site, entries, entry};
+use crate::plan::{Draw, FaultKind, PlannedFault, Settings, Sweep, Target, Trigger};
 
-/// What a scenario needs to know of a kind of fault.
-struct Kind {
-    kind: FaultKind,
-    /// It lasts for a time (`for`) and then heals.
-    lasts: bool,
-    /// It leaves chunks behind that others have to take over when their leases end.
-    orphans: bool,
-    /// Its worker never works again.
-    ends_worker: bool,
+/// What the faults of a scenario depend on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ground<'a> {
+    pub(super) site: Site,
+    pub(super) workers: u32,
+    pub(super) sweep: &'a Sweep,
 }
-
-/// Every kind of fault. A new one is one line here.
-#[rustfmt::skip]
-const KINDS: &[Kind] = &[
-    Kind { kind: FaultKind::Kill,      lasts: false, orphans: true,  ends_worker: true },
-    Kind { kind: FaultKind::Terminate, lasts: false, orphans: false, ends_worker: true },
-    Kind { kind: FaultKind::Pause,     lasts: true,  orphans: true,  ends_worker: false },
-    Kind { kind: FaultKind::Restart,   lasts: false, orphans: true,  ends_worker: false },
-];
 
 /// Workers that are not called by their number.
 const WORKERS: &[(&str, Target)] =
@@ -43,22 +33,19 @@ const ROLES: &[(&str, Target)] = &[
 /// `at` and `after`: exactly one of them.
 const TRIGGERS: &[&str] = &["at", "after"];
 
-fn kind(of: FaultKind) -> &'static Kind {
-    KINDS.iter().find(|kind| kind.kind == of).expect("every fault was read by way of the table")
-}
-
 fn strikes_workers(fault: &PlannedFault) -> bool {
-    !ROLES.iter().any(|(_, role)| *role == fault.target)
+    Role::of(fault.target) == Role::Worker
 }
 
 /// Whether others must take over what it leaves behind.
 pub(super) fn orphans_chunks(fault: &PlannedFault) -> bool {
-    strikes_workers(fault) && kind(fault.kind).orphans
+    let one = |fault: &PlannedFault| strikes_workers(fault) && entry(fault.kind).orphans;
+    one(fault) || fault.settings.mix.iter().any(|draw| one(&draw.fault))
 }
 
 /// Whether its worker never works again.
 pub(super) fn ends_worker(fault: &PlannedFault) -> bool {
-    strikes_workers(fault) && kind(fault.kind).ends_worker
+    strikes_workers(fault) && matches!(entry(fault.kind).ends, Ends::Killed | Ends::Asked)
 }
 
 /// A fault and where the file says what other faults may contradict.
@@ -69,17 +56,13 @@ struct Written<'a> {
 }
 
 /// The faults of a scenario, in the order of the file.
-pub(super) fn read(
-    scenario: &Fields<'_>,
-    workers: u32,
-    backend: Backend,
-) -> Result<Vec<PlannedFault>, Problem> {
+pub(super) fn read(scenario: &Fields<'_>, ground: Ground<'_>) -> Result<Vec<PlannedFault>, Problem> {
     let Some(list) = scenario.get("faults") else {
         return Ok(Vec::new());
     };
     let mut all: Vec<Written<'_>> = Vec::new();
     for item in list.list("faults: [{ at: 30%, kill: { worker: busy } }]")? {
-        let written = one(item, all.len() + 1, workers, backend)?;
+        let written = one(item, all.len() + 1, ground)?;
         let name = &written.fault.name;
         if all.iter().any(|other| other.fault.name == *name) {
             return Err(Problem::new(
@@ -93,34 +76,137 @@ pub(super) fn read(
     Ok(all.into_iter().map(|written| written.fault).collect())
 }
 
-fn one(item: &Node, number: usize, workers: u32, backend: Backend) -> Result<Written<'_>, Problem> {
-    let kinds: Vec<&str> = KINDS.iter().map(|kind| kind.kind.name()).collect();
-    let keys = [TRIGGERS, &["name"], &kinds].concat();
-    let fields = Field::unnamed("a fault", item).mapping(&keys)?;
+fn names() -> Vec<&'static str> {
+    entries().map(|entry| entry.name).collect()
+}
 
+fn one<'a>(item: &'a Node, number: usize, ground: Ground<'_>) -> Result<Written<'a>, Problem> {
+    let kinds = names();
+    let keys = [TRIGGERS, &["name", "every"], &kinds].concat();
+    let fields = Field::unnamed("a fault", item).mapping(&keys)?;
     let name = fields.get("name");
-    let when = fields.exactly_one(TRIGGERS, "at: 30%")?;
     let what = fields.exactly_one(&kinds, "kill: { worker: busy }")?;
-    let kind = KINDS
-        .iter()
-        .find(|kind| kind.kind.name() == what.name)
-        .expect("the key is one of the kinds");
-    let details = what.mapping(match kind.lasts {
-        true => &["worker", "role", "for"],
-        false => &["worker", "role"],
-    })?;
+    let entry = named(&what);
+    let when = when(&fields, entry)?;
+    let every = fields.get("every").map(|field| every(&field, entry)).transpose()?;
     let fault = PlannedFault {
         name: match &name {
             Some(field) => field.name("name: first")?.to_owned(),
             None => format!("{}-{number}", what.name),
         },
-        trigger: trigger(&when)?,
-        kind: kind.kind,
-        target: target(&details, kind, workers, backend)?,
-        hold: hold(&details, kind)?,
+        trigger: match &when {
+            Some(field) => trigger(field)?,
+            None => Trigger::Start,
+        },
+        every,
+        ..what_of(&what, entry, ground)?
     };
     let name_place = name.map_or(&item.place, |field| &field.node.place);
-    Ok(Written { fault, name_place, when })
+    Ok(Written { fault, name_place, when: when.unwrap_or(what) })
+}
+
+fn named(what: &Field<'_>) -> &'static Entry {
+    entries().find(|entry| entry.name == what.name).expect("the key is one of the kinds")
+}
+
+/// What a fault does, without its name and its moment.
+fn what_of(
+    what: &Field<'_>,
+    entry: &'static Entry,
+    ground: Ground<'_>,
+) -> Result<PlannedFault, Problem> {
+    let of_sweep = entry.on == [Role::Sweep];
+    let whom: &[&str] = if of_sweep { &[] } else { &["worker", "role"] };
+    let lasts: &[&str] = if entry.lasts == Lasts::No { &[] } else { &["for"] };
+    let keys = [whom, lasts, entry.needs, entry.takes].concat();
+    let details = what.mapping(&keys)?;
+    let target = if of_sweep {
+        stands(what, entry, Target::Sweep, ground.site)?
+    } else {
+        target(&details, entry, ground)?
+    };
+    let hold = hold(&details, entry, target)?;
+    let mut settings = Settings::default();
+    for word in entry.needs {
+        let field = details.need(word, &fault_settings::example(entry, word))?;
+        read_setting(&mut settings, &field, entry, ground)?;
+    }
+    for field in entry.takes.iter().filter_map(|word| details.get(word)) {
+        read_setting(&mut settings, &field, entry, ground)?;
+    }
+    let (name, trigger, every) = (String::new(), Trigger::Start, None);
+    Ok(PlannedFault { name, trigger, every, kind: entry.kind, target, hold, settings })
+}
+
+fn read_setting(
+    settings: &mut Settings,
+    field: &Field<'_>,
+    entry: &Entry,
+    ground: Ground<'_>,
+) -> Result<(), Problem> {
+    if field.name == "mix" {
+        settings.mix = mix(field, ground)?;
+        return Ok(());
+    }
+    fault_settings::read(settings, field, entry, ground.sweep)
+}
+
+/// What chaos draws from.
+fn mix(field: &Field<'_>, ground: Ground<'_>) -> Result<Vec<Draw>, Problem> {
+    let example = "mix: [{ weight: 3, restart: { worker: random } }]";
+    let kinds: Vec<&str> =
+        entries().filter(|entry| entry.on != [Role::Sweep]).map(|entry| entry.name).collect();
+    let keys = [&["weight"], &kinds[..]].concat();
+    let mut mix = Vec::new();
+    for item in field.list(example)? {
+        let fields = Field::unnamed("a fault of the mix", item).mapping(&keys)?;
+        let what = fields.exactly_one(&kinds, "restart: { worker: random }")?;
+        let weight = match fields.get("weight") {
+            Some(field) => field.count(1000, "weight: 3")?,
+            None => 1,
+        };
+        let fault = what_of(&what, named(&what), ground)?;
+        if ends_worker(&fault) {
+            return Err(what.refuse(
+                "would leave fewer workers each time it is drawn (write restart, which replaces \
+                 them)",
+            ));
+        }
+        mix.push(Draw { weight: u32::try_from(weight).expect("1000 fits"), fault });
+    }
+    if mix.is_empty() {
+        return Err(field.refuse(format!("is empty (write for example {example})")));
+    }
+    Ok(mix)
+}
+
+/// When a fault strikes; one of the sweep may do so from the beginning.
+fn when<'a>(fields: &Fields<'a>, entry: &Entry) -> Result<Option<Field<'a>>, Problem> {
+    let from_the_start = matches!(entry.kind, FaultKind::Poison | FaultKind::SlowChunks);
+    if !from_the_start {
+        return fields.exactly_one(TRIGGERS, "at: 30%").map(Some);
+    }
+    match TRIGGERS.iter().find_map(|key| fields.get(key)) {
+        Some(field) => Err(field.refuse(format!(
+            "has no meaning for {}, which is there from the beginning (remove it)",
+            entry.name
+        ))),
+        None => Ok(None),
+    }
+}
+
+fn every(field: &Field<'_>, entry: &Entry) -> Result<Duration, Problem> {
+    if entry.on == [Role::Sweep] {
+        return Err(field.refuse(format!(
+            "has no meaning for {}, which strikes more than once by itself (remove it)",
+            entry.name
+        )));
+    }
+    if matches!(entry.ends, Ends::Killed | Ends::Asked) && entry.on != [Role::Broker] {
+        // A broker that is killed comes back, so do workers that are restarted.
+        return field.duration("every: 2s");
+    }
+    field.duration("every: 2s")
 }
 
 fn trigger(field: &Field<'_>) -> Result<Trigger, Problem> {
@@ -131,6 +217,15 @@ fn trigger(field: &Field<'_>) -> Result<Trigger, Problem> {
         Value::Text(text) => text,
         other => return Err(neither_share_nor_time(field, &other.to_string())),
     };
+    if let Some(share) = text.strip_suffix("submitted").and_then(units::percentage) {
+        if share > 0.0 && share < 100.0 {
+            return Ok(Trigger::Submitted(share));
+        }
+        return Err(field.refuse(format!(
+            "is {share}% submitted, but a share that leaves something to submit is above 0% and \
+             below 100% (write for example at: 30% submitted)"
+        )));
+    }
     if let Some(share) = units::percentage(text) {
         if share > 0.0 && share <= 100.0 {
             return Ok(Trigger::Progress(share));
@@ -153,26 +248,21 @@ fn neither_share_nor_time(field: &Field<'_>, is: &str) -> Problem {
     ))
 }
 
-fn target(
-    details: &Fields<'_>,
-    kind: &Kind,
-    workers: u32,
-    backend: Backend,
-) -> Result<Target, Problem> {
-    let example = format!("{}: {{ worker: busy }}", kind.kind.name());
+fn target(details: &Fields<'_>, entry: &Entry, ground: Ground<'_>) -> Result<Target, Problem> {
+    let example = match entry.on {
+        [Role::Broker] => format!("{}: {{ role: broker }}", entry.name),
+        _ => format!("{}: {{ worker: busy }}", entry.name),
+    };
+    let workers = ground.workers;
     let whom = details.exactly_one(&["worker", "role"], &example)?;
     if whom.name == "role" {
-        let target = whom.choice(ROLES)?;
-        return match why_not(target, kind, backend) {
-            Some(reason) => Err(whom.refuse(format!("is {}, but {reason}", whom.node.value))),
-            None => Ok(target),
-        };
+        return stands(&whom, entry, whom.choice(ROLES)?, ground.site);
     }
     let Value::Whole(number) = whom.node.value else {
-        return worker_by_word(&whom, workers);
+        return stands(&whom, entry, worker_by_word(&whom, workers)?, ground.site);
     };
     match u32::try_from(number).ok().filter(|number| *number < workers) {
-        Some(number) => Ok(Target::Worker(number)),
+        Some(number) => stands(&whom, entry, Target::Worker(number), ground.site),
         None if workers == 1 => Err(whom.refuse(format!("is {number}, but the only worker is 0"))),
         None => Err(whom.refuse(format!(
             "is {number}, but of {workers} workers the numbers are {}",
@@ -181,25 +271,28 @@ fn target(
     }
 }
 
-/// Why such a fault can't strike this role, if so.
-fn why_not(role: Target, kind: &Kind, backend: Backend) -> Option<String> {
-    match (role, backend, kind.kind) {
-        (_, Backend::Static, _) => Some(
-            "backend static has no coordinator, no aggregator and no broker (strike a worker \
-             instead, or choose another backend)"
-                .to_owned(),
-        ),
-        (Target::Broker, Backend::Embedded, _) => Some(
-            "the embedded broker is a file, which no process serves (choose backend redis or \
-             rabbitmq)"
-                .to_owned(),
-        ),
-        (Target::Broker, _, FaultKind::Restart) => None,
-        (Target::Broker, _, kind) => Some(format!(
-            "{} would leave the sweep without a broker (write restart: {{ role: broker }})",
-            kind.name()
-        )),
-        _ => None,
+/// The target, if such a fault can strike it there.
+fn stands(
+    field: &Field<'_>,
+    entry: &Entry,
+    target: Target,
+    site: Site,
+) -> Result<Target, Problem> {
+    let role = Role::of(target);
+    let strangers = || {
+        let roles: Vec<&str> = entry.on.iter().map(|role| role.name()).collect();
+        let (name, roles) = (entry.name, listed(&roles, "or"));
+        format!("{name} strikes {roles} (strike that instead, or choose another fault)")
+    };
+    let reason = match site.lacks(role) {
+        Some(reason) => Some(reason.to_owned()),
+        None if !entry.on.contains(&role) => Some(strangers()),
+        None => (entry.refuse)(&site, role).map(str::to_owned),
+    };
+    match reason {
+        None => Ok(target),
+        Some(reason) if role == Role::Sweep => Err(field.refuse(format!("is refused: {reason}"))),
+        Some(reason) => Err(field.refuse(format!("is {}, but {reason}", field.node.value))),
     }
 }
 
@@ -234,13 +327,31 @@ fn numbers(workers: u32) -> String {
     }
 }
 
-fn hold(details: &Fields<'_>, kind: &Kind) -> Result<Option<Duration>, Problem> {
-    if !kind.lasts {
-        return Ok(None);
+fn hold(
+    details: &Fields<'_>,
+    entry: &Entry,
+    target: Target,
+) -> Result<Option<Duration>, Problem> {
+    let field = match entry.lasts {
+        Lasts::No => return Ok(None),
+        Lasts::May => details.get("for"),
+        Lasts::Must => Some(details.need("for", &hold_example(entry))?),
+    };
+    match field {
+        Some(field) if entry.kind == FaultKind::Kill && target != Target::Broker => {
+            Err(field.refuse("has no meaning for a process that stays dead (write restart instead)"))
+        }
+        Some(field) => field.duration("for: 3s").map(Some),
+        None => Ok(None),
     }
-    let example = format!("{}: {{ worker: busy, for: 3s }}", kind.kind.name());
-    let time = details.need("for", &example)?;
-    time.duration("for: 3s").map(Some)
+}
+
+fn hold_example(entry: &Entry) -> String {
+    match entry.on {
+        [Role::Sweep] => "for: 20s".to_owned(),
+        [Role::Broker] => format!("{}: {{ role: broker, for: 3s }}", entry.name),
+        _ => format!("{}: {{ worker: busy, for: 3s }}", entry.name),
+    }
 }
 
 /// Of a fault that strikes after another: the other exists, and the chain has a beginning.

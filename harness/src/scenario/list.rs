@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::error::{Place, Problem, ScenarioError};
 use super::units::show;
 use super::{Overrides, load};
+use crate::fault::entry;
 use crate::plan::{Backend, Kernel, Plan, PlannedFault, Target, Trigger};
 
 /// A scenario in short.
@@ -75,14 +76,18 @@ fn fault(fault: &PlannedFault) -> String {
         Target::Coordinator => "coordinator".into(),
         Target::Aggregator => "aggregator".into(),
         Target::Broker => "broker".into(),
+        Target::Sweep => "sweep".into(),
     };
     let hold = fault.hold.map_or(String::new(), |hold| format!(" for {}", show(hold)));
     let when = match &fault.trigger {
+        Trigger::Start => "from the start".into(),
+        Trigger::Submitted(share) => format!("at {share}% submitted"),
         Trigger::Progress(share) => format!("at {share}%"),
         Trigger::Time(time) => format!("at {}", show(*time)),
         Trigger::After(name) => format!("after {name}"),
     };
-    format!("{} {target}{hold} {when}", fault.kind.name())
+    let every = fault.every.map_or(String::new(), |every| format!(" every {}", show(every)));
+    format!("{} {target}{hold} {when}{every}", entry(fault.kind).name)
 }
 
 /// A command without the programs that are written out in it.

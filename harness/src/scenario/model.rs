@@ -1,20 +1,22 @@
 //! From the tree of a scenario to a plan. Every key of the format is in one of the `KEYS` here,
 //! in `fault.rs` or in `expect.rs`.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 use super::deadline;
-use super::error::Problem;
+use super::error::{Place, Problem};
 use super::expect;
 use super::fault;
 use super::fields::{Field, Fields};
 use super::node::{Node, Value};
+use super::system;
 use super::units;
 use super::words::quoted;
+use crate::fault::Site;
 use crate::plan::{
-    Afterwards, Backend, Coverage, Environment, Expect, Kernel, Plan, SCHEMA_VERSION, Sweep,
+    Afterwards, Backend, BrokerSetup, Coverage, Environment, Expect, Fsync, Kernel, Plan,
+    SCHEMA_VERSION, Sweep, WorkersIn,
 };
 
 const KEYS: &[&str] = &[
@@ -24,6 +26,8 @@ const KEYS: &[&str] = &[
     "backend",
     "environment",
     "workers",
+    "workers_in",
+    "broker",
     "seed",
     "faults",
     "system",
@@ -56,22 +60,32 @@ pub(super) fn plan(root: &Node, file: &Path) -> Result<Plan, Problem> {
         None => Backend::Embedded,
     };
     let workers = workers(&fields)?;
+    let (environment, environment_because) = environment(&fields, backend)?;
+    let foreign = system::foreign(&fields, workers)?;
+    let workers_in = workers_in(&fields, environment)?;
+    let site = Site { backend, environment, workers_in, foreign: foreign.is_some() };
+    let ground = fault::Ground { site, workers, sweep: &sweep };
+    let faults = fault::read(&fields, ground)?;
     let mut plan = Plan {
         schema_version: SCHEMA_VERSION,
         scenario: name(&fields, file)?,
         description: description(&fields)?,
         sweep,
         backend,
-        environment: environment(&fields)?,
+        environment,
+        environment_because,
+        workers_in,
+        broker: broker(&fields, site)?,
         workers,
         seed: match fields.get("seed") {
             Some(field) => field.whole("seed: 7")?,
             // 32 bits: enough, and short enough to be typed again.
             None => u64::from(fastrand::u32(..)),
         },
-        env: env(&fields)?,
+        env: system::env(&fields)?,
+        foreign,
         defect: None,
-        faults: fault::read(&fields, workers, backend)?,
+        faults,
         afterwards: afterwards(&fields, backend)?,
         // The rest is judged by what stands above.
         expect: Expect {
@@ -82,6 +96,7 @@ pub(super) fn plan(root: &Node, file: &Path) -> Result<Plan, Problem> {
             duration_max: None,
             efficiency_min: None,
             recovery_max: None,
+            finish_max: None,
         },
         stall_after: Duration::ZERO,
         timeout: Duration::ZERO,
@@ -111,11 +126,70 @@ fn description(fields: &Fields<'_>) -> Result<String, Problem> {
     Ok(field.text(example)?.to_owned())
 }
 
-fn environment(fields: &Fields<'_>) -> Result<Environment, Problem> {
-    match fields.get("environment") {
-        Some(field) => field.choice(&[("process", Environment::Process)]),
-        None => Ok(Environment::Process),
+/// Where the sweep runs, and who or what says so.
+fn environment(
+    fields: &Fields<'_>,
+    backend: Backend,
+) -> Result<(Environment, String), Problem> {
+    let Some(field) = fields.get("environment") else {
+        return Ok(crate::environment::choose(backend));
+    };
+    let chosen = field.choice(&Environment::ALL.map(|it| (it.name(), it)))?;
+    if chosen != Environment::Process && matches!(backend, Backend::Embedded | Backend::Static) {
+        return Err(field.refuse(format!(
+            "is {chosen}, but backend {backend} has no server that could run there (write process, \
+             or choose another backend)"
+        )));
     }
+    let said_by = match &field.node.place {
+        Place::Argument(argument) => argument.clone(),
+        _ => "the scenario says so".to_owned(),
+    };
+    Ok((chosen, said_by))
+}
+
+fn workers_in(fields: &Fields<'_>, environment: Environment) -> Result<WorkersIn, Problem> {
+    let Some(field) = fields.get("workers_in") else { return Ok(WorkersIn::Process) };
+    let chosen =
+        field.choice(&[("process", WorkersIn::Process), ("container", WorkersIn::Container)])?;
+    if chosen == WorkersIn::Container && environment != Environment::Container {
+        return Err(field.refuse(format!(
+            "is container, but the environment is {environment} (write environment: container)"
+        )));
+    }
+    Ok(chosen)
+}
+
+/// How the broker is set up.
+fn broker(fields: &Fields<'_>, site: Site) -> Result<BrokerSetup, Problem> {
+    let Some(broker) = fields.get("broker") else { return Ok(BrokerSetup::default()) };
+    let given = broker.mapping(&["image", "appendfsync"])?;
+    let image = given.get("image").map(|field| image(&field)).transpose()?;
+    let fsync = match given.get("appendfsync") {
+        Some(field) if site.backend != Backend::Redis => {
+            return Err(field.refuse("is a setting of Redis alone (remove it)"));
+        }
+        Some(field) => {
+            let words = [Fsync::Always, Fsync::EverySec, Fsync::No].map(|it| (it.word(), it));
+            Some(field.choice(&words)?)
+        }
+        None => None,
+    };
+    Ok(BrokerSetup { image, fsync })
+}
+
+/// The name of an image.
+pub(super) fn image(field: &Field<'_>) -> Result<String, Problem> {
+    let example = "image: redis:7.2-alpine";
+    let text = field.text(example)?;
+    let safe = |c: char| c.is_ascii_alphanumeric() || "-._/:@".contains(c);
+    if text.starts_with('-') || !text.chars().all(safe) {
+        return Err(field.refuse(format!(
+            "is {}, which is no name of an image (write for example {example})",
+            quoted(text)
+        )));
+    }
+    Ok(text.to_owned())
 }
 
 fn workers(fields: &Fields<'_>) -> Result<u32, Problem> {
@@ -200,31 +274,7 @@ fn reference(field: &Field<'_>) -> Result<Kernel, Problem> {
 fn exec(field: &Field<'_>) -> Result<Kernel, Problem> {
     let example = r#"command: ["python3", "kernel.py"]"#;
     let list = field.mapping(&["command"])?.need("command", example)?;
-    let command: Vec<String> = list
-        .list(example)?
-        .into_iter()
-        .map(|item| match &item.value {
-            Value::Text(text) if !text.contains('\0') => Ok(text.clone()),
-            other => Err(Problem::new(
-                &item.place,
-                format!("an argument of command is {other}, but must be text (put it in quotes)"),
-            )),
-        })
-        .collect::<Result<_, _>>()?;
-    if command.first().is_none_or(String::is_empty) {
-        return Err(list.refuse(format!("names no program (write for example {example})")));
-    }
-    Ok(Kernel::Exec { command })
-}
-
-fn env(fields: &Fields<'_>) -> Result<BTreeMap<String, String>, Problem> {
-    let Some(system) = fields.get("system") else {
-        return Ok(BTreeMap::new());
-    };
-    let Some(env) = system.mapping(&["env"])?.get("env") else {
-        return Ok(BTreeMap::new());
-    };
-    variables(&env)
+    Ok(Kernel::Exec { command: system::command(&list, example)? })
 }
 
 fn afterwards(fields: &Fields<'_>, backend: Backend) -> Result<Option<Afterwards>, Problem> {
@@ -238,58 +288,5 @@ fn afterwards(fields: &Fields<'_>, backend: Backend) -> Result<Option<Afterwards
     let example = "afterwards: { replay: { env: { LICENCE: mine } } }";
     let replay = field.mapping(&["replay"])?.need("replay", example)?;
     let env = replay.mapping(&["env"])?.need("env", example)?;
-    Ok(Some(Afterwards::Replay { env: variables(&env)? }))
-}
-
-fn variables(env: &Field<'_>) -> Result<BTreeMap<String, String>, Problem> {
-    env.any_mapping()?
-        .map(|variable| Ok((variable_name(&variable)?, variable_value(&variable)?)))
-        .collect()
-}
-
-/// What the plan itself says to the processes, and the key that says it. Setting one of these
-/// another way would make the run something else than its plan.
-const IMPLIED: &[(&str, &str)] = &[
-    ("CHUNK_SIZE", "sweep.chunk_size"),
-    ("JOB_COMPLETION_INDEX", "workers"),
-    ("QUEUE_BACKEND", "backend"),
-    ("REDIS_DB", "backend"),
-    ("REDIS_HOST", "backend"),
-    ("REDIS_PORT", "backend"),
-    ("SIMULATE_WORK_MS", "sweep.kernel.reference.work_ms"),
-    ("TOTAL_PARAMETERS", "sweep.params"),
-    ("TOTAL_PARAMS", "sweep.params"),
-    ("TOTAL_WORKERS", "workers"),
-    ("USE_QUEUE", "backend"),
-    ("WORKER_ID", "workers"),
-];
-
-fn variable_name(field: &Field<'_>) -> Result<String, Problem> {
-    let name = field.name;
-    let refuse = |what: String| Problem::new(field.key_place, what);
-    let start = name.starts_with(|c: char| c.is_ascii_uppercase() || c == '_');
-    let rest = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
-    if !start || !name.chars().all(rest) {
-        return Err(refuse(format!(
-            "the variable {} in env must be capital letters, digits and `_`, not first a digit \
-             (write for example STALE_THRESHOLD_MS)",
-            quoted(name)
-        )));
-    }
-    match IMPLIED.iter().find(|(implied, _)| *implied == name) {
-        Some((_, key)) => Err(refuse(format!(
-            "the variable {name} follows from the scenario (remove it, and change {key} instead)"
-        ))),
-        None => Ok(name.to_owned()),
-    }
-}
-
-fn variable_value(field: &Field<'_>) -> Result<String, Problem> {
-    match &field.node.value {
-        Value::Text(text) if !text.contains('\0') => Ok(text.clone()),
-        Value::Bool(value) => Ok(value.to_string()),
-        Value::Whole(value) => Ok(value.to_string()),
-        Value::Real(value) => Ok(format!("{value:?}")),
-        other => Err(field.refuse(format!("is {other}, but must be text (put it in quotes)"))),
-    }
+    Ok(Some(Afterwards::Replay { env: system::variables(&env)? }))
 }

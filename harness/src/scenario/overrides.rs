@@ -6,13 +6,15 @@ use super::error::{Place, Problem, ScenarioError};
 use super::node::{Entry, Node, Value};
 use super::words::quoted;
 use super::{model, yaml};
-use crate::plan::{Backend, Plan};
+use crate::plan::{Backend, Environment, Plan};
 
 /// What the command line changes of a scenario.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides {
     /// In place of the scenario's `backend`.
     pub backend: Option<Backend>,
+    /// In place of the scenario's `environment`.
+    pub environment: Option<Environment>,
     /// In place of the scenario's `seed`.
     pub seed: Option<u64>,
     /// Dotted path into the file, and a YAML value; `null` removes the key. In order.
@@ -69,12 +71,17 @@ fn changes(overrides: &Overrides) -> Result<Vec<Change>, Problem> {
         let argument = format!("--backend {backend}");
         (argument, "backend", Value::Text(backend.to_string()))
     });
+    let environment = overrides.environment.map(|environment| {
+        let argument = format!("--environment {environment}");
+        (argument, "environment", Value::Text(environment.to_string()))
+    });
     let seed = overrides.seed.map(|seed| {
         let argument = format!("--seed {seed}");
         (argument, "seed", Value::Whole(seed.into()))
     });
     let mut changes: Vec<Change> = backend
         .into_iter()
+        .chain(environment)
         .chain(seed)
         .map(|(argument, path, value)| Change {
             value: Node { place: Place::Argument(argument.clone()), value },

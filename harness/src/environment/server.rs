@@ -1,0 +1,58 @@
+//! A broker's server, as faults see it: what can be done to it, wherever it runs. Each step says what
+//! was seen of it, as a lower-case fragment for the proof.
+
+use std::net::SocketAddr;
+
+use async_trait::async_trait;
+
+use super::Unavailable;
+
+/// What a step returns: what was seen.
+pub type Seen = Result<String, Unavailable>;
+
+/// A server that the harness has started. It ends when this is dropped.
+#[async_trait(?Send)]
+pub trait Server {
+    /// Program, version, address, and what of its settings matters: for people.
+    fn describe(&self) -> String;
+
+    /// Where processes of this machine reach it.
+    fn address(&self) -> SocketAddr;
+
+    /// Where processes in containers reach it, by name and port.
+    fn inside(&self) -> (String, u16) {
+        let address = self.address();
+        (address.ip().to_string(), address.port())
+    }
+
+    /// Waits for an end that no step here has caused, and says how it came.
+    async fn ended(&self) -> String;
+
+    /// Ends it by SIGKILL.
+    async fn kill(&self) -> Seen;
+
+    /// Ends it in good order.
+    async fn stop(&self) -> Seen;
+
+    /// Starts it again after an end, on the same port and with what it kept; it can be used then.
+    async fn start_again(&self) -> Seen;
+
+    /// Removes its data, while it does not run.
+    async fn wipe(&self) -> Seen;
+
+    /// Freezes it.
+    async fn pause(&self) -> Seen;
+
+    /// Lets it go on.
+    async fn resume(&self) -> Seen;
+
+    /// Fills the file system that holds its data.
+    async fn fill_disk(&self) -> Seen {
+        Err(Unavailable("the server has no file system of its own".to_owned()))
+    }
+
+    /// Frees it again.
+    async fn free_disk(&self) -> Seen {
+        Err(Unavailable("the server has no file system of its own".to_owned()))
+    }
+}

@@ -1,0 +1,159 @@
+//! What is known of a kind of fault before it strikes: whom it can strike, what it has to be told,
+//! and where it cannot be carried out. Scenarios are read by it, and the documents' table is made
+//! of it.
+
+use crate::plan::{Backend, Environment, FaultKind, Target, WorkersIn};
+
+/// A kind of fault, as its file describes it.
+#[derive(Debug)]
+pub struct Entry {
+    /// Which.
+    pub kind: FaultKind,
+    /// Its name in scenarios.
+    pub name: &'static str,
+    /// What it does, and how that is proved: one line each, for people.
+    pub does: &'static str,
+    /// What is seen where it took.
+    pub proof: &'static str,
+    /// Past participle, as in `which was killed at 3.1 s`.
+    pub did: &'static str,
+    /// Whom it strikes.
+    pub on: &'static [Role],
+    /// Whether it lasts for a time (`for`).
+    pub lasts: Lasts,
+    /// Settings that it must be told.
+    pub needs: &'static [&'static str],
+    /// Settings that it may be told.
+    pub takes: &'static [&'static str],
+    /// What becomes of a process that it strikes.
+    pub ends: Ends,
+    /// It leaves chunks behind that others have to take over.
+    pub orphans: bool,
+    /// Why it cannot be carried out there, if so.
+    pub refuse: fn(&Site, Role) -> Option<&'static str>,
+}
+
+/// Who plays which part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// A worker.
+    Worker,
+    /// The coordinator.
+    Coordinator,
+    /// The aggregator.
+    Aggregator,
+    /// The broker's server.
+    Broker,
+    /// The sweep itself.
+    Sweep,
+}
+
+impl Role {
+    /// The part that a target plays.
+    pub fn of(target: Target) -> Self {
+        match target {
+            Target::Worker(_) | Target::Busy | Target::Random | Target::All => Self::Worker,
+            Target::Coordinator => Self::Coordinator,
+            Target::Aggregator => Self::Aggregator,
+            Target::Broker => Self::Broker,
+            Target::Sweep => Self::Sweep,
+        }
+    }
+
+    /// For people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Worker => "worker",
+            Self::Coordinator => "coordinator",
+            Self::Aggregator => "aggregator",
+            Self::Broker => "broker",
+            Self::Sweep => "sweep",
+        }
+    }
+}
+
+/// Whether a fault lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lasts {
+    /// It has no duration.
+    No,
+    /// It may have one.
+    May,
+    /// It must have one.
+    Must,
+}
+
+/// What becomes of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ends {
+    /// It lives on.
+    No,
+    /// SIGKILL ends it, for good.
+    Killed,
+    /// SIGKILL ends it, and another takes its place.
+    Replaced,
+    /// It is asked to end.
+    Asked,
+}
+
+/// Where a sweep runs.
+#[derive(Debug, Clone, Copy)]
+pub struct Site {
+    /// How chunks reach workers.
+    pub backend: Backend,
+    /// Where the broker runs.
+    pub environment: Environment,
+    /// Where the workers run.
+    pub workers_in: WorkersIn,
+    /// Whether some worker is not ours.
+    pub foreign: bool,
+}
+
+/// The roles that are processes of the system.
+pub(super) const PROCESSES: &[Role] = &[Role::Worker, Role::Coordinator, Role::Aggregator];
+
+/// All that can be struck by a signal.
+pub(super) const PROCESSES_AND_BROKER: &[Role] =
+    &[Role::Worker, Role::Coordinator, Role::Aggregator, Role::Broker];
+
+impl Site {
+    /// Why a role cannot be struck there, whatever by.
+    pub fn lacks(&self, role: Role) -> Option<&'static str> {
+        match (self.backend, role) {
+            (_, Role::Worker) => None,
+            (Backend::Static, Role::Sweep) => Some(
+                "backend static has no broker that would deliver a chunk again (choose another \
+                 backend)",
+            ),
+            (Backend::Static, _) => Some(
+                "backend static has no coordinator, no aggregator and no broker (strike a worker \
+                 instead, or choose another backend)",
+            ),
+            (Backend::Embedded, Role::Broker) => Some(
+                "the embedded broker is a file, which no process serves (choose backend redis or \
+                 rabbitmq)",
+            ),
+            (_, Role::Broker) if self.environment == Environment::External => Some(
+                "in environment external the broker is not ours to strike (choose environment \
+                 process or container)",
+            ),
+            _ => None,
+        }
+    }
+
+    /// Why there is no network between a process and its broker, if so.
+    pub(super) fn no_network(&self, _: Role) -> Option<&'static str> {
+        match self.backend {
+            Backend::Embedded | Backend::Static => Some(
+                "there is no network between a worker and a file (choose backend redis or \
+                 rabbitmq)",
+            ),
+            Backend::Redis | Backend::RabbitMq => None,
+        }
+    }
+
+    /// Nothing stands in the way.
+    pub(super) fn anywhere(&self, _: Role) -> Option<&'static str> {
+        None
+    }
+}

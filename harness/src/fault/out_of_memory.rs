@@ -1,0 +1,45 @@
+//! `out-of-memory`: the kernel ends a worker because its container is at its memory limit.
+
+use std::rc::Rc;
+
+use async_trait::async_trait;
+
+use super::{Ends, Entry, Fault, Lasts, Proof, Role, Site};
+use crate::environment::Process;
+use crate::plan::{FaultKind, PlannedFault, WorkersIn};
+use crate::run::Stage;
+
+pub(super) static ENTRY: Entry = Entry {
+    kind: FaultKind::OutOfMemory,
+    name: "out-of-memory",
+    does: "its container comes to its memory limit, and the kernel ends it",
+    proof: "the engine says that it was killed for want of memory (OOMKilled)",
+    did: "killed for want of memory",
+    on: &[Role::Worker],
+    lasts: Lasts::No,
+    needs: &[],
+    takes: &[],
+    ends: Ends::Killed,
+    orphans: true,
+    refuse,
+};
+
+fn refuse(site: &Site, _: Role) -> Option<&'static str> {
+    (site.workers_in != WorkersIn::Container).then_some(
+        "only a container has a memory limit of its own (write workers_in: container)",
+    )
+}
+
+/// See the file.
+pub(super) struct OutOfMemory;
+
+#[async_trait(?Send)]
+impl Fault for OutOfMemory {
+    async fn inject(&self, _: &Rc<Stage>, _: &PlannedFault, victim: &Process) -> Proof {
+        // Stopped by the arrest; the kernel ends it all the same.
+        match victim.container() {
+            Some(container) => Proof::of(container.exhaust_memory().await),
+            None => Proof::missed("it is in no container"),
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The table of faults in the documents, made of what the faults' own files say.
+
+use super::entry::{Entry, Lasts, Role, Site};
+use super::entries;
+use crate::plan::{Backend, Environment, WorkersIn};
+
+/// Every fault: what it does, to whom, what it is told, how it is proved, and where it is refused
+/// and why. Markdown.
+pub fn markdown() -> String {
+    let mut text = String::from(
+        "| fault | does | to | told | proof |\n| --- | --- | --- | --- | --- |\n",
+    );
+    for entry in entries() {
+        text += &format!(
+            "| `{}` | {} | {} | {} | {} |\n",
+            entry.name,
+            entry.does,
+            entry.on.iter().map(|role| role.name()).collect::<Vec<_>>().join(", "),
+            told(entry),
+            entry.proof,
+        );
+    }
+    text += "\n| fault | on | where it cannot be carried out | why |\n| --- | --- | --- | --- |\n";
+    for entry in entries() {
+        for role in entry.on {
+            for (place, reason) in refusals(entry, *role) {
+                text += &format!("| `{}` | {} | {place} | {reason} |\n", entry.name, role.name());
+            }
+        }
+    }
+    text
+}
+
+fn told(entry: &Entry) -> String {
+    let optional = |word: &&str| format!("`{word}`?");
+    let hold = match entry.lasts {
+        Lasts::No => None,
+        Lasts::May => Some("`for`?".to_owned()),
+        Lasts::Must => Some("`for`".to_owned()),
+    };
+    let needs = entry.needs.iter().map(|word| format!("`{word}`"));
+    let all: Vec<String> =
+        needs.chain(entry.takes.iter().map(optional)).chain(hold).collect();
+    if all.is_empty() { "-".to_owned() } else { all.join(" ") }
+}
+
+/// Places, by backend or environment, at which a fault cannot strike this role.
+fn refusals(entry: &Entry, role: Role) -> Vec<(String, &'static str)> {
+    let site = |backend, environment, workers_in| Site {
+        backend,
+        environment,
+        workers_in,
+        foreign: false,
+    };
+    let why = |site: Site| site.lacks(role).or_else(|| (entry.refuse)(&site, role));
+    let containers = site(Backend::Redis, Environment::Container, WorkersIn::Container);
+    let mut refused = Vec::new();
+    for backend in Backend::ALL {
+        // Where everything is in containers nothing but the backend can be the reason.
+        if let Some(reason) = why(Site { backend, ..containers }) {
+            refused.push((format!("backend {backend}"), reason));
+        }
+    }
+    for environment in Environment::ALL {
+        if let Some(reason) = why(Site { environment, ..containers }) {
+            refused.push((format!("environment {environment}"), reason));
+        }
+    }
+    if let Some(reason) = why(Site { workers_in: WorkersIn::Process, ..containers }) {
+        refused.push(("workers_in: process".to_owned(), reason));
+    }
+    if let Some(reason) = why(Site { foreign: true, ..containers }) {
+        refused.push(("foreign workers".to_owned(), reason));
+    }
+    refused
+}

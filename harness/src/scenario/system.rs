@@ -1,0 +1,117 @@
+//! What is said of the system's own processes: their environment variables, and a program in place of
+//! our worker.
+
+use std::collections::BTreeMap;
+
+use super::error::Problem;
+use super::fields::{Field, Fields};
+use super::model;
+use super::node::Value;
+use super::words::quoted;
+use crate::plan::Foreign;
+
+const KEYS: &[&str] = &["env", "command", "image", "workers"];
+
+/// Environment variables for every process of the system.
+pub(super) fn env(scenario: &Fields<'_>) -> Result<BTreeMap<String, String>, Problem> {
+    let Some(system) = scenario.get("system") else { return Ok(BTreeMap::new()) };
+    match system.mapping(KEYS)?.get("env") {
+        Some(env) => variables(&env),
+        None => Ok(BTreeMap::new()),
+    }
+}
+
+/// A program in place of our worker.
+pub(super) fn foreign(scenario: &Fields<'_>, workers: u32) -> Result<Option<Foreign>, Problem> {
+    let Some(system) = scenario.get("system") else { return Ok(None) };
+    let fields = system.mapping(KEYS)?;
+    let Some(list) = fields.get("command") else {
+        return match fields.get("workers").or_else(|| fields.get("image")) {
+            Some(field) => Err(field.refuse(
+                "is said of a program in place of our worker, and there is none (add command, or \
+                 remove it)",
+            )),
+            None => Ok(None),
+        };
+    };
+    let command = command(&list, r#"command: ["python3", "worker.py"]"#)?;
+    let count = match fields.get("workers") {
+        Some(field) => field.count(u64::from(workers), "workers: 1")?,
+        None => u64::from(workers),
+    };
+    let image = fields.get("image").map(|field| model::image(&field)).transpose()?;
+    Ok(Some(Foreign { command, image, workers: u32::try_from(count).expect("fewer than all") }))
+}
+
+/// A program and its arguments.
+pub(super) fn command(list: &Field<'_>, example: &str) -> Result<Vec<String>, Problem> {
+    let command: Vec<String> = list
+        .list(example)?
+        .into_iter()
+        .map(|item| match &item.value {
+            Value::Text(text) if !text.contains('\0') => Ok(text.clone()),
+            other => Err(Problem::new(
+                &item.place,
+                format!("an argument of command is {other}, but must be text (put it in quotes)"),
+            )),
+        })
+        .collect::<Result<_, _>>()?;
+    if command.first().is_none_or(String::is_empty) {
+        return Err(list.refuse(format!("names no program (write for example {example})")));
+    }
+    Ok(command)
+}
+
+/// Names and values.
+pub(super) fn variables(env: &Field<'_>) -> Result<BTreeMap<String, String>, Problem> {
+    env.any_mapping()?
+        .map(|variable| Ok((variable_name(&variable)?, variable_value(&variable)?)))
+        .collect()
+}
+
+/// What the plan itself says to the processes, and the key that says it. Setting one of these
+/// another way would make the run something else than its plan.
+const IMPLIED: &[(&str, &str)] = &[
+    ("CHUNK_SIZE", "sweep.chunk_size"),
+    ("JOB_COMPLETION_INDEX", "workers"),
+    ("QUEUE_BACKEND", "backend"),
+    ("REDIS_DB", "backend"),
+    ("REDIS_HOST", "backend"),
+    ("REDIS_PORT", "backend"),
+    ("SIMULATE_WORK_MS", "sweep.kernel.reference.work_ms"),
+    ("TOTAL_PARAMETERS", "sweep.params"),
+    ("TOTAL_PARAMS", "sweep.params"),
+    ("TOTAL_WORKERS", "workers"),
+    ("USE_QUEUE", "backend"),
+    ("WORKER_ID", "workers"),
+];
+
+fn variable_name(field: &Field<'_>) -> Result<String, Problem> {
+    let name = field.name;
+    let refuse = |what: String| Problem::new(field.key_place, what);
+    let start = name.starts_with(|c: char| c.is_ascii_uppercase() || c == '_');
+    let rest = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    if !start || !name.chars().all(rest) {
+        return Err(refuse(format!(
+            "the variable {} in env must be capital letters, digits and `_`, not first a digit \
+             (write for example STALE_THRESHOLD_MS)",
+            quoted(name)
+        )));
+    }
+    match IMPLIED.iter().find(|(implied, _)| *implied == name) {
+        Some((_, key)) => Err(refuse(format!(
+            "the variable {name} follows from the scenario (remove it, and change {key} instead)"
+        ))),
+        None => Ok(name.to_owned()),
+    }
+}
+
+fn variable_value(field: &Field<'_>) -> Result<String, Problem> {
+    match &field.node.value {
+        Value::Text(text) if !text.contains('\0') => Ok(text.clone()),
+        Value::Bool(value) => Ok(value.to_string()),
+        Value::Whole(value) => Ok(value.to_string()),
+        Value::Real(value) => Ok(format!("{value:?}")),
+        other => Err(field.refuse(format!("is {other}, but must be text (put it in quotes)"))),
+    }
+}
