@@ -11,6 +11,7 @@ pub mod fault;
 pub mod history;
 pub mod ideal;
 pub mod plan;
+pub mod proxy;
 pub mod report;
 pub mod results;
 pub mod run;
