@@ -88,7 +88,7 @@ async fn batch(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::Reference;
+    use crate::kernel::{Reference, Slow};
     use std::time::Duration;
 
     #[tokio::test]
@@ -98,7 +98,7 @@ mod tests {
         let mut next = 0;
         for number in 0..3 {
             let mut out = Vec::new();
-            let mut kernel = Reference { work: Duration::ZERO };
+            let mut kernel = Reference { work: Duration::ZERO, slow: Slow::NONE };
             let (summary, ended) = run(&sweep, number, 3, &mut kernel, &mut out, &stop).await;
             assert_eq!((summary.status, ended), (Status::Completed, Ok(())));
             for line in String::from_utf8(out).expect("text").lines() {

@@ -88,6 +88,8 @@ fn help_reads_like_this(#[case] role: &str, #[case] arguments: &[&str]) {
 #[case::no_json(&["worker", "--kernel", "exec", "--kernel-command", "ls"], "not a JSON array")]
 #[case::worker_number(&["worker", "--use-queue", "false", "--worker-id", "3"], "of 3 workers the last is 2")]
 #[case::lease(&["worker", "--stale-threshold-ms", "0"], "0 is not in 10..")]
+#[case::slow_share(&["worker", "--simulate-slow-share", "1.5"], "1.5, not between 0 and 1")]
+#[case::slow_factor(&["worker", "--simulate-slow-factor", "0.5"], "0.5, not between 1 and")]
 #[case::seconds(&["worker", "--idle-timeout-seconds", "soon"], "not a number of seconds above 0")]
 #[case::no_wait(&["aggregate", "--now", "--timeout", "3"], "cannot be used with")]
 fn wrong_arguments_are_64_and_say_what_is_wrong(#[case] arguments: &[&str], #[case] message: &str) {

@@ -10,7 +10,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::queue::{Cursor, Inspect, Progress, Result, Stamped};
+use crate::queue::{Cursor, Inspect, Progress, QueueError, Result, Stamped};
 use crate::stats::{Collector, Stats};
 use crate::wire::TaskResult;
 
@@ -79,7 +79,7 @@ pub struct Share {
 /// Collects until the end that is asked for, or until `stop` becomes true.
 ///
 /// # Errors
-/// Where the broker cannot be reached any more.
+/// Where the broker cannot be reached any more, or no longer holds the sweep.
 pub async fn collect(
     broker: &dyn Inspect,
     until: Until,
@@ -87,8 +87,12 @@ pub async fn collect(
 ) -> Result<Report> {
     let mut tally = Tally::default();
     let mut cursor = Cursor::default();
+    let mut sweep = None;
     loop {
         let progress = broker.standing().await?;
+        if sweep.is_none() && progress.total.is_some() {
+            sweep = broker.sweep().await?;
+        }
         let enough = match until {
             Until::Complete => false,
             Until::Read => true,
@@ -100,11 +104,15 @@ pub async fn collect(
         let wait = if enough || over { Duration::ZERO } else { LOOK };
         let page = broker.results(&mut cursor, PAGE, wait).await?;
         let read_all = page.is_empty();
+        if read_all && sweep.is_some() && broker.sweep().await? != sweep {
+            // What was read, and what comes, are of two sweeps.
+            return Err(QueueError::SweepLost { place: "the broker".to_owned() });
+        }
         for message in page {
             tally.add(message, progress.total);
         }
         if read_all && (enough || over || *stop.borrow()) {
-            let created_ms = broker.sweep().await?.and_then(|info| created_ms(&info.created_at));
+            let created_ms = sweep.and_then(|info| created_ms(&info.created_at));
             return Ok(tally.report(&progress, complete, created_ms));
         }
     }

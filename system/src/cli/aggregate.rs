@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::args::{BrokerArgs, LogArgs, seconds};
 use super::{Ended, Failed, Hooks, print, print_json, stop_signal};
 use crate::aggregator::{self, Until};
+use crate::queue::QueueError;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -31,13 +32,20 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args, hooks: &Hooks) -> Result<Ended, Failed> {
     args.log.start();
     let (stop, signal) = stop_signal()?;
-    let broker = hooks.connect(&args.broker.settings(hooks), None).await?;
+    let settings = args.broker.settings(hooks);
+    let broker = hooks.connect(&settings, None).await?;
     let until = match args.timeout {
         _ if args.now => Until::Read,
         Some(timeout) => Until::CompleteOr(Instant::now() + timeout),
         None => Until::Complete,
     };
-    let report = aggregator::collect(&*broker, until, &stop).await?;
+    let report = aggregator::collect(&*broker, until, &stop).await;
+    let report = report.map_err(|error| match error {
+        QueueError::SweepLost { .. } => {
+            QueueError::SweepLost { place: settings.address.to_string() }
+        }
+        other => other,
+    })?;
     if args.json {
         print_json(&report);
     } else {

@@ -8,13 +8,16 @@ use clap::ValueEnum;
 use super::args::{BrokerArgs, LogArgs, SweepArgs, seconds, switch};
 use super::{Ended, Failed, Hooks, print_json, stop_signal};
 use crate::chunk::Sweep;
-use crate::kernel::{Exec, Kernel, Reference};
+use crate::kernel::{Exec, Kernel, Reference, Slow};
 use crate::queue::{self, Broker, Settings};
 use crate::worker::{Batch, Options, Status, Summary};
 use crate::{coordinator, static_mode, worker};
 
 /// Work per claim where chunks are small, and most chunks of one.
 const BATCH: (Duration, usize) = (Duration::from_millis(20), 256);
+
+/// Most times the simulated work that a slow chunk may take.
+const SLOW_BOUND: f64 = 1e6;
 
 /// Numbers that a worker may have.
 const WORKER_BOUND: u64 = 1_000_000;
@@ -76,10 +79,17 @@ struct KernelArgs {
     /// Milliseconds of simulated work per parameter of the reference kernel.
     #[arg(long, env = "SIMULATE_WORK_MS", default_value_t = 1.0, help_heading = "Kernel")]
     simulate_work_ms: f64,
+    /// Share of the chunks that take longer, from 0 to 1; which ones follows from --seed.
+    #[arg(long, env = "SIMULATE_SLOW_SHARE", default_value_t = 0.0, help_heading = "Kernel")]
+    simulate_slow_share: f64,
+    /// How many times the simulated work those take.
+    #[arg(long, env = "SIMULATE_SLOW_FACTOR", default_value_t = 10.0, help_heading = "Kernel")]
+    simulate_slow_factor: f64,
     /// Chance of a chunk to fail, to exercise retries and dead letters.
     #[arg(long, env = "SIMULATE_FAULT_RATE", default_value_t = 0.0, help_heading = "Kernel")]
     simulate_fault_rate: f64,
-    /// Seed of those failures; without one they differ from run to run.
+    /// Seed of those failures, which without one differ from run to run, and of the slow chunks,
+    /// which without one are those of seed 0, so that all workers agree on them.
     #[arg(long, env = "SEED", help_heading = "Kernel")]
     seed: Option<u64>,
     /// The exec kernel's program and arguments as a JSON array, instead of the ones after --.
@@ -99,6 +109,7 @@ impl KernelArgs {
             let rate = self.simulate_fault_rate;
             return usage(format!("--simulate-fault-rate is {rate}, not between 0 and 1"));
         }
+        let slow = self.slow()?;
         match self.kernel {
             KernelName::Reference => {
                 let work = Duration::try_from_secs_f64(self.simulate_work_ms / 1000.0);
@@ -106,7 +117,7 @@ impl KernelArgs {
                     let work = self.simulate_work_ms;
                     return usage(format!("--simulate-work-ms is {work}, not a time"));
                 };
-                Ok(Box::new(Reference { work }))
+                Ok(Box::new(Reference { work, slow }))
             }
             KernelName::Exec => {
                 let command = match &self.kernel_command {
@@ -121,6 +132,21 @@ impl KernelArgs {
                 Ok(Box::new(Exec::new(command, self.kernel_timeout_seconds)))
             }
         }
+    }
+}
+
+impl KernelArgs {
+    fn slow(&self) -> Result<Slow, Failed> {
+        let (share, factor) = (self.simulate_slow_share, self.simulate_slow_factor);
+        if !(0.0..=1.0).contains(&share) {
+            return usage(format!("--simulate-slow-share is {share}, not between 0 and 1"));
+        }
+        if !(1.0..=SLOW_BOUND).contains(&factor) {
+            return usage(format!(
+                "--simulate-slow-factor is {factor}, not between 1 and {SLOW_BOUND}"
+            ));
+        }
+        Ok(Slow { seed: self.seed.unwrap_or(0), share, factor })
     }
 }
 

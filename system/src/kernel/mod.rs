@@ -6,7 +6,7 @@ mod reference;
 use async_trait::async_trait;
 
 pub use exec::Exec;
-pub use reference::{Reference, value};
+pub use reference::{Reference, Slow, is_slow, value};
 
 use crate::chunk::Chunk;
 use crate::stats::Stats;

@@ -118,6 +118,22 @@ pub enum QueueError {
         /// The sweep that was asked for.
         asked: String,
     },
+    /// The broker held the sweep and does not any more, though nobody has discarded it.
+    #[error(
+        "{place} no longer holds the sweep that was begun there: its data was lost or replaced \
+         (submit it again with ttg coordinator)"
+    )]
+    SweepLost {
+        /// Which broker.
+        place: String,
+    },
+}
+
+impl QueueError {
+    /// The sweep of the broker at `address` is lost.
+    fn lost(address: &Address) -> Self {
+        Self::SweepLost { place: address.to_string() }
+    }
 }
 
 /// What calls return.

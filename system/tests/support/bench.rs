@@ -43,6 +43,14 @@ enum Home {
 }
 
 impl Bench {
+    /// With a server that may be killed.
+    pub(crate) fn start_own(backend: Backend) -> Self {
+        match backend {
+            Backend::RabbitMq => Self::at(Home::RabbitMq(RabbitMqServer::start_own())),
+            _ => Self::start(backend),
+        }
+    }
+
     /// Leases last for longer than any test, unless it shortens them.
     pub(crate) fn start(backend: Backend) -> Self {
         Self::at(match backend {
@@ -121,6 +129,29 @@ impl Bench {
         match &mut self.home {
             Home::Redis(server) => server,
             _ => panic!("not a Redis server"),
+        }
+    }
+
+    /// The broker's data is gone: it was killed, and comes back with nothing.
+    pub(crate) fn lose_everything(&mut self) {
+        match &mut self.home {
+            Home::Embedded(directory) => {
+                for suffix in ["", "-wal", "-shm"] {
+                    let path = directory.path().join(format!("queue.db{suffix}"));
+                    std::fs::remove_file(path).expect("it was there");
+                }
+            }
+            Home::Redis(server) => {
+                server.kill();
+                server.wipe();
+                server.restart();
+            }
+            Home::RabbitMq(server) => {
+                server.kill();
+                server.wipe();
+                server.restart();
+            }
+            Home::Model(_) => panic!("a model loses nothing"),
         }
     }
 

@@ -98,6 +98,12 @@ impl RabbitMqServer {
         let (directory, child) = self.own.as_mut().expect("a server of our own");
         *child = launch(self.port, directory.path(), &[]);
     }
+
+    /// What it kept is gone. To be called while it is not running.
+    pub(crate) fn wipe(&self) {
+        let (directory, _) = self.own.as_ref().expect("a server of our own");
+        std::fs::remove_dir_all(directory.path().join("data")).expect("it was there");
+    }
 }
 
 impl Drop for RabbitMqServer {

@@ -53,6 +53,19 @@ impl RedisServer {
     pub(crate) fn restart(&mut self) {
         self.child = launch(self.port, &self.directory).expect("the port is still ours");
     }
+
+    /// What it kept is gone. To be called while it is not running.
+    pub(crate) fn wipe(&self) {
+        std::fs::remove_dir_all(self.directory.path().join("appendonlydir")).expect("it was there");
+    }
+
+    /// Carries out a command of people's.
+    pub(crate) fn command(&self, words: &[&str]) {
+        let client = redis::Client::open(self.url()).expect("a URL");
+        let mut command = redis::cmd(words[0]);
+        command.arg(&words[1..]);
+        command.exec(&mut client.get_connection().expect("connects")).expect("is done");
+    }
 }
 
 impl Drop for RedisServer {

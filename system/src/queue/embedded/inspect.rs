@@ -16,11 +16,18 @@ use crate::wire::{self, DeadLetter, Task, TaskResult};
 impl Inspect for Embedded {
     async fn sweep(&self) -> Result<Option<SweepInfo>> {
         let found = self.with(|c| c.query_row(SWEEP, [], read_sweep).optional()).await?;
+        if found.is_some() {
+            self.keep_in_sight();
+        }
         Ok(found.map(|(info, _)| info))
     }
 
     async fn standing(&self) -> Result<Progress> {
-        self.with(progress).await
+        let progress = self.with(progress).await?;
+        if progress.total.is_some() {
+            self.keep_in_sight();
+        }
+        Ok(progress)
     }
 
     async fn results(

@@ -10,6 +10,7 @@
 //! that is frozen keeps the lock: its leases run out instead. One that is frozen in the middle of
 //! a transaction holds up all others until it wakes or dies; transactions are kept short.
 
+mod database;
 mod inspect;
 mod letters;
 mod liveness;
@@ -27,14 +28,12 @@ use tokio::time::Instant;
 use super::arrival::{Dead, Known};
 use super::pace::Pace;
 use super::{
-    Address, Asker, Commit, Delivery, Failure, Progress, Queue, QueueError, Result, Settings, Token,
+    Address, Asker, Commit, Delivery, Failure, Inspect, Progress, Queue, QueueError, Result,
+    Settings, Token,
 };
 use crate::wire::{self, Task, TaskResult};
+use database::{Database, Trouble};
 use liveness::Sign;
-
-/// Older ones can lose commits when two connections checkpoint at once
-/// (sqlite.org/wal.html#walresetbug).
-const SQLITE_MIN: i32 = 3_051_003;
 
 /// Waits between looks at the file: the first, and the longest.
 const WATCH: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(10));
@@ -42,7 +41,7 @@ const WATCH: (Duration, Duration) = (Duration::from_millis(1), Duration::from_mi
 /// A database file.
 pub struct Embedded {
     settings: Settings,
-    connection: Arc<Mutex<Connection>>,
+    connection: Arc<Mutex<Database>>,
     worker: Option<String>,
     state: Mutex<State>,
     pace: Pace,
@@ -53,12 +52,11 @@ pub struct Embedded {
 struct State {
     /// Held while this worker lives.
     sign: Option<Sign>,
+    /// The sweep was seen: the file must stay the same.
+    has_seen: bool,
     /// Nonces of the workers that looked dead at the last survey.
     suspects: HashSet<String>,
 }
-
-/// How long one attempt to open the file waits for others.
-const OPEN: Duration = Duration::from_millis(250);
 
 impl Embedded {
     /// Opens the file, or makes it, as a worker or as an onlooker.
@@ -68,7 +66,7 @@ impl Embedded {
     pub async fn open(path: &Path, settings: &Settings, worker: Option<&str>) -> Result<Self> {
         let patience = settings.patience;
         let (path, address) = (path.to_owned(), settings.address.clone());
-        let opened = tokio::task::spawn_blocking(move || open_file(&path, patience)).await;
+        let opened = tokio::task::spawn_blocking(move || Database::open(&path, patience)).await;
         let connection = opened
             .expect("opening does not panic")
             .map_err(|cause| QueueError::Refused { address, cause })?;
@@ -131,12 +129,31 @@ impl Embedded {
         &self,
         step: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
-        let connection = Arc::clone(&self.connection);
+        let database = Arc::clone(&self.connection);
+        let (path, has_seen) = (self.path().to_owned(), self.state().has_seen);
+        let patience = self.settings.patience;
         let joined = tokio::task::spawn_blocking(move || {
-            step(&mut connection.lock().expect("no holder panics"))
+            let mut database = database.lock().expect("no holder panics");
+            if !database.is_at(&path) {
+                if has_seen {
+                    return Ok(None);
+                }
+                // Who has seen no sweep in it has nothing to lose.
+                *database = Database::open(&path, patience).map_err(Trouble::Unopened)?;
+            }
+            step(&mut database.connection).map(Some).map_err(Trouble::Failed)
         })
         .await;
-        joined.expect("no step panics").map_err(|error| self.failed(&error))
+        match joined.expect("no step panics") {
+            Ok(done) => done.ok_or_else(|| QueueError::lost(&self.settings.address)),
+            Err(Trouble::Failed(error)) => Err(self.failed(&error)),
+            Err(Trouble::Unopened(cause)) => Err(self.refused(cause)),
+        }
+    }
+
+    /// From the first sight of a sweep on, the file must stay the same.
+    fn keep_in_sight(&self) {
+        self.state().has_seen = true;
     }
 
     fn failed(&self, error: &rusqlite::Error) -> QueueError {
@@ -151,6 +168,9 @@ impl Embedded {
     /// Deliveries of the rows that are tasks. The others, and those that were delivered too
     /// often, become dead letters.
     async fn readable(&self, rows: Vec<(i64, u64, String)>) -> Result<Vec<Delivery>> {
+        if !rows.is_empty() {
+            self.keep_in_sight();
+        }
         let mut deliveries = Vec::with_capacity(rows.len());
         for (id, number, text) in rows {
             let token = Token { id: id.to_string(), number };
@@ -392,7 +412,7 @@ impl Queue for Embedded {
     }
 
     async fn progress(&self) -> Result<Progress> {
-        self.with(inspect::progress).await
+        self.standing().await
     }
 
     async fn leave(&self) -> Result<()> {
@@ -456,43 +476,6 @@ fn is_settled(t: &Transaction<'_>, chunk: u64) -> rusqlite::Result<bool> {
 /// A column of text that anybody may have written: bytes that are not UTF-8 are replaced.
 fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
     Ok(String::from_utf8_lossy(row.get_ref(column)?.as_bytes()?).into_owned())
-}
-
-fn open_file(path: &Path, patience: Duration) -> std::result::Result<Connection, String> {
-    if rusqlite::version_number() < SQLITE_MIN {
-        return Err(format!(
-            "SQLite {} can lose commits, 3.51.3 or newer is needed (build with the bundled one)",
-            rusqlite::version()
-        ));
-    }
-    let deadline = std::time::Instant::now() + patience;
-    loop {
-        match make(path) {
-            Ok(connection) => {
-                let patient = connection.busy_timeout(patience);
-                return patient.map(|()| connection).map_err(|error| unopened(&error));
-            }
-            // Among those who make the file at the same time SQLite may refuse one at once, however
-            // long it was told to wait: who lets go and begins anew gets it.
-            Err(error) if is_busy(&error) && std::time::Instant::now() < deadline => {
-                std::thread::sleep(Duration::from_millis(fastrand::u64(1..20)));
-            }
-            Err(error) => return Err(unopened(&error)),
-        }
-    }
-}
-
-fn make(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = Connection::open(path)?;
-    connection.busy_timeout(OPEN)?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.execute_batch(include_str!("schema.sql"))?;
-    Ok(connection)
-}
-
-fn unopened(error: &rusqlite::Error) -> String {
-    format!("cannot open it as a queue: {error}")
 }
 
 fn is_busy(error: &rusqlite::Error) -> bool {

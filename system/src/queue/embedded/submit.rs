@@ -29,6 +29,7 @@ impl Submit for Embedded {
                 t.query_row(SWEEP, [], read_sweep)
             })
             .await?;
+        self.keep_in_sight();
         if there.is(&asked) {
             return Ok(submitted);
         }

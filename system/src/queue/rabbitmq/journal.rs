@@ -144,6 +144,11 @@ impl Journal {
         format!("{:016x}-{}", fastrand::u64(..), self.marks.get())
     }
 
+    /// The name of the data, as far as was read.
+    pub(super) fn store(&self) -> Option<String> {
+        self.digest().store.clone()
+    }
+
     /// The sweep, as far as was read.
     pub(super) fn sweep(&self) -> Option<SweepInfo> {
         self.digest().sweep.clone()
@@ -215,6 +220,7 @@ impl Journal {
 
 #[derive(Default)]
 struct Digest {
+    store: Option<String>,
     sweep: Option<SweepInfo>,
     submitted: Bits,
     committed: Bits,
@@ -233,6 +239,9 @@ impl Digest {
     fn take_in(&mut self, place: u64, record: Record) {
         let chunks = self.sweep.as_ref().map_or(INDEX_BOUND, |info| info.sweep.chunks());
         match record {
+            Record::Store(name) => {
+                self.store.get_or_insert(name);
+            }
             Record::Sweep(info) => {
                 self.sweep.get_or_insert(info);
             }

@@ -25,6 +25,7 @@ mod link;
 mod queues;
 mod record;
 mod server;
+mod sight;
 mod submit;
 mod trace;
 
@@ -44,6 +45,7 @@ use self::journal::Journal;
 use self::life::{Outgoing, answered};
 use self::link::Link;
 use self::queues::{LETTERS_EXCHANGE, RESULTS_EXCHANGE, RETRY_EXCHANGE};
+use self::sight::Sight;
 use self::trace::Trace;
 use super::arrival::{Dead, Known};
 use super::pace::Pace;
@@ -67,6 +69,7 @@ pub struct RabbitMq {
     link: Link,
     journal: Journal,
     known: Known,
+    sight: Sight,
     inbox: Mutex<Option<Inbox>>,
     /// Deliveries that are not acknowledged, by token.
     held: RefCell<BTreeMap<String, Holding>>,
@@ -102,6 +105,7 @@ impl RabbitMq {
             journal: Journal::new(&server.queues),
             link,
             known: Known::default(),
+            sight: Sight::default(),
             inbox: Mutex::default(),
             held: RefCell::default(),
             pace: Pace::new(settings.takeover_interval),
@@ -119,6 +123,11 @@ impl RabbitMq {
         messages: Vec<Message>,
         in_order: bool,
     ) -> Result<Vec<Delivery>> {
+        if !messages.is_empty() {
+            // Over this connection: what is there is what was seen.
+            self.look_for_loss().await?;
+            self.sight.has_seen.set(true);
+        }
         let again: Vec<Outgoing> = messages
             .iter()
             .filter(|message| message.redelivered)
@@ -212,6 +221,7 @@ impl Queue for RabbitMq {
     async fn claim(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>> {
         let deadline = Instant::now() + wait;
         loop {
+            self.look_for_loss().await?;
             let left = deadline.saturating_duration_since(Instant::now());
             let claimed = self.claim_within(max, left.min(LOOK)).await?;
             if !claimed.is_empty() || left <= LOOK || self.progress().await?.is_complete() {
@@ -222,8 +232,9 @@ impl Queue for RabbitMq {
 
     async fn commit(&self, done: &[(Token, TaskResult)]) -> Result<Vec<Commit>> {
         self.notice_reset().await;
+        self.look_for_loss().await?;
         let lost = |token: &Token| !self.is_ours(token);
-        let outcomes = self
+        let (life, outcomes) = self
             .link
             .call(async |life| {
                 if done.iter().any(|(token, _)| lost(token)) {
@@ -243,9 +254,12 @@ impl Queue for RabbitMq {
                 let new = done.iter().zip(&outcomes).filter(|(_, it)| **it == Commit::Committed);
                 let new: Vec<Outgoing> = new.map(|((_, result), _)| self.result(result)).collect();
                 life.publish(&new).await?;
-                Ok(outcomes)
+                Ok((life.number, outcomes))
             })
             .await?;
+        if self.sight.is_new(life) {
+            self.look_for_loss().await?;
+        }
         self.acknowledge_all(&done.iter().map(|(token, _)| token).collect::<Vec<_>>()).await;
         Ok(outcomes)
     }
@@ -253,6 +267,7 @@ impl Queue for RabbitMq {
     async fn renew(&self, held: &[Token]) -> Result<Vec<Token>> {
         // The client sends heartbeats by itself.
         self.notice_reset().await;
+        self.look_for_loss().await?;
         Ok(held.iter().filter(|token| !self.is_ours(token)).cloned().collect())
     }
 
@@ -274,6 +289,7 @@ impl Queue for RabbitMq {
 
     async fn fail(&self, delivery: &Delivery, reason: &str) -> Result<Failure> {
         self.notice_reset().await;
+        self.look_for_loss().await?;
         if !self.is_ours(&delivery.token) {
             return Ok(Failure::NotHeld);
         }
@@ -324,7 +340,12 @@ impl Queue for RabbitMq {
     }
 
     async fn progress(&self) -> Result<Progress> {
-        self.standing().await
+        self.look_for_loss().await?;
+        let progress = self.standing().await?;
+        if progress.total.is_some() && !self.sight.has_seen.get() {
+            self.sight.keep(self.journal.store());
+        }
+        Ok(progress)
     }
 
     async fn leave(&self) -> Result<()> {

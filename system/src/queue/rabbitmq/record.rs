@@ -14,6 +14,8 @@ use crate::wire::{self, DeadLetter, Task, TaskResult};
 
 /// What a message of the journal says.
 pub(super) enum Record {
+    /// The name of this data, which outlives a reset.
+    Store(String),
     /// The sweep was opened.
     Sweep(SweepInfo),
     /// A task was published: a submission, a retry or a replay.
@@ -70,6 +72,7 @@ impl Record {
     fn own(message: &Message, text: &str) -> Self {
         let kind = message.properties.kind().as_ref().map(lapin::types::ShortString::as_str);
         match kind {
+            Some("store") => Self::Store(text.to_owned()),
             Some("mark") => Self::Mark(text.to_owned()),
             Some("returned") => text.parse().map_or(Self::Other, Self::Returned),
             Some("gone") => Self::Gone(text.to_owned()),
@@ -102,6 +105,11 @@ pub(super) fn sweep(queues: &Queues, info: &SweepInfo) -> Outgoing {
         created_at: info.created_at.clone(),
     };
     own(queues, "sweep", serde_json::to_string(&written).expect("plain numbers and text"))
+}
+
+/// The name of the data: the first one in a journal counts.
+pub(super) fn store(queues: &Queues, name: &str) -> Outgoing {
+    own(queues, "store", name.to_owned())
 }
 
 /// The place in the journal where it is written.

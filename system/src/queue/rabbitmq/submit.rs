@@ -29,6 +29,7 @@ impl Submit for RabbitMq {
         let asked = SweepInfo::asked(sweep, job_id);
         self.alone(async |life| {
             self.journal.read_on(life).await?;
+            self.name_store(life).await?;
             if self.journal.sweep().is_none() {
                 life.publish(&[record::sweep(&self.queues, &asked)]).await?;
                 self.journal.read_on(life).await?;
@@ -36,6 +37,7 @@ impl Submit for RabbitMq {
             Ok(())
         })
         .await?;
+        self.sight.keep(self.journal.store());
         match self.journal.sweep() {
             Some(there) if there.is(&asked) => Ok(self.journal.submitted()),
             there => Err(QueueError::OtherSweep {
@@ -54,23 +56,28 @@ impl Submit for RabbitMq {
             Outgoing::message(TASKS_EXCHANGE, &self.queues.tasks, &id, body)
         };
         let begun = Cell::new(false);
-        self.alone(async |life| {
+        let there = self.alone(async |life| {
             self.journal.read_on(life).await?;
+            if self.sight.is_lost(self.journal.store().as_ref()) {
+                return Ok(None);
+            }
             let submitted = self.journal.submitted();
             // After a broken connection some of them may be there.
             let mine = if begun.replace(true) { from..to } else { from..from + 1 };
             if !mine.contains(&submitted) {
-                return Ok(submitted);
+                return Ok(Some(submitted));
             }
             let tasks: Vec<Outgoing> = (submitted..to).map(task).collect();
             life.publish(&tasks).await?;
-            Ok(to)
-        })
-        .await
+            Ok(Some(to))
+        });
+        there.await?.ok_or_else(|| QueueError::lost(&self.settings.address))
     }
 
     async fn reset(&self) -> Result<()> {
         self.alone(async |life| {
+            self.journal.read_on(life).await?;
+            let store = self.journal.store();
             let channel = life.connection.create_channel().await?;
             // Deleted, not purged: whoever holds a task of it is told that way.
             let journal = self.queues.journal();
@@ -79,7 +86,10 @@ impl Submit for RabbitMq {
                 let options = QueueDeleteOptions::default();
                 channel.queue_delete(queue.as_str().into(), options).await?;
             }
-            Ok(self.queues.declare(&channel, None).await?)
+            self.queues.declare(&channel, None).await?;
+            // Workers tell by it that nothing was lost that should be there.
+            let named = store.map(|name| record::store(&self.queues, &name));
+            life.publish(named.as_slice()).await
         })
         .await
     }

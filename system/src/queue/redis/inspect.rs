@@ -152,7 +152,7 @@ impl Inspect for Redis {
     async fn depths(&self) -> Result<Depths> {
         let mut script = self.scripts.depths.prepare_invoke();
         script.key(TASKS).key(RESULTS).key(RETRY).key(LETTERS).arg(GROUP);
-        let (tasks, results, retry, letters) = self.run(&script).await?;
+        let (tasks, results, retry, letters) = self.run(&mut script).await?;
         Ok(Depths { tasks, results, retry, letters })
     }
 }
@@ -161,7 +161,7 @@ impl Redis {
     pub(super) async fn count_chunks(&self) -> Result<Progress> {
         let mut script = self.scripts.progress.prepare_invoke();
         script.key(METADATA).key(PROGRESS).key(TASKS).key(RESULTS).key(RETRY).arg(GROUP);
-        let (total, submitted, committed, dead) = self.run(&script).await?;
+        let (total, submitted, committed, dead) = self.run(&mut script).await?;
         Ok(Progress { total, submitted, committed, dead })
     }
 

@@ -18,6 +18,10 @@ pub(super) const PROGRESS: &str = "ttg:progress";
 /// Workers by name, with the nonce of their present life: their connections are named after both.
 pub(super) const MEMBERS: &str = "ttg:members";
 
+/// Names the data of the server, from the first worker or coordinator on: where it is gone, or
+/// another, everything else is too. A reset leaves it.
+pub(super) const STORE: &str = "ttg:store";
+
 /// Every key of a sweep, for a reset. Workers live on.
 pub(super) const ALL: [&str; 8] =
     [TASKS, RESULTS, METADATA, LETTERS, RETRY, COMMITTED, DEAD, PROGRESS];

@@ -1,6 +1,6 @@
 //! Dead letters: a stream, and a bitmap of their chunks that outlives them.
 
-use ::redis::{Script, cmd};
+use ::redis::cmd;
 use async_trait::async_trait;
 
 use super::keys::{COMMITTED, DEAD, LETTERS, PROGRESS, TASKS};
@@ -44,11 +44,11 @@ impl DeadLetters for Redis {
 
 impl Redis {
     async fn replay(&self, id: &str, task: &Task) -> Result<()> {
-        let script = Script::new(include_str!("lua/replay.lua"));
+        let script = script!("replay");
         let mut script = script.key(TASKS);
         script.key(LETTERS).key(COMMITTED).key(DEAD).key(PROGRESS);
         script.arg(id).arg(task.chunk.index).arg(task.to_fields());
-        self.run::<u8>(&script).await.map(drop)
+        self.run::<u8>(&mut script).await.map(drop)
     }
 
     async fn delete(&self, id: &str) -> Result<()> {

@@ -9,12 +9,23 @@
 //! The commit and its acknowledgement are one script, so nothing is left for the aggregator to
 //! remove. Keys are not tagged for a cluster: the wire contract's names decide.
 
+/// A script of ours: each first looks whether the data of the server is still the same.
+macro_rules! script {
+    ($name:literal) => {
+        ::redis::Script::new(concat!(
+            include_str!("lua/same.lua"),
+            include_str!(concat!("lua/", $name, ".lua"))
+        ))
+    };
+}
+
 mod inspect;
 mod keys;
 mod letters;
 mod link;
 mod submit;
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -30,11 +41,14 @@ use super::{
     Settings, Token,
 };
 use crate::wire::{self, Fields, Task, TaskResult};
-use keys::{COMMITTED, DEAD, GROUP, LETTERS, MEMBERS, PROGRESS, RESULTS, RETRY, TASKS};
+use keys::{COMMITTED, DEAD, GROUP, LETTERS, MEMBERS, PROGRESS, RESULTS, RETRY, STORE, TASKS};
 use link::Link;
 
 /// After a lost connection, how long others are given to come back too before they count as dead.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// What a script answers where the data of the server is not what it was.
+const LOST: &str = "TTGLOST";
 
 /// With more workers than this, each of them looks for the dead less often.
 const FLEET: u32 = 8;
@@ -68,6 +82,8 @@ struct Member {
 #[derive(Default)]
 struct State {
     joined: bool,
+    /// The name of the data that the sweep is in, once one was seen.
+    store: Option<String>,
     /// Lives of both links when deliveries under this name were last looked through.
     recovered: Option<(u64, u64)>,
     /// Who looked dead at the last survey.
@@ -75,6 +91,7 @@ struct State {
 }
 
 struct Scripts {
+    join: Script,
     commit: Script,
     renew: Script,
     release: Script,
@@ -110,16 +127,17 @@ impl Redis {
             pace: Pace::new(settings.takeover_interval),
             known: Known::default(),
             scripts: Scripts {
-                commit: Script::new(include_str!("lua/commit.lua")),
-                renew: Script::new(include_str!("lua/renew.lua")),
-                release: Script::new(include_str!("lua/release.lua")),
-                recover: Script::new(include_str!("lua/recover.lua")),
-                leave: Script::new(include_str!("lua/leave.lua")),
-                survey: Script::new(include_str!("lua/survey.lua")),
-                take_over: Script::new(include_str!("lua/take_over.lua")),
-                fail: Script::new(include_str!("lua/fail.lua")),
-                progress: Script::new(include_str!("lua/progress.lua")),
-                depths: Script::new(include_str!("lua/depths.lua")),
+                join: script!("join"),
+                commit: script!("commit"),
+                renew: script!("renew"),
+                release: script!("release"),
+                recover: script!("recover"),
+                leave: script!("leave"),
+                survey: script!("survey"),
+                take_over: script!("take_over"),
+                fail: script!("fail"),
+                progress: script!("progress"),
+                depths: script!("depths"),
             },
         })
     }
@@ -132,14 +150,23 @@ impl Redis {
         self.state.lock().expect("no holder panics")
     }
 
-    async fn run<T: ::redis::FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T> {
-        self.link.call(async |mut c| script.invoke_async(&mut c).await).await
+    async fn run<T: ::redis::FromRedisValue>(
+        &self,
+        script: &mut ScriptInvocation<'_>,
+    ) -> Result<T> {
+        script.key(STORE).arg(self.state().store.clone().unwrap_or_default());
+        match self.link.call(async |mut c| script.invoke_async(&mut c).await).await {
+            Err(QueueError::Refused { address, cause }) if cause.contains(LOST) => {
+                Err(QueueError::lost(&address))
+            }
+            other => other,
+        }
     }
 
     /// The same for a script about what this worker holds: `nothing` where the stream is gone.
     async fn run_held<T: ::redis::FromRedisValue>(
         &self,
-        script: &ScriptInvocation<'_>,
+        script: &mut ScriptInvocation<'_>,
         nothing: T,
     ) -> Result<T> {
         match self.run(script).await {
@@ -151,32 +178,49 @@ impl Redis {
         }
     }
 
-    /// Makes the consumer group, and this worker known.
+    /// Makes the consumer group, and this worker known; the name of the data.
     async fn join(&self) -> Result<()> {
-        if self.state().joined {
-            return Ok(());
+        if !self.state().joined {
+            self.introduce().await?;
         }
+        Ok(())
+    }
+
+    async fn introduce(&self) -> Result<String> {
         let Member { name, nonce } = self.member();
-        self.link
-            .call(async |mut c| {
-                create_group(&mut c).await?;
-                // Older servers do it only when there is something to read.
-                let mut sign_on = cmd("XGROUP");
-                sign_on.arg("CREATECONSUMER").arg(TASKS).arg(GROUP).arg(name);
-                sign_on.query_async::<()>(&mut c).await?;
-                cmd("HSET").arg(MEMBERS).arg(name).arg(nonce).query_async::<()>(&mut c).await
-            })
-            .await?;
+        let mut script = self.scripts.join.prepare_invoke();
+        script.key(TASKS).key(MEMBERS).key(STORE);
+        script.arg(GROUP).arg(name).arg(nonce).arg(store_name());
+        let store = self.run(&mut script).await?;
         self.state().joined = true;
+        Ok(store)
+    }
+
+    /// From the first sight of a sweep on, the data must stay what it is. A worker that was there
+    /// before has seen nothing that could be lost.
+    async fn keep_in_sight(&self) -> Result<()> {
+        if self.member.is_some() && self.state().store.is_none() {
+            let store = self.introduce().await?;
+            self.state().store = Some(store);
+        }
         Ok(())
     }
 
     /// New tasks; waits for them up to `wait`.
     async fn read_new(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>> {
         let name = &self.member().name;
+        let store = self.state().store.clone();
+        let is_again = Cell::new(false);
         let read: Result<Read> = self
             .reader
             .call(async |mut c| {
+                // A new connection may have come to other data: its tasks are others'.
+                if is_again.replace(true) && store.is_some() {
+                    let there: Option<String> = cmd("GET").arg(STORE).query_async(&mut c).await?;
+                    if there != store {
+                        return Ok(None);
+                    }
+                }
                 let mut read = cmd("XREADGROUP");
                 read.arg("GROUP").arg(GROUP).arg(name).arg("COUNT").arg(max);
                 // 0 would wait for ever.
@@ -199,6 +243,9 @@ impl Redis {
     /// Deliveries of the entries that are tasks. The others, and those that were delivered too
     /// often, become dead letters.
     async fn readable(&self, entries: Vec<(Token, Vec<Vec<u8>>)>) -> Result<Vec<Delivery>> {
+        if !entries.is_empty() {
+            self.keep_in_sight().await?;
+        }
         let mut deliveries = Vec::with_capacity(entries.len());
         for (token, values) in entries {
             let (fields, most) = (to_fields(&values), self.settings.max_deliveries);
@@ -213,7 +260,7 @@ impl Redis {
     async fn bury(&self, token: &Token, Dead { chunk, letter }: Dead) -> Result<Failure> {
         let mut script = self.failing(token, chunk);
         script.arg("dead").arg(letter.to_fields());
-        self.run_held::<u8>(&script, 0).await.map(failure)
+        self.run_held::<u8>(&mut script, 0).await.map(failure)
     }
 
     fn failing(&self, token: &Token, chunk: Option<u64>) -> ScriptInvocation<'_> {
@@ -229,7 +276,7 @@ impl Redis {
         let mut script = self.scripts.survey.prepare_invoke();
         script.key(TASKS).key(RETRY).key(MEMBERS);
         script.arg(GROUP).arg(self.settings.lease.as_millis() as u64).arg(100);
-        let (holders, overdue): (Vec<(String, String)>, u64) = self.run(&script).await?;
+        let (holders, overdue): (Vec<(String, String)>, u64) = self.run(&mut script).await?;
         let fleet = u32::try_from(holders.len()).unwrap_or(u32::MAX);
         if fleet > FLEET {
             self.pace.next_after(f64::from(fleet) / f64::from(FLEET));
@@ -286,7 +333,7 @@ impl Redis {
         for token in held {
             script.arg(&token.id);
         }
-        self.run_held::<i64>(&script, 0).await?;
+        self.run_held::<i64>(&mut script, 0).await?;
         self.state().recovered = Some(lives);
         self.pace.look_at_once();
         Ok(())
@@ -327,7 +374,7 @@ impl Queue for Redis {
             script.arg(&token.id).arg(token.number).arg(result.chunk_index);
             script.arg(2 * fields.len()).arg(fields);
         }
-        let outcomes = self.run_held(&script, vec![0_u8; done.len()]).await?;
+        let outcomes = self.run_held(&mut script, vec![0_u8; done.len()]).await?;
         Ok(outcomes
             .into_iter()
             .map(|first| if first == 1 { Commit::Committed } else { Commit::AlreadySettled })
@@ -340,7 +387,7 @@ impl Queue for Redis {
         for token in held {
             script.arg(&token.id).arg(token.number);
         }
-        let lost: Vec<usize> = self.run_held(&script, (0..held.len()).collect()).await?;
+        let lost: Vec<usize> = self.run_held(&mut script, (0..held.len()).collect()).await?;
         Ok(lost.into_iter().filter_map(|place| held.get(place)).cloned().collect())
     }
 
@@ -380,7 +427,7 @@ impl Queue for Redis {
             script.arg(&token.id);
         }
         let (taken, gone): (Vec<(String, u64, Vec<Vec<u8>>)>, Vec<String>) =
-            self.run(&script).await?;
+            self.run(&mut script).await?;
         if !gone.is_empty() {
             tracing::error!(entries = ?gone, "pending tasks were trimmed from the stream: lost");
         }
@@ -398,7 +445,7 @@ impl Queue for Redis {
         let mut script = self.failing(&delivery.token, Some(task.chunk.index));
         script.arg("retry").arg(self.settings.retry_delay.as_millis() as u64);
         script.arg(wire::to_json(&task.to_fields()));
-        self.run_held::<u8>(&script, 0).await.map(failure)
+        self.run_held::<u8>(&mut script, 0).await.map(failure)
     }
 
     async fn release(&self, held: &[Token]) -> Result<()> {
@@ -407,18 +454,22 @@ impl Queue for Redis {
         for token in held {
             script.arg(&token.id).arg(token.number);
         }
-        self.run_held::<i64>(&script, 0).await.map(drop)
+        self.run_held::<i64>(&mut script, 0).await.map(drop)
     }
 
     async fn progress(&self) -> Result<Progress> {
-        self.count_chunks().await
+        let progress = self.count_chunks().await?;
+        if progress.total.is_some() {
+            self.keep_in_sight().await?;
+        }
+        Ok(progress)
     }
 
     async fn leave(&self) -> Result<()> {
         let Member { name, nonce } = self.member();
         let mut script = self.scripts.leave.prepare_invoke();
         script.key(TASKS).key(MEMBERS).arg(GROUP).arg(name).arg(nonce).arg(RELEASED);
-        self.run_held::<i64>(&script, 0).await.map(drop)
+        self.run_held::<i64>(&mut script, 0).await.map(drop)
     }
 }
 
@@ -438,6 +489,11 @@ fn failure(code: u8) -> Failure {
         2 => Failure::DeadLettered,
         _ => Failure::NotHeld,
     }
+}
+
+/// A name for data that has none yet.
+fn store_name() -> String {
+    format!("{:016x}", fastrand::Rng::new().u64(..))
 }
 
 /// Whether the task stream was deleted: by a reset, or with the broker's data.

@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use ::redis::{Script, cmd};
+use ::redis::cmd;
 use async_trait::async_trait;
 
-use super::keys::{ALL, METADATA, PROGRESS, TASKS};
-use super::{Redis, create_group};
+use super::keys::{ALL, METADATA, PROGRESS, STORE, TASKS};
+use super::{Redis, create_group, store_name};
 use crate::chunk::Sweep;
 use crate::queue::{QueueError, Result, Submit, SweepInfo};
 use crate::wire::{self, Task};
@@ -15,16 +15,13 @@ use crate::wire::{self, Task};
 impl Submit for Redis {
     async fn open(&self, sweep: &Sweep, job_id: Option<&str>) -> Result<u64> {
         let asked = SweepInfo::asked(sweep, job_id);
-        let script = Script::new(include_str!("lua/open.lua"));
+        self.link.call(async |mut c| create_group(&mut c).await).await?;
+        let script = script!("open");
         let mut script = script.key(METADATA);
-        script.key(PROGRESS).arg(to_metadata(&asked));
-        let (metadata, submitted): (HashMap<String, String>, u64) = self
-            .link
-            .call(async |mut c| {
-                create_group(&mut c).await?;
-                script.invoke_async(&mut c).await
-            })
-            .await?;
+        script.key(PROGRESS).key(STORE).arg(store_name()).arg(to_metadata(&asked));
+        let (metadata, submitted, store): (HashMap<String, String>, u64, String) =
+            self.run(&mut script).await?;
+        self.state().store = Some(store);
         match from_metadata(&metadata) {
             Some(there) if there.is(&asked) => Ok(submitted),
             there => Err(QueueError::OtherSweep {
@@ -36,7 +33,7 @@ impl Submit for Redis {
     }
 
     async fn submit(&self, sweep: &Sweep, from: u64, to: u64) -> Result<u64> {
-        let script = Script::new(include_str!("lua/submit.lua"));
+        let script = script!("submit");
         let mut script = script.key(TASKS);
         script.key(PROGRESS).arg(from);
         let created_at = wire::now();
@@ -48,7 +45,7 @@ impl Submit for Redis {
             }
             script.arg(fields);
         }
-        self.run(&script).await
+        self.run(&mut script).await
     }
 
     async fn reset(&self) -> Result<()> {

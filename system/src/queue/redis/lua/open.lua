@@ -1,9 +1,13 @@
 -- Opens a sweep, or finds one.
--- KEYS  metadata, progress
--- ARGV  the fields of the metadata
--- Returns all fields of the metadata and the number of chunks submitted.
+-- KEYS  metadata, progress, store
+-- ARGV  a name for the data where it has none, the fields of the metadata
+-- Returns all fields of the metadata, the number of chunks submitted, and the name of the data.
 if redis.call('EXISTS', KEYS[1]) == 0 then
-  redis.call('HSET', KEYS[1], unpack(ARGV))
+  redis.call('HSET', KEYS[1], unpack(ARGV, 2))
   redis.call('HSET', KEYS[2], 'submitted', 0)
 end
-return { redis.call('HGETALL', KEYS[1]), redis.call('HGET', KEYS[2], 'submitted') or 0 }
+redis.call('SETNX', KEYS[3], ARGV[1])
+return {
+  redis.call('HGETALL', KEYS[1]), redis.call('HGET', KEYS[2], 'submitted') or 0,
+  redis.call('GET', KEYS[3]),
+}
