@@ -4,6 +4,7 @@
 pub mod check;
 pub mod cli;
 pub mod compare;
+pub mod docker;
 pub mod environment;
 pub mod exit;
 pub mod facts;

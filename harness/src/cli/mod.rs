@@ -1,6 +1,7 @@
 //! The command line of `harness`.
 
 mod check;
+mod cleanup;
 mod compare;
 mod doctor;
 mod list;
@@ -14,6 +15,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use ttg_system::cli::Hooks;
 
+use crate::docker;
 use crate::environment::{guard, janitor};
 use crate::exit::Exit;
 
@@ -54,6 +56,8 @@ enum Command {
     },
     /// Say what of brokers, Docker and Kubernetes is here, and what each lack costs.
     Doctor,
+    /// Remove what harnesses that run no more have left behind.
+    Cleanup(cleanup::Args),
     /// Show that planted defects are caught, and that the correct system passes.
     Selftest(selftest::Args),
     /// Be a role of the system: coordinator, worker or aggregate.
@@ -80,6 +84,9 @@ enum Command {
     /// End what a run leaves behind, once standard input ends.
     #[command(hide = true, name = janitor::SUBCOMMAND, disable_help_flag = true)]
     Janitor { mark: OsString },
+    /// Take memory until the kernel ends another process of this container.
+    #[command(hide = true, name = docker::EXHAUST_SUBCOMMAND)]
+    ExhaustMemory,
 }
 
 /// Runs `harness` with these arguments, the first of which is the program's name.
@@ -98,6 +105,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Compare(args) => compare::main(&args).into(),
         Command::List { directory } => list::main(&directory).into(),
         Command::Doctor => doctor::main().into(),
+        Command::Cleanup(args) => cleanup::main(&args).into(),
         Command::Selftest(args) => selftest::main(&args).into(),
         Command::System { arguments } => {
             ttg_system::cli::main(named("harness system", arguments), &Hooks::default())
@@ -110,6 +118,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             let reason = guard::become_program(parent, &program, &arguments);
             problem(&reason, Exit::Unavailable).into()
         }
+        Command::ExhaustMemory => problem(&docker::exhaust_main(), Exit::Unavailable).into(),
         Command::Janitor { mark } => {
             janitor::main(&mark);
             Exit::Pass.into()

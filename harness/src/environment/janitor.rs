@@ -21,7 +21,7 @@ use rustix::process::{Pid, Signal, kill_process};
 pub const SUBCOMMAND: &str = "janitor";
 
 /// The variable that marks every process of a run, and what they start.
-const VARIABLE: &str = "TTG_HARNESS_RUN";
+pub const VARIABLE: &str = "TTG_HARNESS_RUN";
 
 /// How long killed processes may take to be gone.
 const PATIENCE: Duration = Duration::from_secs(5);

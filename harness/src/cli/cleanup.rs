@@ -1,0 +1,151 @@
+//! `harness cleanup`.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::problem;
+use crate::docker::{self, Engine, Which};
+use crate::environment::{Unavailable, janitor};
+use crate::exit::Exit;
+use crate::report::say;
+use crate::report::terminal::{WIDTH, wrapped};
+use crate::words::quoted;
+
+/// Columns before what something is called.
+const LEFT: usize = 22;
+
+/// Finds what harnesses that run no more have left behind: processes, containers, networks, volumes.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct Args {
+    /// Say what there is, and leave it.
+    #[arg(long)]
+    dry_run: bool,
+    /// Remove it; what a harness that still runs has is left alone.
+    #[arg(long)]
+    force: bool,
+}
+
+pub(super) fn main(args: &Args) -> Exit {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            return problem(&format!("cannot start the runtime: {error}"), Exit::Internal);
+        }
+    };
+    let mut told = clean_processes(args.force);
+    match runtime.block_on(clean_docker(args.force)) {
+        Ok(more) => told += more,
+        Err(Unavailable(why)) => return problem(&why, Exit::Unavailable),
+    }
+    if told == 0 {
+        say(format_args!("nothing to clean up\n"));
+    } else if args.dry_run {
+        say(format_args!("nothing was changed; --force removes what is not in use\n"));
+    }
+    Exit::Pass
+}
+
+fn tell(state: &str, kind: &str, what: &str) {
+    let mut left = format!("{state:10}{kind:12}");
+    for line in wrapped(what, WIDTH - LEFT) {
+        say(format_args!("{left:LEFT$}{line}\n"));
+        left.clear();
+    }
+}
+
+fn state(in_use: bool, force: bool) -> &'static str {
+    match (in_use, force) {
+        (true, _) => "in use",
+        (false, true) => "removed",
+        (false, false) => "left over",
+    }
+}
+
+/// What is on the engine, if there is one. Returns how much that is.
+async fn clean_docker(force: bool) -> Result<usize, Unavailable> {
+    let engine = match Engine::connect().await {
+        Ok(engine) => engine,
+        Err(Unavailable(why)) => {
+            tell("not here", "docker", &why);
+            return Ok(0);
+        }
+    };
+    let found = docker::list(&engine).await?;
+    if force {
+        docker::sweep(&engine, &Which::DeadOwners).await?;
+    }
+    for it in &found {
+        let what = format!("{} of {}", it.name, quoted(&it.run));
+        tell(state(it.in_use(), force), it.kind.word(), &what);
+    }
+    Ok(found.len())
+}
+
+/// Processes of runs. Returns how many there are.
+fn clean_processes(force: bool) -> usize {
+    let marked = marked();
+    for process in &marked {
+        let in_use = has_janitor(&process.mark);
+        if force && !in_use && process.is_still_there() {
+            // It may have ended by itself.
+            let _ = kill_process(process.pid, Signal::KILL);
+        }
+        let pid = process.pid.as_raw_nonzero();
+        let what = format!("{pid} of {}", quoted(&process.mark.to_string_lossy()));
+        tell(state(in_use, force), "process", &what);
+    }
+    marked.len()
+}
+
+/// A process that carries the mark of a run.
+struct Marked {
+    pid: Pid,
+    mark: OsString,
+}
+
+impl Marked {
+    fn is_still_there(&self) -> bool {
+        mark_of(self.pid).as_ref() == Some(&self.mark)
+    }
+}
+
+fn marked() -> Vec<Marked> {
+    let this = i32::try_from(std::process::id()).unwrap_or_default();
+    processes()
+        .filter(|pid| pid.as_raw_nonzero().get() != this)
+        .filter_map(|pid| Some(Marked { pid, mark: mark_of(pid)? }))
+        .collect()
+}
+
+fn processes() -> impl Iterator<Item = Pid> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?))
+}
+
+fn mark_of(process: Pid) -> Option<OsString> {
+    // Others' processes cannot be read, and dead ones have no environment.
+    let environment = read(process, "environ");
+    let mark = environment
+        .split(|byte| *byte == 0)
+        .find_map(|entry| entry.strip_prefix(janitor::VARIABLE.as_bytes())?.strip_prefix(b"="))?;
+    Some(OsString::from_vec(mark.to_vec()))
+}
+
+/// Whether a run goes on: its janitor ends with it.
+fn has_janitor(mark: &OsString) -> bool {
+    let wanted = [janitor::SUBCOMMAND.as_bytes(), mark.as_bytes()];
+    processes().any(|pid| {
+        let command = read(pid, "cmdline");
+        command.split(|byte| *byte == 0).skip(1).take(2).eq(wanted)
+    })
+}
+
+fn read(process: Pid, file: &str) -> Vec<u8> {
+    let path = Path::new("/proc").join(process.as_raw_nonzero().to_string()).join(file);
+    fs::read(path).unwrap_or_default()
+}

@@ -1,0 +1,27 @@
+//! Brokers and workers in containers.
+//!
+//! Whatever is made here carries labels that say which run it belongs to and which process owns it,
+//! so that it can be found and removed however that process ended (`sweep`).
+
+mod container;
+mod engine;
+mod exhaust;
+mod image;
+mod label;
+mod network;
+mod rabbitmq;
+mod redis;
+mod server;
+mod sweep;
+mod volume;
+mod worker;
+
+pub use engine::{Engine, Run};
+pub use exhaust::{SUBCOMMAND as EXHAUST_SUBCOMMAND, exhaust_memory, main as exhaust_main};
+pub use label::Owner;
+pub use network::Network;
+pub use rabbitmq::start as start_rabbitmq;
+pub use redis::{Fsync, start as start_redis};
+pub use server::ServerContainer;
+pub use sweep::{Found, Kind, Which, list, sweep};
+pub use worker::{Bind, Ended, WorkerContainer, WorkerSpec};

@@ -1,0 +1,437 @@
+//! A broker in a container: a port of the loopback and a volume that both outlive its process.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::time::Duration;
+
+use testcontainers::bollard::models::{
+    ContainerState, EndpointSettings, NetworkConnectRequest, NetworkDisconnectRequest, PortBinding,
+};
+use testcontainers::bollard::query_parameters::StopContainerOptions;
+use testcontainers::core::{ContainerPort, Mount};
+use testcontainers::runners::AsyncRunner;
+use testcontainers::{ContainerAsync, ContainerRequest, GenericImage, ImageExt};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use super::container::{By, Container, Executed, limits, remove};
+use super::engine::{Run, failed};
+use super::image::parse;
+use super::network::Network;
+use super::volume;
+use crate::environment::Unavailable;
+
+/// How long a server may take until it is ready: RabbitMQ is slow to start on a busy machine.
+const START: Duration = Duration::from_secs(90);
+
+/// How long a server may take to end when it is asked to, in seconds.
+const STOP: i32 = 30;
+
+/// A port that was free may be taken by the time the server wants it; so many are tried.
+const PORTS: usize = 5;
+
+/// How one broker differs from another.
+pub(super) trait Flavour: Sync {
+    /// On the network of the run, and of its node.
+    fn host(&self) -> &'static str;
+    /// Where clients are heard in the container.
+    fn port(&self) -> u16;
+    /// Where its data is in the container.
+    fn data(&self) -> &'static str;
+    /// Command, variables and files.
+    fn configure(&self, image: ContainerRequest<GenericImage>) -> ContainerRequest<GenericImage>;
+    /// Its name, and its version where a client is told, once it serves one.
+    fn greet(&self, port: u16) -> futures_util::future::BoxFuture<'static, Option<String>>;
+}
+
+/// A broker that runs in a container. It is removed when this is dropped; its volume with what else
+/// the run leaves (`sweep`).
+pub struct ServerContainer {
+    flavour: Box<dyn Flavour>,
+    handle: ContainerAsync<GenericImage>,
+    container: Container,
+    keeper: Container,
+    // Holds the volume while the server is down, and reaches into it.
+    _keeper: ContainerAsync<GenericImage>,
+    port: u16,
+    disk: Option<u64>,
+    greeting: String,
+    image: String,
+    /// An operation has ended it, and may start it again.
+    is_down: watch::Sender<bool>,
+}
+
+impl ServerContainer {
+    pub(super) async fn start(
+        run: &Run,
+        network: &Network,
+        image: String,
+        disk: Option<u64>,
+        flavour: Box<dyn Flavour>,
+    ) -> Result<Self, Unavailable> {
+        let volume = volume::create(run, flavour.host(), disk).await?;
+        let keep = Keep { run, image: &image, volume: &volume, flavour: flavour.as_ref() };
+        let held = keep.start_keeper().await?;
+        let (handle, port) = keep.start_server(network).await?;
+        let container = Container::new(run.engine(), handle.id());
+        let keeper = Container::new(run.engine(), held.id());
+        connect(run, network, handle.id(), flavour.host()).await?;
+        let greeting = until_ready(flavour.as_ref(), &container, port).await?;
+        let is_down = watch::Sender::new(false);
+        let _keeper = held;
+        Ok(Self {
+            flavour,
+            handle,
+            container,
+            keeper,
+            _keeper,
+            port,
+            disk,
+            greeting,
+            image,
+            is_down,
+        })
+    }
+
+    /// Where its clients reach it from this machine.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
+    }
+
+    /// Its name on the network of the run.
+    pub fn host(&self) -> &'static str {
+        self.flavour.host()
+    }
+
+    /// Id of its container.
+    pub fn id(&self) -> &str {
+        self.handle.id()
+    }
+
+    /// Process id of its first process, as this machine counts; 0 if none runs.
+    ///
+    /// # Errors
+    /// Where Docker does not say.
+    pub async fn pid(&self) -> Result<u32, Unavailable> {
+        self.container.pid().await
+    }
+
+    /// `redis 7.0.15 (image ttg-redis:debian) in container 3f2a9c01d4e8 on 127.0.0.1:40123`.
+    pub fn describe(&self) -> String {
+        let (greeting, image) = (&self.greeting, &self.image);
+        format!("{greeting} (image {image}) in {} on {}", self.container.describe(), self.address())
+    }
+
+    /// Kills it (SIGKILL). Returns what was seen.
+    ///
+    /// # Errors
+    /// Where it did not die of that.
+    pub async fn kill(&self) -> Result<String, Unavailable> {
+        self.is_down.send_replace(true);
+        self.container.kill("SIGKILL").await?;
+        let state = self.container.ended().await?;
+        self.ended_with(&state, &[137])
+    }
+
+    /// Asks it to end (SIGTERM) and waits for that. Returns what was seen.
+    ///
+    /// # Errors
+    /// Where it has to be killed after 30 s.
+    pub async fn stop(&self) -> Result<String, Unavailable> {
+        self.is_down.send_replace(true);
+        let options = StopContainerOptions { t: Some(STOP), ..Default::default() };
+        let docker = self.docker();
+        docker
+            .stop_container(self.id(), Some(options))
+            .await
+            .map_err(failed("stop a container"))?;
+        let state = self.container.ended().await?;
+        // Some programs end of the signal, others at it.
+        self.ended_with(&state, &[0, 143])
+    }
+
+    /// Starts it again, on the same port and with its data; it is ready then. Returns what was seen.
+    ///
+    /// # Errors
+    /// Where it does not start, or is not ready in time.
+    pub async fn start_again(&self) -> Result<String, Unavailable> {
+        self.container.start().await?;
+        until_ready(self.flavour.as_ref(), &self.container, self.port).await?;
+        let seen = format!("{} runs, now process {}", self.container.describe(), self.pid().await?);
+        self.is_down.send_replace(false);
+        Ok(seen)
+    }
+
+    /// Freezes all of its processes. Returns what was seen.
+    ///
+    /// # Errors
+    /// Where Docker cannot.
+    pub async fn pause(&self) -> Result<String, Unavailable> {
+        self.handle.pause().await.map_err(failed("pause a container"))?;
+        self.paused_is(true).await
+    }
+
+    /// Lets it go on after [`Self::pause`]. Returns what was seen.
+    ///
+    /// # Errors
+    /// Where Docker cannot.
+    pub async fn resume(&self) -> Result<String, Unavailable> {
+        self.handle.unpause().await.map_err(failed("resume a container"))?;
+        self.paused_is(false).await
+    }
+
+    /// Kills it, deletes all that it kept, and starts it again. Returns what was seen.
+    ///
+    /// # Errors
+    /// Where one of these fails.
+    pub async fn wipe(&self) -> Result<String, Unavailable> {
+        let killed = self.kill().await?;
+        let data = self.flavour.data();
+        self.keep_clear(&["find", data, "-mindepth", "1", "-delete"]).await?;
+        let left = self.keep_clear(&["find", data, "-mindepth", "1"]).await?;
+        if !left.is_empty() {
+            return Err(Unavailable(format!("{data} is not empty after it was wiped: {left}")));
+        }
+        let started = self.start_again().await?;
+        Ok(format!("{killed}, its data were deleted, {started}"))
+    }
+
+    /// Fills the file system of its data. Returns what was seen.
+    ///
+    /// # Errors
+    /// Where it has none of its own, or there is room left.
+    pub async fn fill_disk(&self) -> Result<String, Unavailable> {
+        self.has_own_disk()?;
+        let ballast = format!("of={}", self.ballast());
+        let dd = ["dd", "if=/dev/zero", &ballast, "bs=64k"];
+        let filled = self.keeper.execute(&dd, By::Root).await?;
+        let free = self.free_kib().await?;
+        if filled.code == 0 || free > 0 {
+            let Executed { code, said } = filled;
+            return Err(Unavailable(format!(
+                "the disk is not full: {free} KiB are free, dd ended with {code}: {said}"
+            )));
+        }
+        Ok(format!("0 KiB free at {}", self.flavour.data()))
+    }
+
+    /// Ends [`Self::fill_disk`]. Returns what was seen.
+    ///
+    /// # Errors
+    /// Where there is no room afterwards.
+    pub async fn free_disk(&self) -> Result<String, Unavailable> {
+        self.has_own_disk()?;
+        self.keep_clear(&["rm", "-f", &self.ballast()]).await?;
+        match self.free_kib().await? {
+            0 => Err(Unavailable("the disk is full still".to_owned())),
+            free => Ok(format!("{free} KiB free at {}", self.flavour.data())),
+        }
+    }
+
+    /// Waits for an end that no operation caused, and says how it came.
+    pub async fn ended(&self) -> String {
+        loop {
+            let _ = self.is_down.subscribe().wait_for(|down| !down).await;
+            let ended = self.container.ended().await;
+            if *self.is_down.borrow() {
+                continue;
+            }
+            let how = match ended {
+                // It was down and runs again since.
+                Err(_) if self.pid().await.is_ok_and(|pid| pid != 0) => continue,
+                Err(Unavailable(why)) => why,
+                Ok(state) => how(&state),
+            };
+            let (what, said) = (self.container.describe(), self.container.last_words().await);
+            return format!("{what} of {} ended by itself ({how}): {said}", self.host());
+        }
+    }
+
+    /// Copies what it has written so far to a file.
+    ///
+    /// # Errors
+    /// Where Docker cannot, or the file cannot be written.
+    pub async fn logs(&self, to: &Path) -> Result<(), Unavailable> {
+        self.container.logs(to).await
+    }
+
+    fn docker(&self) -> &testcontainers::bollard::Docker {
+        self.container.docker()
+    }
+
+    fn ballast(&self) -> String {
+        format!("{}/ballast", self.flavour.data())
+    }
+
+    fn has_own_disk(&self) -> Result<(), Unavailable> {
+        let missing = || Unavailable("the server was started without a disk of its own".to_owned());
+        self.disk.map(|_| ()).ok_or_else(missing)
+    }
+
+    /// Runs a command that must succeed beside the server, and returns what it says.
+    async fn keep_clear(&self, command: &[&str]) -> Result<String, Unavailable> {
+        let Executed { code, said } = self.keeper.execute(command, By::Root).await?;
+        if code == 0 { Ok(said) } else { Err(Unavailable(format!("{}: {said}", command[0]))) }
+    }
+
+    async fn free_kib(&self) -> Result<u64, Unavailable> {
+        let said = self.keep_clear(&["df", "-P", "-k", self.flavour.data()]).await?;
+        let free =
+            said.lines().last().and_then(|line| line.split_whitespace().nth(3)?.parse().ok());
+        free.ok_or_else(|| Unavailable(format!("df says nothing of free space: {said}")))
+    }
+
+    async fn paused_is(&self, wanted: bool) -> Result<String, Unavailable> {
+        let paused = self.container.state().await?.paused == Some(true);
+        let what = self.container.describe();
+        match (paused, wanted) {
+            (true, true) => Ok(format!("{what} is paused")),
+            (false, false) => Ok(format!("{what} runs on")),
+            _ => Err(Unavailable(format!("{what}: docker shows paused as {paused}"))),
+        }
+    }
+
+    fn ended_with(&self, state: &ContainerState, wanted: &[i64]) -> Result<String, Unavailable> {
+        let what = self.container.describe();
+        match state.exit_code {
+            Some(code) if wanted.contains(&code) => Ok(format!("{what} exited with code {code}")),
+            _ => Err(Unavailable(format!("{what} ended otherwise than meant: {}", how(state)))),
+        }
+    }
+}
+
+/// How a container ended.
+fn how(state: &ContainerState) -> String {
+    let code = state.exit_code.unwrap_or_default();
+    let memory = if state.oom_killed == Some(true) { ", out of memory" } else { "" };
+    format!("exit code {code}{memory}")
+}
+
+/// What both containers of a server are made from.
+struct Keep<'a> {
+    run: &'a Run,
+    image: &'a str,
+    volume: &'a str,
+    flavour: &'a dyn Flavour,
+}
+
+impl Keep<'_> {
+    /// A container that only holds the volume: a file system in memory is gone when nobody does.
+    async fn start_keeper(&self) -> Result<ContainerAsync<GenericImage>, Unavailable> {
+        let name = self.run.name(&format!("{}-data", self.flavour.host()));
+        let request = parse(self.image)
+            .with_entrypoint("tail")
+            .with_cmd(["-f", "/dev/null"])
+            .with_container_name(&name)
+            .with_labels(self.run.labels())
+            .with_user("0")
+            .with_network("none")
+            .with_mount(Mount::volume_mount(self.volume, self.flavour.data()))
+            .with_host_config_modifier(limits);
+        request.start().await.map_err(|error| self.not_started(&error))
+    }
+
+    async fn start_server(
+        &self,
+        network: &Network,
+    ) -> Result<(ContainerAsync<GenericImage>, u16), Unavailable> {
+        let name = self.run.name(self.flavour.host());
+        let mut last = Unavailable(String::new());
+        for _ in 0..PORTS {
+            let port = free_port()?;
+            match self.request(&name, network, port).start().await {
+                Ok(container) => return Ok((container, port)),
+                Err(error) => last = self.not_started(&error),
+            }
+            // It may have been made, though it did not start.
+            let _ = remove(self.run.engine(), &name).await;
+            if !last.0.contains("port is already allocated") && !last.0.contains("in use") {
+                break;
+            }
+        }
+        Err(last)
+    }
+
+    fn request(&self, name: &str, network: &Network, port: u16) -> ContainerRequest<GenericImage> {
+        let inside = self.flavour.port();
+        let image = parse(self.image).with_exposed_port(ContainerPort::Tcp(inside));
+        let request = image
+            .with_container_name(name)
+            .with_hostname(self.flavour.host())
+            .with_labels(self.run.labels())
+            .with_network(network.name())
+            .with_mount(Mount::volume_mount(self.volume, self.flavour.data()))
+            .with_host_config_modifier(move |host| {
+                limits(host);
+                // A port chosen by Docker moves at a restart, and one of the library is for all
+                // the world.
+                let binding = PortBinding {
+                    host_ip: Some("127.0.0.1".to_owned()),
+                    host_port: Some(port.to_string()),
+                };
+                host.port_bindings = Some([(format!("{inside}/tcp"), Some(vec![binding]))].into());
+            });
+        self.flavour.configure(request)
+    }
+
+    fn not_started(&self, error: &dyn std::error::Error) -> Unavailable {
+        let why = std::iter::successors(Some(error), |error| error.source())
+            .map(ToString::to_string)
+            .last()
+            .unwrap_or_default();
+        let image = self.image;
+        let hint = if why.contains("pull") || why.contains("such host") || why.contains("404") {
+            " (run ci/images)"
+        } else {
+            ""
+        };
+        Unavailable(format!("image {image} does not start: {why}{hint}"))
+    }
+}
+
+/// Puts a container on the network again, under a name of ours: the library knows no names.
+async fn connect(run: &Run, network: &Network, id: &str, alias: &str) -> Result<(), Unavailable> {
+    let docker = run.engine().docker();
+    let name = network.name();
+    let leave = NetworkDisconnectRequest { container: id.to_owned(), force: Some(false) };
+    docker.disconnect_network(name, leave).await.map_err(failed("disconnect a container"))?;
+    let join = NetworkConnectRequest {
+        container: id.to_owned(),
+        endpoint_config: Some(EndpointSettings {
+            aliases: Some(vec![alias.to_owned()]),
+            ..Default::default()
+        }),
+    };
+    docker.connect_network(name, join).await.map_err(failed("connect a container to a network"))
+}
+
+async fn until_ready(
+    flavour: &dyn Flavour,
+    container: &Container,
+    port: u16,
+) -> Result<String, Unavailable> {
+    let deadline = Instant::now() + START;
+    loop {
+        if let Some(greeting) = flavour.greet(port).await {
+            return Ok(greeting);
+        }
+        let state = container.state().await?;
+        let problem = if state.running != Some(true) {
+            how(&state)
+        } else if Instant::now() >= deadline {
+            format!("not ready within {START:?}")
+        } else {
+            sleep(Duration::from_millis(20)).await;
+            continue;
+        };
+        let said = container.last_words().await;
+        return Err(Unavailable(format!("{} does not start: {problem}: {said}", flavour.host())));
+    }
+}
+
+fn free_port() -> Result<u16, Unavailable> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .and_then(|listener| listener.local_addr())
+        .map(|address| address.port())
+        .map_err(|error| Unavailable(format!("no free port on 127.0.0.1: {error}")))
+}
