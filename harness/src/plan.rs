@@ -6,6 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use ttg_system::kernel::is_slow;
 
 /// Version of the files in a run directory.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -66,9 +67,9 @@ const SAMPLE: usize = 8;
 impl Plan {
     /// Whether any fault, one that `chaos` may draw included, is so.
     pub fn has_fault(&self, is_so: impl Fn(&PlannedFault) -> bool) -> bool {
-        self.faults.iter().any(|fault| {
-            is_so(fault) || fault.settings.mix.iter().any(|draw| is_so(&draw.fault))
-        })
+        self.faults
+            .iter()
+            .any(|fault| is_so(fault) || fault.settings.mix.iter().any(|draw| is_so(&draw.fault)))
     }
 
     /// Whether something has to stand between processes and the broker.
@@ -83,6 +84,12 @@ impl Plan {
         let fault = self.faults.iter().find(|fault| fault.kind == FaultKind::SlowChunks)?;
         let Settings { share, factor, .. } = fault.settings;
         Some(Skew { share: share.unwrap_or(0.0), factor: factor.unwrap_or(Skew::FACTOR) })
+    }
+
+    /// Indices of the chunks that take longer.
+    pub fn slow_chunks(&self) -> Vec<u64> {
+        let Some(Skew { share, .. }) = self.skew() else { return Vec::new() };
+        (0..self.sweep.chunks()).filter(|index| is_slow(self.seed, share, *index)).collect()
     }
 
     /// When Redis has on the disk what it confirms.
@@ -325,7 +332,9 @@ impl PlannedFault {
     /// Whether a strike of this name is this fault's: one that strikes more than once numbers
     /// its strikes, as in `chaos-1.7`.
     pub fn owns(&self, strike: &str) -> bool {
-        strike.strip_prefix(&*self.name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        strike
+            .strip_prefix(&*self.name)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     }
 }
 

@@ -13,9 +13,10 @@ use crate::check::{
     throughput_per_second,
 };
 use crate::facts::{Depths, Facts, Ranges, first_ranges};
+use crate::fault::entry;
 use crate::history::{self, EndReason, ReadError, Record};
 use crate::ideal::ideal_s;
-use crate::plan::{Backend, Environment, Plan, SCHEMA_VERSION};
+use crate::plan::{Backend, Environment, Plan, PlannedFault, SCHEMA_VERSION};
 use crate::verdict::Verdict;
 use crate::words::quoted;
 
@@ -30,6 +31,9 @@ pub struct Results {
     pub backend: Backend,
     /// Where processes ran.
     pub environment: Environment,
+    /// Why there.
+    #[serde(default)]
+    pub environment_because: String,
     /// The one seed of every random choice.
     pub seed: u64,
     /// Pass, inconclusive or fail.
@@ -160,6 +164,7 @@ impl Judge {
             scenario: plan.scenario.clone(),
             backend: plan.backend,
             environment: plan.environment,
+            environment_because: plan.environment_because.clone(),
             seed: plan.seed,
             verdict: Verdict::gravest(findings.iter().map(|finding| finding.verdict)),
             reasons: reasons(&findings),
@@ -223,10 +228,11 @@ fn faults(plan: &Plan, facts: &Facts) -> Vec<FaultFigures> {
         bit: strike.bit,
         proof: strike.proof.clone(),
     });
-    let never = |name: &str| facts.strikes.iter().all(|strike| strike.fault != name);
-    let left = plan.faults.iter().filter(|fault| never(&fault.name)).map(|fault| FaultFigures {
+    let never =
+        |fault: &&PlannedFault| !facts.strikes.iter().any(|strike| fault.owns(&strike.fault));
+    let left = plan.faults.iter().filter(never).map(|fault| FaultFigures {
         name: fault.name.clone(),
-        kind: fault.kind.name().to_owned(),
+        kind: entry(fault.kind).name.to_owned(),
         target: None,
         at_s: None,
         bit: false,

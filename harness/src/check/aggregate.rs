@@ -10,6 +10,9 @@ pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
     if plan.backend == Backend::Static {
         return Outcome::pass("none: static mode has no aggregator");
     }
+    if plan.expect.coverage == Coverage::LostWithBroker {
+        return Outcome::pass("not judged: its data is gone");
+    }
     let Some(aggregate) = &facts.aggregate else {
         return absent(facts);
     };

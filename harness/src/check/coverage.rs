@@ -1,6 +1,6 @@
 //! Every parameter counts, once, with the right value.
 
-use super::{Outcome, dead, duplicates};
+use super::{Outcome, dead, duplicates, wiped};
 use crate::facts::{Facts, IntervalSet, Tally, first_ranges};
 use crate::ideal::static_range;
 use crate::plan::{Backend, Coverage, Kernel, Plan};
@@ -19,6 +19,7 @@ pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
     match plan.expect.coverage {
         Coverage::ExactlyOnce => exactly_once(plan, facts, &missing, spoilt),
         Coverage::LostWithWorker => lost_with_worker(plan, facts, &missing, spoilt),
+        Coverage::LostWithBroker => wiped::judge(facts, &missing),
     }
 }
 

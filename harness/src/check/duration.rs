@@ -8,7 +8,7 @@ use crate::words::seconds;
 /// Whether all was committed that should be: a sweep that never finished took no time that could
 /// be compared.
 pub(super) fn finished(plan: &Plan, facts: &Facts) -> bool {
-    let lost = plan.expect.coverage == Coverage::LostWithWorker;
+    let lost = plan.expect.coverage != Coverage::ExactlyOnce;
     lost || facts.ledger.committed().len() == plan.sweep.params()
 }
 

@@ -8,6 +8,7 @@ mod duplicates;
 mod duration;
 mod efficiency;
 mod faults;
+mod finish;
 mod history;
 mod processes;
 mod recovery;
@@ -16,6 +17,7 @@ mod submission;
 #[cfg(test)]
 pub(crate) mod testing;
 mod throughput;
+mod wiped;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -41,6 +43,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("retries", retries::judge),
     ("throughput", throughput::judge),
     ("duration", duration::judge),
+    ("finish", finish::judge),
     ("efficiency", efficiency::judge),
     ("history", history::judge),
 ];

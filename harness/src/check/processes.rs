@@ -1,10 +1,10 @@
 //! No process of the system ends badly by itself, and the run comes to an end of its own.
 
-use super::Outcome;
+use super::{Outcome, wiped};
 use crate::facts::{Exit, Facts, Strike};
 use crate::fault::Ends;
 use crate::history::EndReason;
-use crate::plan::Plan;
+use crate::plan::{Coverage, Plan};
 use crate::words::{FirstLines, quoted, seconds};
 
 /// The end of a process may be recorded a little before the proof of what ended it.
@@ -13,9 +13,9 @@ const OUT_OF_ORDER_S: f64 = 1.0;
 const SIGKILL: i32 = 9;
 const SIGTERM: i32 = 15;
 
-pub(super) fn judge(_: &Plan, facts: &Facts) -> Outcome {
+pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
     let ended = how_it_ended(facts.ended.map(|(_, why)| why));
-    let (evidence, count) = unexplained(facts);
+    let (evidence, count) = unexplained(plan, facts);
     if count > 0 {
         let (processes, them) = if count == 1 {
             ("1 process", "that")
@@ -45,10 +45,12 @@ fn how_it_ended(why: Option<EndReason>) -> &'static str {
 
 /// Processes that ended badly with no fault to explain it. A strike explains one end, and so does
 /// the harness itself, which stops what has not left when a run that is not complete is over.
-fn unexplained(facts: &Facts) -> (Vec<String>, u64) {
+fn unexplained(plan: &Plan, facts: &Facts) -> (Vec<String>, u64) {
     let mut strikes: Vec<&Strike> = facts.strikes.iter().collect();
     let (mut lines, mut count) = (FirstLines::default(), 0);
     let complete = matches!(facts.ended, Some((_, EndReason::Complete)));
+    let loses = plan.expect.coverage == Coverage::LostWithBroker;
+    let wipe = wiped::wipe(facts).filter(|_| loses);
     for exit in &facts.exits {
         let stopped =
             facts.stops.iter().any(|(name, t_s)| *name == exit.process && *t_s <= exit.t_s);
@@ -57,7 +59,8 @@ fn unexplained(facts: &Facts) -> (Vec<String>, u64) {
             let process = quoted(&exit.process);
             lines.push(|| format!("{process} did not leave when the sweep was complete"));
         }
-        if stopped || exit.is_clean() || says_incomplete(exit) {
+        let wiped = wipe.is_some_and(|wipe| wiped::says_so(exit, wipe));
+        if stopped || exit.is_clean() || says_incomplete(exit) || wiped {
             continue;
         }
         if let Some(by) = strikes.iter().position(|strike| explains(strike, exit)) {

@@ -8,8 +8,8 @@ use crate::facts::{Facts, Yield};
 use crate::history::{EndReason, Event, HeldChunk, Record, SeenAggregate, SeenResult};
 use crate::ideal::static_range;
 use crate::plan::{
-    Backend, Coverage, Environment, Expect, FaultKind, Kernel, Plan, PlannedFault, SCHEMA_VERSION,
-    Sweep, Target, Trigger,
+    Backend, BrokerSetup, Coverage, Environment, Expect, FaultKind, Kernel, Plan, PlannedFault,
+    SCHEMA_VERSION, Settings, Sweep, Target, Trigger, WorkersIn,
 };
 
 /// 1,000 parameters in 100 chunks of one second on three workers, and no fault.
@@ -26,9 +26,13 @@ pub(crate) fn plan() -> Plan {
         },
         backend: Backend::Redis,
         environment: Environment::Process,
+        environment_because: String::new(),
+        workers_in: WorkersIn::Process,
+        broker: BrokerSetup::default(),
         workers: 3,
         seed: 42,
         env: BTreeMap::new(),
+        foreign: None,
         defect: None,
         faults: Vec::new(),
         afterwards: None,
@@ -40,6 +44,7 @@ pub(crate) fn plan() -> Plan {
             duration_max: None,
             efficiency_min: None,
             recovery_max: None,
+            finish_max: None,
         },
         stall_after: Duration::from_secs(10),
         timeout: Duration::from_secs(120),
@@ -52,9 +57,11 @@ pub(crate) fn plan_with_kill() -> Plan {
     plan.faults.push(PlannedFault {
         name: "kill-1".into(),
         trigger: Trigger::Progress(30.0),
+        every: None,
         kind: FaultKind::Kill,
         target: Target::Worker(1),
         hold: None,
+        settings: Settings::default(),
     });
     plan
 }

@@ -46,14 +46,13 @@ pub(super) struct Args {
 }
 
 pub(super) fn main(args: Args) -> Exit {
-    let overrides =
-        Overrides {
-            backend: args.backend,
-            environment: args.environment,
-            seed: args.seed,
-            set: args.set,
-            defect: None,
-        };
+    let overrides = Overrides {
+        backend: args.backend,
+        environment: args.environment,
+        seed: args.seed,
+        set: args.set,
+        defect: None,
+    };
     // All are read before any is run: a typing error in the last must not cost an hour.
     let mut plans = Vec::new();
     for path in &args.scenarios {

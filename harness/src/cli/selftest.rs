@@ -131,6 +131,7 @@ fn plan(
     let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
     let overrides = Overrides {
         backend,
+        environment: None,
         seed: Some(1),
         set: defect.set.iter().map(owned).collect(),
         defect: broken.map(str::to_owned),

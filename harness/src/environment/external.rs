@@ -87,10 +87,8 @@ impl External {
 }
 
 fn rabbitmq() -> Result<Address, Unavailable> {
-    let mut server = Server::at(
-        &variable("RABBITMQ_HOST", "127.0.0.1"),
-        number("RABBITMQ_PORT", 5672)?,
-    );
+    let mut server =
+        Server::at(&variable("RABBITMQ_HOST", "127.0.0.1"), number("RABBITMQ_PORT", 5672)?);
     server.user = variable("RABBITMQ_USER", "guest");
     server.password = Secret(variable("RABBITMQ_PASSWORD", "guest"));
     server.vhost = variable("RABBITMQ_VHOST", "/");

@@ -10,9 +10,9 @@ use tokio::process::Child;
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::Unavailable;
 use super::process::state_of;
 use super::server::Seen;
-use super::Unavailable;
 
 /// How long a server may take to end in good order.
 const GRACE: Duration = Duration::from_secs(60);

@@ -52,7 +52,6 @@ impl RedisServer {
         }
         Err(Unavailable(format!("redis-server does not start: {last}")))
     }
-
 }
 
 #[async_trait(?Send)]

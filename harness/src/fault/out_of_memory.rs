@@ -25,9 +25,8 @@ pub(super) static ENTRY: Entry = Entry {
 };
 
 fn refuse(site: &Site, _: Role) -> Option<&'static str> {
-    (site.workers_in != WorkersIn::Container).then_some(
-        "only a container has a memory limit of its own (write workers_in: container)",
-    )
+    (site.workers_in != WorkersIn::Container)
+        .then_some("only a container has a memory limit of its own (write workers_in: container)")
 }
 
 /// See the file.

@@ -1,15 +1,14 @@
 //! The table of faults in the documents, made of what the faults' own files say.
 
-use super::entry::{Entry, Lasts, Role, Site};
 use super::entries;
+use super::entry::{Entry, Lasts, Role, Site};
 use crate::plan::{Backend, Environment, WorkersIn};
 
 /// Every fault: what it does, to whom, what it is told, how it is proved, and where it is refused
 /// and why. Markdown.
 pub fn markdown() -> String {
-    let mut text = String::from(
-        "| fault | does | to | told | proof |\n| --- | --- | --- | --- | --- |\n",
-    );
+    let mut text =
+        String::from("| fault | does | to | told | proof |\n| --- | --- | --- | --- | --- |\n");
     for entry in entries() {
         text += &format!(
             "| `{}` | {} | {} | {} | {} |\n",
@@ -39,8 +38,7 @@ fn told(entry: &Entry) -> String {
         Lasts::Must => Some("`for`".to_owned()),
     };
     let needs = entry.needs.iter().map(|word| format!("`{word}`"));
-    let all: Vec<String> =
-        needs.chain(entry.takes.iter().map(optional)).chain(hold).collect();
+    let all: Vec<String> = needs.chain(entry.takes.iter().map(optional)).chain(hold).collect();
     if all.is_empty() { "-".to_owned() } else { all.join(" ") }
 }
 

@@ -21,12 +21,11 @@ const KEYS: &[&str] = &[
     "finish_max",
 ];
 
-const COVERAGE: &[(&str, Coverage)] =
-    &[
-        ("exactly-once", Coverage::ExactlyOnce),
-        ("lost-with-worker", Coverage::LostWithWorker),
-        ("lost-with-broker", Coverage::LostWithBroker),
-    ];
+const COVERAGE: &[(&str, Coverage)] = &[
+    ("exactly-once", Coverage::ExactlyOnce),
+    ("lost-with-worker", Coverage::LostWithWorker),
+    ("lost-with-broker", Coverage::LostWithBroker),
+];
 
 /// What the scenario expects of a plan that is complete but for this.
 pub(super) fn read(scenario: &Fields<'_>, plan: &Plan) -> Result<Expect, Problem> {

@@ -56,7 +56,10 @@ struct Written<'a> {
 }
 
 /// The faults of a scenario, in the order of the file.
-pub(super) fn read(scenario: &Fields<'_>, ground: Ground<'_>) -> Result<Vec<PlannedFault>, Problem> {
+pub(super) fn read(
+    scenario: &Fields<'_>,
+    ground: Ground<'_>,
+) -> Result<Vec<PlannedFault>, Problem> {
     let Some(list) = scenario.get("faults") else {
         return Ok(Vec::new());
     };
@@ -272,12 +275,7 @@ fn target(details: &Fields<'_>, entry: &Entry, ground: Ground<'_>) -> Result<Tar
 }
 
 /// The target, if such a fault can strike it there.
-fn stands(
-    field: &Field<'_>,
-    entry: &Entry,
-    target: Target,
-    site: Site,
-) -> Result<Target, Problem> {
+fn stands(field: &Field<'_>, entry: &Entry, target: Target, site: Site) -> Result<Target, Problem> {
     let role = Role::of(target);
     let strangers = || {
         let roles: Vec<&str> = entry.on.iter().map(|role| role.name()).collect();
@@ -327,11 +325,7 @@ fn numbers(workers: u32) -> String {
     }
 }
 
-fn hold(
-    details: &Fields<'_>,
-    entry: &Entry,
-    target: Target,
-) -> Result<Option<Duration>, Problem> {
+fn hold(details: &Fields<'_>, entry: &Entry, target: Target) -> Result<Option<Duration>, Problem> {
     let field = match entry.lasts {
         Lasts::No => return Ok(None),
         Lasts::May => details.get("for"),
@@ -339,7 +333,8 @@ fn hold(
     };
     match field {
         Some(field) if entry.kind == FaultKind::Kill && target != Target::Broker => {
-            Err(field.refuse("has no meaning for a process that stays dead (write restart instead)"))
+            Err(field
+                .refuse("has no meaning for a process that stays dead (write restart instead)"))
         }
         Some(field) => field.duration("for: 3s").map(Some),
         None => Ok(None),

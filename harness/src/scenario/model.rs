@@ -127,10 +127,7 @@ fn description(fields: &Fields<'_>) -> Result<String, Problem> {
 }
 
 /// Where the sweep runs, and who or what says so.
-fn environment(
-    fields: &Fields<'_>,
-    backend: Backend,
-) -> Result<(Environment, String), Problem> {
+fn environment(fields: &Fields<'_>, backend: Backend) -> Result<(Environment, String), Problem> {
     let Some(field) = fields.get("environment") else {
         return Ok(crate::environment::choose(backend));
     };

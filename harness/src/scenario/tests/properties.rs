@@ -5,8 +5,8 @@ use proptest::prelude::*;
 
 use super::{BASE, read};
 use crate::plan::{
-    Afterwards, Backend, Coverage, Environment, Expect, FaultKind, Kernel, Plan, PlannedFault,
-    SCHEMA_VERSION, Sweep, Target, Trigger,
+    Afterwards, Backend, BrokerSetup, Coverage, Environment, Expect, FaultKind, Kernel, Plan,
+    PlannedFault, SCHEMA_VERSION, Settings, Sweep, Target, Trigger, WorkersIn,
 };
 use crate::scenario::{Overrides, from_text};
 
@@ -84,6 +84,10 @@ fn plans() -> impl Strategy<Value = Plan> {
                 sweep: Sweep { start, end: start + params, chunk_size, kernel: kernel.clone() },
                 backend,
                 environment: Environment::Process,
+                environment_because: "the scenario says so".into(),
+                workers_in: WorkersIn::Process,
+                broker: BrokerSetup::default(),
+                foreign: None,
                 workers,
                 seed,
                 env: env.clone(),
@@ -114,6 +118,7 @@ fn expects() -> impl Strategy<Value = Expect> {
             duration_max,
             efficiency_min,
             recovery_max,
+            finish_max: None,
         },
     )
 }
@@ -140,6 +145,8 @@ fn faults(workers: u32) -> impl Strategy<Value = Vec<PlannedFault>> {
                 Trigger::After(_) => Trigger::After(name(index - 1)),
                 other => other,
             },
+            every: None,
+            settings: Settings::default(),
             kind,
             target,
             hold: (kind == FaultKind::Pause).then_some(hold),
@@ -193,6 +200,7 @@ fn print(plan: &Plan) -> String {
 
 fn print_fault(fault: &PlannedFault) -> String {
     let trigger = match &fault.trigger {
+        Trigger::Start | Trigger::Submitted(_) => unreachable!("not drawn"),
         Trigger::Progress(share) => format!("at: {share}%"),
         Trigger::Time(time) => format!("at: {}ms", time.as_millis()),
         Trigger::After(name) => format!("after: {name}"),
@@ -205,8 +213,9 @@ fn print_fault(fault: &PlannedFault) -> String {
         Target::Coordinator => "role: coordinator".into(),
         Target::Aggregator => "role: aggregator".into(),
         Target::Broker => "role: broker".into(),
+        Target::Sweep => unreachable!("not drawn"),
     };
     let hold = fault.hold.map_or(String::new(), |time| format!(", for: {}ms", time.as_millis()));
-    let (name, kind) = (&fault.name, fault.kind.name());
+    let (name, kind) = (&fault.name, crate::fault::entry(fault.kind).name);
     format!("{{ name: {name}, {trigger}, {kind}: {{ {target}{hold} }} }}, ")
 }
