@@ -37,7 +37,11 @@ fn worker(bench: &Bench, number: u32, seconds: &str) -> Process {
 
 async fn letters(broker: &dyn Broker) -> Vec<u64> {
     let letters = broker.dead_letters(&mut Cursor::default(), 1000).await.expect("reads");
-    letters.iter().filter_map(|it| it.task()).map(|task| task.chunk.index).collect()
+    letters
+        .iter()
+        .filter_map(ttg_system::wire::DeadLetter::task)
+        .map(|task| task.chunk.index)
+        .collect()
 }
 
 #[rstest]
