@@ -2,6 +2,7 @@
 
 mod check;
 mod compare;
+mod containers;
 mod docker;
 mod exec_kernel;
 mod exit_codes;
