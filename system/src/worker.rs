@@ -30,8 +30,7 @@ const SOON: Duration = Duration::from_secs(2);
 /// more, holds up the others.
 const HELD_UP: u32 = 5;
 
-/// A chunk is handed back no more often: each time counts towards the deliveries after which it
-/// would be dead.
+/// A chunk is handed back no more often: somebody has to compute it.
 const HAND_BACKS: u64 = 2;
 
 /// However long the lease, deliveries are renewed this often: after a broker's restart, peers see
@@ -226,9 +225,13 @@ impl Desk {
 
     /// Whether a chunk taken over now would be started soon.
     fn is_free_soon(&self) -> bool {
-        let Some((_, since)) = self.current else {
+        let Some((current, since)) = &self.current else {
             return true;
         };
+        if current.suspect {
+            // If it is what kills its workers, then nobody else with it.
+            return false;
+        }
         let chunk_time = self.batch.chunk_time.unwrap_or(Duration::MAX);
         self.backlog.is_empty() && chunk_time.saturating_sub(since.elapsed()) <= SOON
     }
@@ -261,6 +264,9 @@ impl Worker {
                 }
                 continue;
             };
+            if delivery.suspect {
+                self.stake(&delivery).await?;
+            }
             let whole = self.attempt(&mut *kernel, delivery).await?;
             if !whole || *self.stop.borrow() {
                 return Ok(Status::Interrupted);
@@ -277,7 +283,12 @@ impl Worker {
         let max = self.desk.borrow().batch.size;
         let claimed = self.queue.claim(max, CLAIM_WAIT).await?;
         let nothing = claimed.is_empty();
-        self.desk.borrow_mut().backlog.extend(claimed);
+        {
+            let mut desk = self.desk.borrow_mut();
+            desk.backlog.extend(claimed);
+            // Those that may kill come when nothing else is at stake.
+            desk.backlog.make_contiguous().sort_by_key(|delivery| delivery.suspect);
+        }
         if !nothing {
             return Ok(None);
         }
@@ -286,6 +297,12 @@ impl Worker {
         }
         let idle = idle_since.elapsed() >= self.options.idle_timeout;
         Ok(idle.then_some(Status::Idle))
+    }
+
+    /// Commits what is done before a chunk is begun that may end this worker.
+    async fn stake(&self, delivery: &Delivery) -> Result<()> {
+        self.desk.borrow_mut().current = Some((delivery.clone(), Instant::now()));
+        self.flush().await
     }
 
     /// Computes a chunk. False where it failed after a request to stop, which may have reached the

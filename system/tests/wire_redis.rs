@@ -50,7 +50,7 @@ async fn a_sweep_is_written_under_the_names_of_the_contract() {
     let mut connection = connect(&mut bench);
     let mut keys: Vec<String> = connection.keys("*").expect("keys");
     keys.sort();
-    assert_eq!(keys, ["ttg:metadata", "ttg:progress", "ttg:tasks"]);
+    assert_eq!(keys, ["ttg:metadata", "ttg:progress", "ttg:store", "ttg:tasks"]);
     let tasks = entries(&mut connection, "ttg:tasks");
     assert_eq!(tasks.len(), 2);
     insta::assert_snapshot!(shown(&tasks[1].1), @r#"

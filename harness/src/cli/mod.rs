@@ -86,7 +86,11 @@ enum Command {
     },
     /// End what a run leaves behind, once standard input ends.
     #[command(hide = true, name = janitor::SUBCOMMAND, disable_help_flag = true)]
-    Janitor { mark: OsString },
+    Janitor {
+        mark: OsString,
+        #[arg(long)]
+        containers: bool,
+    },
     /// Take memory until the kernel ends another process of this container.
     #[command(hide = true, name = docker::EXHAUST_SUBCOMMAND)]
     ExhaustMemory,
@@ -123,8 +127,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             problem(&reason, Exit::Unavailable).into()
         }
         Command::ExhaustMemory => problem(&docker::exhaust_main(), Exit::Unavailable).into(),
-        Command::Janitor { mark } => {
-            janitor::main(&mark);
+        Command::Janitor { mark, containers } => {
+            janitor::main(&mark, containers);
             Exit::Pass.into()
         }
     }

@@ -141,10 +141,10 @@ impl Container {
             &self.id,
             Some(LogsOptions { follow, stdout: true, stderr: true, ..Default::default() }),
         );
-        let mut out = tokio::fs::File::create(stdout).await?;
+        let mut out = open(stdout).await?;
         let mut apart = match stdout == stderr {
             true => None,
-            false => Some(tokio::fs::File::create(stderr).await?),
+            false => Some(open(stderr).await?),
         };
         while let Some(piece) = output.next().await {
             let piece = piece.map_err(std::io::Error::other)?;
@@ -185,4 +185,9 @@ pub(super) fn limits(host: &mut HostConfig) {
         typ: Some("json-file".to_owned()),
         config: Some([("max-size".to_owned(), LOG.to_owned())].into()),
     });
+}
+
+/// A file at whose end is written: one process after another may have the same.
+async fn open(path: &Path) -> std::io::Result<tokio::fs::File> {
+    tokio::fs::OpenOptions::new().create(true).append(true).open(path).await
 }

@@ -21,7 +21,7 @@ pub use exhaust::{SUBCOMMAND as EXHAUST_SUBCOMMAND, exhaust_memory, main as exha
 pub use label::Owner;
 pub use network::Network;
 pub use rabbitmq::start as start_rabbitmq;
-pub use redis::{Fsync, start as start_redis};
+pub use redis::start as start_redis;
 pub use server::ServerContainer;
 pub use sweep::{Found, Kind, Which, list, sweep};
 pub use worker::{Bind, Ended, WorkerContainer, WorkerSpec};

@@ -10,33 +10,13 @@ use super::image::Images;
 use super::network::Network;
 use super::server::{Flavour, ServerContainer};
 use crate::environment::Unavailable;
+use crate::plan::Fsync;
 
 const IMAGES: Images =
     Images { variable: "TTG_REDIS_IMAGE", official: "redis:7.2-alpine", ours: "ttg-redis:debian" };
 
 /// How long it may take to answer one client.
 const ANSWER: Duration = Duration::from_secs(2);
-
-/// When what is confirmed is on the disk, and no longer only with the operating system.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fsync {
-    /// Before it is confirmed.
-    Always,
-    /// Within a second or two.
-    EverySecond,
-    /// When the operating system sees fit.
-    No,
-}
-
-impl Fsync {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Always => "always",
-            Self::EverySecond => "everysec",
-            Self::No => "no",
-        }
-    }
-}
 
 /// Starts Redis and waits until it answers: from `image`, or that of `TTG_REDIS_IMAGE`, or one that
 /// is here. With `disk`, in bytes, its data is on a file system of that size.

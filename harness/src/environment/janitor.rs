@@ -15,6 +15,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::docker::{Engine, Which, sweep};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// The hidden subcommand that leads here: `harness janitor <mark>`.
@@ -22,6 +23,9 @@ pub const SUBCOMMAND: &str = "janitor";
 
 /// The variable that marks every process of a run, and what they start.
 pub const VARIABLE: &str = "TTG_HARNESS_RUN";
+
+/// Says that the run has containers.
+pub const CONTAINERS: &str = "--containers";
 
 /// How long killed processes may take to be gone.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -37,11 +41,12 @@ pub(super) struct Janitor {
 
 impl Janitor {
     /// Starts the one of the run that has this directory to itself.
-    pub(super) fn start(directory: &Path) -> io::Result<Self> {
+    pub(super) fn start(directory: &Path, has_containers: bool) -> io::Result<Self> {
         let mark = std::path::absolute(directory)?.into_os_string();
         let child = Command::new(std::env::current_exe()?)
             .arg(SUBCOMMAND)
             .arg(&mark)
+            .args(has_containers.then_some(CONTAINERS))
             .env_remove(VARIABLE)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -66,10 +71,13 @@ impl Drop for Janitor {
     }
 }
 
-/// Is the janitor of the run with this mark.
-pub fn main(mark: &OsStr) {
+/// Is the janitor of the run with this mark, and of its containers, if it has any.
+pub fn main(mark: &OsStr, has_containers: bool) {
     // An error is an end too.
     let _ = io::stdin().read_to_end(&mut Vec::new());
+    if has_containers {
+        remove_containers();
+    }
     let mut entry = OsString::from(VARIABLE);
     entry.push("=");
     entry.push(mark);
@@ -85,6 +93,18 @@ pub fn main(mark: &OsStr) {
         }
         sleep(LOOK);
     }
+}
+
+/// Removes the containers of harnesses that are dead: the run's, if it was not the run that ended.
+fn remove_containers() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let Ok(runtime) = runtime else { return };
+    runtime.block_on(async {
+        // Whoever starts next removes what this could not.
+        if let Ok(engine) = Engine::connect().await {
+            let _ = sweep(&engine, &Which::DeadOwners).await;
+        }
+    });
 }
 
 /// Living processes with this entry in the environment that they were started with.

@@ -1,6 +1,7 @@
 //! Where a sweep's processes and its broker run, and how they are reached.
 
 mod choice;
+mod container;
 mod external;
 pub mod guard;
 pub mod janitor;
@@ -12,6 +13,8 @@ mod server;
 mod write_lock;
 
 pub use choice::choose;
+pub use container::Containers;
+pub(crate) use container::FOREIGN_IMAGE;
 pub use external::External;
 pub use process::{Contained, Exit, Fleet, Output, Process, Program, role_command};
 pub use rabbitmq_server::RabbitMqServer;
@@ -46,13 +49,21 @@ impl BrokerProcess {
     ///
     /// # Errors
     /// Where the program is missing or does not start.
-    pub async fn start(plan: &Plan, directory: &Path) -> Result<Option<Self>, Unavailable> {
+    pub async fn start(
+        plan: &Plan,
+        directory: &Path,
+        containers: Option<&Containers>,
+    ) -> Result<Option<Self>, Unavailable> {
         let server: Box<dyn Server> = match (plan.backend, plan.environment) {
             (Backend::Static, _) => return Ok(None),
             (Backend::Embedded, _) => return Ok(Some(Self::Embedded(directory.join("queue.db")))),
             (_, Environment::External) => {
                 return Ok(Some(Self::External(Box::new(External::find(plan.backend).await?))));
             }
+            (_, Environment::Container) => match containers {
+                Some(containers) => Box::new(containers.server(plan).await?),
+                None => return Err(Unavailable("no engine for containers is open".to_owned())),
+            },
             (Backend::Redis, _) => Box::new(RedisServer::start(directory, plan.fsync()).await?),
             (Backend::RabbitMq, _) => Box::new(RabbitMqServer::start(directory).await?),
         };
@@ -86,8 +97,12 @@ impl BrokerProcess {
     }
 
     /// Environment variables by which a process of the system reaches it: through `link`, where
-    /// that stands between them.
-    pub fn variables(&self, link: Option<SocketAddr>) -> Vec<(&'static str, String)> {
+    /// that stands between them; by the server's name, where both are in containers.
+    pub fn variables(
+        &self,
+        link: Option<SocketAddr>,
+        in_container: bool,
+    ) -> Vec<(&'static str, String)> {
         let (backend, at) = match self {
             Self::Embedded(path) => {
                 return vec![
@@ -98,8 +113,15 @@ impl BrokerProcess {
             Self::Server(backend, server) => (*backend, server.address()),
             Self::External(external) => (external.backend(), external.listens()),
         };
-        let at = link.unwrap_or(at);
-        let (host, port) = (at.ip().to_string(), at.port().to_string());
+        let inside = self.server().and_then(Server::inside).filter(|_| in_container);
+        let (host, port) = match (link, inside) {
+            (None, Some(name)) => (name.to_owned(), usual_port(backend)),
+            (link, _) => {
+                let at = link.unwrap_or(at);
+                (at.ip().to_string(), at.port())
+            }
+        };
+        let port = port.to_string();
         let mut variables = vec![("QUEUE_BACKEND", backend.name().to_owned())];
         variables.extend(match backend {
             Backend::RabbitMq => [("RABBITMQ_HOST", host), ("RABBITMQ_PORT", port)],
@@ -146,4 +168,15 @@ impl BrokerProcess {
             Self::External(external) => external.describe(),
         }
     }
+}
+
+/// Where a server listens in its container.
+fn usual_port(backend: Backend) -> u16 {
+    if backend == Backend::RabbitMq { 5672 } else { 6379 }
+}
+
+/// This program, which is put beside a worker that is to run out of memory.
+fn guard_helper() -> Result<PathBuf, Unavailable> {
+    std::env::current_exe()
+        .map_err(|error| Unavailable(format!("this program does not know where it is: {error}")))
 }

@@ -15,6 +15,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::process::{ChildStdout, Command};
 use tokio::sync::watch;
 
+use super::container::{self, Containers};
 use super::guard;
 use super::janitor::Janitor;
 use super::server::Seen;
@@ -81,6 +82,12 @@ pub struct Program {
     pub variables: Vec<(String, String)>,
     /// Where its standard output goes.
     pub output: Output,
+    /// Whether it runs in a container.
+    pub in_container: bool,
+    /// The image that it runs in then, where it is not our own.
+    pub image: Option<String>,
+    /// Whether it is to run out of memory there.
+    pub may_run_out: bool,
 }
 
 /// Where standard output goes. Standard error always goes to the log.
@@ -183,6 +190,9 @@ pub struct Fleet {
     logs: PathBuf,
     processes: RefCell<BTreeMap<String, Process>>,
     janitor: Janitor,
+    containers: Option<Rc<Containers>>,
+    /// How often each name was started.
+    lives: RefCell<BTreeMap<String, u32>>,
 }
 
 impl Fleet {
@@ -190,9 +200,41 @@ impl Fleet {
     ///
     /// # Errors
     /// Where nothing can be started that would end it.
-    pub fn new(logs: &Path) -> io::Result<Self> {
-        let janitor = Janitor::start(logs)?;
-        Ok(Self { logs: logs.to_owned(), processes: RefCell::default(), janitor })
+    pub fn new(logs: &Path, containers: Option<Rc<Containers>>) -> io::Result<Self> {
+        let janitor = Janitor::start(logs, containers.is_some())?;
+        let (processes, lives) = (RefCell::default(), RefCell::default());
+        Ok(Self { logs: logs.to_owned(), processes, janitor, containers, lives })
+    }
+
+    /// The containers of the run, where it has any.
+    pub fn containers(&self) -> Option<&Containers> {
+        self.containers.as_deref()
+    }
+
+    async fn start_in_container(
+        &self,
+        program: &Program,
+        containers: &Containers,
+    ) -> io::Result<Process> {
+        let life = {
+            let mut lives = self.lives.borrow_mut();
+            let life = lives.entry(program.name.clone()).or_default();
+            *life += 1;
+            *life
+        };
+        let started = containers.start(program, life, &self.logs).await;
+        let container = started.map_err(io::Error::other)?;
+        let (ended, exit) = watch::channel(None);
+        let pid = container.pid();
+        let watched = Rc::clone(&container);
+        tokio::task::spawn_local(async move {
+            let _ = ended.send(Some(container::its_end(&watched).await));
+        });
+        let container: Rc<dyn Contained> = container;
+        let name = program.name.clone();
+        let process = Process { name, pid, exit, container: Some(container) };
+        self.processes.borrow_mut().insert(program.name.clone(), process.clone());
+        Ok(process)
     }
 
     /// Starts a program. One that was there under this name is forgotten; it must have ended.
@@ -200,6 +242,9 @@ impl Fleet {
     /// # Errors
     /// Where the program cannot be started or its log not written.
     pub async fn start(&self, program: &Program) -> io::Result<(Process, Option<ChildStdout>)> {
+        if let Some(containers) = self.containers.as_deref().filter(|_| program.in_container) {
+            return Ok((self.start_in_container(program, containers).await?, None));
+        }
         let log = self.open_log(&program.name, "log")?;
         let mut command = Command::new(std::env::current_exe()?);
         command.arg(guard::SUBCOMMAND).arg(std::process::id().to_string()).args(&program.command);

@@ -91,7 +91,9 @@ impl Server for RabbitMqServer {
     }
 
     async fn wipe(&self) -> Seen {
-        life::remove(&self.directory.join(DATA))
+        let killed = self.kill().await?;
+        let removed = life::remove(&self.directory.join(DATA))?;
+        Ok(format!("{killed}, {removed}, {}", self.start_again().await?))
     }
 
     async fn pause(&self) -> Seen {

@@ -90,7 +90,9 @@ impl Server for RedisServer {
     }
 
     async fn wipe(&self) -> Seen {
-        life::remove(&self.directory.join(APPENDED))
+        let killed = self.kill().await?;
+        let removed = life::remove(&self.directory.join(APPENDED))?;
+        Ok(format!("{killed}, {removed}, {}", self.start_again().await?))
     }
 
     async fn pause(&self) -> Seen {

@@ -2,6 +2,7 @@
 //! was seen of it, as a lower-case fragment for the proof.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use async_trait::async_trait;
 
@@ -19,11 +20,13 @@ pub trait Server {
     /// Where processes of this machine reach it.
     fn address(&self) -> SocketAddr;
 
-    /// Where processes in containers reach it, by name and port.
-    fn inside(&self) -> (String, u16) {
-        let address = self.address();
-        (address.ip().to_string(), address.port())
+    /// Its name on the run's network, where it is in a container; it has its usual port there.
+    fn inside(&self) -> Option<&'static str> {
+        None
     }
+
+    /// Puts its log beside the others, where it is not there already.
+    async fn keep_log(&self, _: &Path) {}
 
     /// Waits for an end that no step here has caused, and says how it came.
     async fn ended(&self) -> String;
@@ -37,7 +40,7 @@ pub trait Server {
     /// Starts it again after an end, on the same port and with what it kept; it can be used then.
     async fn start_again(&self) -> Seen;
 
-    /// Removes its data, while it does not run.
+    /// Ends it by SIGKILL, removes its data, and starts it again.
     async fn wipe(&self) -> Seen;
 
     /// Freezes it.

@@ -14,10 +14,10 @@ use ttg_system::stats::Stats;
 use super::recompute::recompute;
 use super::tap::{self, Tap};
 use super::{RunDirectory, RunError, Stage, afterwards};
-use crate::environment::{BrokerProcess, Fleet, Unavailable};
+use crate::environment::{BrokerProcess, Containers, Fleet, Unavailable};
 use crate::fault;
 use crate::history::{EndReason, Event, Record, SeenAggregate};
-use crate::plan::{Afterwards, Plan};
+use crate::plan::{Afterwards, Environment, Plan};
 
 /// How long processes may take to leave once the sweep is complete, or twice as long as a chunk
 /// takes: one may still compute what another has settled.
@@ -47,7 +47,25 @@ pub async fn run(
     directory: &RunDirectory,
     listener: Box<dyn FnMut(&Record)>,
 ) -> Result<EndReason, RunError> {
-    let process = BrokerProcess::start(plan, &directory.broker()).await?;
+    let containers = match plan.environment {
+        Environment::Container => Some(Rc::new(Containers::open().await?)),
+        Environment::Process | Environment::External => None,
+    };
+    let ended = run_in(plan, directory, containers.clone(), listener).await;
+    // Nobody else holds them: all that the run started is gone.
+    if let Some(containers) = containers.and_then(Rc::into_inner) {
+        containers.close().await;
+    }
+    ended
+}
+
+async fn run_in(
+    plan: &Plan,
+    directory: &RunDirectory,
+    containers: Option<Rc<Containers>>,
+    listener: Box<dyn FnMut(&Record)>,
+) -> Result<EndReason, RunError> {
+    let process = BrokerProcess::start(plan, &directory.broker(), containers.as_deref()).await?;
     let broker = match &process {
         Some(process) => Some(
             queue::connect(&process.settings(), None)
@@ -57,7 +75,7 @@ pub async fn run(
         None => None,
     };
     let describe = process.as_ref().map(BrokerProcess::describe);
-    let fleet = Fleet::new(&directory.logs())
+    let fleet = Fleet::new(&directory.logs(), containers)
         .map_err(|error| RunError::Internal(format!("cannot start a process: {error}")))?;
     let stage = Rc::new(Stage::new(plan.clone(), fleet, process, broker, listener));
     stage.emit(Event::RunStarted { at: jiff::Timestamp::now().to_string() });
@@ -70,6 +88,9 @@ pub async fn run(
     }
     let tasks = LocalSet::new();
     let ended = tasks.run_until(conduct(Rc::clone(&stage))).await;
+    if let Some(server) = stage.server() {
+        server.keep_log(&directory.logs()).await;
+    }
     // Tasks that still watch something hold the stage, and with it every process.
     drop(tasks);
     ended

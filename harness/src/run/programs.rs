@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 
-use crate::environment::{BrokerProcess, Output, Program, role_command};
-use crate::plan::{Backend, Kernel, Plan};
+use crate::environment::{BrokerProcess, FOREIGN_IMAGE, Output, Program, role_command};
+use crate::plan::{Backend, FaultKind, Kernel, Plan, PlannedFault, WorkersIn};
 
 /// The program of a process by its name: `worker-0`, `coordinator`, `aggregator`,
 /// `dead-letters`. `way` is where it finds the broker, if that is not the broker itself; `env` is said besides all that the plan says.
@@ -29,7 +29,8 @@ pub(super) fn program(
         _ => Output::Log,
     };
     let mut variables = common(plan);
-    variables.extend(broker.into_iter().flat_map(|broker| broker.variables(way)));
+    let in_container = plan.workers_in == WorkersIn::Container;
+    variables.extend(broker.into_iter().flat_map(|broker| broker.variables(way, in_container)));
     let number = name.strip_prefix("worker-");
     variables.extend(number.map(|number| ("WORKER_ID", number.to_owned())));
     let mut variables: Vec<(String, String)> =
@@ -37,13 +38,23 @@ pub(super) fn program(
     variables.extend(plan.env.clone());
     variables.extend(env.clone());
     let number: Option<u32> = number.and_then(|number| number.parse().ok());
-    let command = match &plan.foreign {
-        Some(foreign) if number.is_some_and(|number| number < foreign.workers) => {
-            foreign.command.iter().map(Into::into).collect()
-        }
-        _ => role_command(plan.defect.as_deref(), arguments)?,
+    let foreign = plan
+        .foreign
+        .as_ref()
+        .filter(|foreign| number.is_some_and(|number| number < foreign.workers));
+    let command = match foreign {
+        // The image's own entry point is the program.
+        Some(_) if in_container => Vec::new(),
+        Some(foreign) => foreign.command.iter().map(Into::into).collect(),
+        None if in_container => arguments.iter().map(Into::into).collect(),
+        None => role_command(plan.defect.as_deref(), arguments)?,
     };
-    Ok(Program { name: name.to_owned(), command, variables, output })
+    let image =
+        foreign.map(|foreign| foreign.image.clone().unwrap_or_else(|| FOREIGN_IMAGE.to_owned()));
+    let runs_out = |fault: &PlannedFault| fault.kind == FaultKind::OutOfMemory;
+    let may_run_out = number.is_some() && plan.has_fault(runs_out);
+    let name = name.to_owned();
+    Ok(Program { name, command, variables, output, in_container, image, may_run_out })
 }
 
 fn common(plan: &Plan) -> Vec<(&'static str, String)> {

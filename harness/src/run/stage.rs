@@ -18,7 +18,7 @@ use super::programs::program;
 use super::tap;
 use crate::environment::{BrokerProcess, Exit, Fleet, Process, Server};
 use crate::history::{Event, HeldChunk, Record};
-use crate::plan::{Plan, PlannedFault, Trigger};
+use crate::plan::{Plan, PlannedFault, Trigger, WorkersIn};
 use crate::proxy::Proxy;
 
 /// How often to look who holds a chunk: it bounds the error of recovery times.
@@ -219,7 +219,14 @@ impl Stage {
         if let Some(link) = self.link(process) {
             return Ok(Some(link.address()));
         }
-        let link = Proxy::listen(IpAddr::V4(Ipv4Addr::LOCALHOST), upstream)?;
+        // Containers reach this machine by their network's gateway, and nobody else does there.
+        let at = match self.fleet.containers() {
+            Some(containers) if self.plan.workers_in == WorkersIn::Container => {
+                containers.gateway()
+            }
+            _ => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        };
+        let link = Proxy::listen(at, upstream)?;
         let address = link.address();
         self.links.borrow_mut().insert(process.to_owned(), Rc::new(link));
         Ok(Some(address))

@@ -6,10 +6,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use ttg_harness::docker::{
-    Bind, Ended, Engine, Fsync, Network, Run, ServerContainer, Which, WorkerContainer, WorkerSpec,
-    list, start_rabbitmq, start_redis, sweep,
+    Bind, Ended, Engine, Network, Run, ServerContainer, Which, WorkerContainer, WorkerSpec, list,
+    start_rabbitmq, start_redis, sweep,
 };
 use ttg_harness::environment::Unavailable;
+use ttg_harness::plan::Fsync;
 
 use crate::support::{Sandbox, eventually, finish};
 

@@ -30,19 +30,18 @@ impl Dead {
 pub(super) struct Known(Cell<Option<Sweep>>);
 
 impl Known {
-    /// Reads a task on its delivery of this number: a task, or why it can be none.
+    /// Reads a task whose workers died or fell silent so often: a task, or why it can be none.
     pub(super) async fn arrival(
         &self,
         fields: Fields,
-        number: u64,
+        deaths: u64,
         max_deliveries: u32,
         broker: &dyn Inspect,
     ) -> Result<std::result::Result<Task, Dead>> {
         Ok(match self.read(&fields, broker).await? {
-            Ok(task) if number > u64::from(max_deliveries) => {
-                let times = number - 1;
+            Ok(task) if deaths >= u64::from(max_deliveries) => {
                 let reason = format!(
-                    "delivered {times} times, and each time the worker died or fell silent"
+                    "delivered {deaths} times, and each time the worker died or fell silent"
                 );
                 Err(Dead::new(Some(task.chunk.index), fields, reason, task.retry_count))
             }

@@ -146,6 +146,9 @@ pub struct Delivery {
     pub token: Token,
     /// The task.
     pub task: Task,
+    /// It was with a worker that died or fell silent, and may be why: it is attempted with nothing
+    /// else at stake, so that it takes nobody with it.
+    pub suspect: bool,
 }
 
 /// Names one delivery of one task: the fence against workers that lost it.
@@ -221,14 +224,16 @@ pub trait Queue {
     /// A sign of life for deliveries; those that were lost are returned.
     async fn renew(&self, held: &[Token]) -> Result<Vec<Token>>;
 
-    /// Takes over up to `max` deliveries whose workers are dead, or silent for a lease. `held`
+    /// Takes over up to `max` deliveries that were given back, or one whose worker is dead, or
+    /// silent for a lease: that one is attempted alone, since it may be what killed it. `held`
     /// is what this worker knows to be its own: anything else under its name was a former life's.
     async fn take_over(&self, max: usize, held: &[Token], asker: Asker) -> Result<Vec<Delivery>>;
 
     /// An attempt failed.
     async fn fail(&self, delivery: &Delivery, reason: &str) -> Result<Failure>;
 
-    /// Gives deliveries back, for others to take at once.
+    /// Gives deliveries back, for others to take at once. They do not count towards those after
+    /// which a chunk is dead.
     async fn release(&self, held: &[Token]) -> Result<()>;
 
     /// Where the sweep stands.

@@ -43,6 +43,8 @@ struct Entry {
     id: String,
     task: Task,
     number: u64,
+    /// Of those, how many were given back.
+    released: u64,
     place: Place,
 }
 
@@ -96,7 +98,7 @@ impl State {
     fn add(&mut self, task: Task, due: Instant) {
         self.ids += 1;
         let id = self.ids.to_string();
-        self.tasks.push(Entry { id, task, number: 0, place: Place::Ready { due } });
+        self.tasks.push(Entry { id, task, number: 0, released: 0, place: Place::Ready { due } });
     }
 
     fn is_settled(&self, chunk: u64) -> bool {
@@ -141,14 +143,15 @@ impl Member {
         for entry in state.tasks.iter_mut().filter(|entry| is_to_be_had(entry)).take(max) {
             entry.number += 1;
             redelivered += u64::from(entry.number > 1);
-            if entry.number > u64::from(self.settings.max_deliveries) {
+            let deaths = entry.number - 1 - entry.released;
+            if deaths >= u64::from(self.settings.max_deliveries) {
                 entry.place = Place::Done;
-                poisonous.push((entry.task.clone(), entry.number - 1));
+                poisonous.push((entry.task.clone(), deaths));
                 continue;
             }
             entry.place = Place::With { worker: self.name(), life: self.life, until };
             let token = Token { id: entry.id.clone(), number: entry.number };
-            deliveries.push(Delivery { token, task: entry.task.clone() });
+            deliveries.push(Delivery { token, task: entry.task.clone(), suspect: deaths > 0 });
         }
         state.redelivered += redelivered;
         for (task, times) in poisonous {
@@ -231,7 +234,6 @@ impl Queue for Member {
         if self.next_survey.get().is_some_and(|next| next > now) {
             return Ok(Vec::new());
         }
-        self.next_survey.set(Some(now + self.settings.takeover_interval));
         let mut dead: HashSet<u64> = {
             let state = self.state.borrow();
             let holder = |entry: &Entry| match entry.place {
@@ -248,7 +250,11 @@ impl Queue for Member {
             Place::With { life, until, .. } => dead.contains(life) || *until < now,
             _ => false,
         };
-        Ok(self.lease(max, |e| is_free(e) && held.iter().all(|token| token.id != e.id)))
+        let taken = self.lease(max.min(1), |e| is_free(e) && held.iter().all(|t| t.id != e.id));
+        // There may be more where that came from.
+        let next = taken.is_empty().then_some(now + self.settings.takeover_interval);
+        self.next_survey.set(next);
+        Ok(taken)
     }
 
     async fn fail(&self, delivery: &Delivery, reason: &str) -> Result<Failure> {
@@ -270,6 +276,7 @@ impl Queue for Member {
         let mut state = self.state.borrow_mut();
         for token in held {
             if let Some(entry) = self.held(&mut state, token) {
+                entry.released += 1;
                 entry.place = Place::Ready { due: Instant::now() };
             }
         }
@@ -284,6 +291,7 @@ impl Queue for Member {
         self.state.borrow_mut().working.remove(&self.life);
         for entry in &mut self.state.borrow_mut().tasks {
             if matches!(entry.place, Place::With { life, .. } if life == self.life) {
+                entry.released += 1;
                 entry.place = Place::Ready { due: Instant::now() };
             }
         }

@@ -99,6 +99,23 @@ impl RabbitMqServer {
         *child = launch(self.port, directory.path(), &[]);
     }
 
+    /// Carries out a command of people's.
+    pub(crate) fn control(&self, words: &[&str]) -> std::io::Result<std::process::ExitStatus> {
+        let (directory, _) = self.own.as_ref().expect("a server of our own");
+        let names = if self.port > 40000 { self.port - 20001 } else { self.port + 20001 };
+        let ctl = ["/usr/lib/rabbitmq/bin/rabbitmqctl", "rabbitmqctl"];
+        let ctl = ctl.into_iter().find(|it| Path::new(it).exists()).unwrap_or("rabbitmqctl");
+        Command::new(ctl)
+            .args(words)
+            .env("HOME", directory.path())
+            .env("RABBITMQ_NODENAME", format!("ttg-{}@localhost", self.port))
+            .env("ERL_EPMD_ADDRESS", "127.0.0.1")
+            .env("ERL_EPMD_PORT", names.to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .status()
+    }
+
     /// What it kept is gone. To be called while it is not running.
     pub(crate) fn wipe(&self) {
         let (directory, _) = self.own.as_ref().expect("a server of our own");

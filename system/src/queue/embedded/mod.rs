@@ -167,16 +167,16 @@ impl Embedded {
 
     /// Deliveries of the rows that are tasks. The others, and those that were delivered too
     /// often, become dead letters.
-    async fn readable(&self, rows: Vec<(i64, u64, String)>) -> Result<Vec<Delivery>> {
+    async fn readable(&self, rows: Vec<Leased>) -> Result<Vec<Delivery>> {
         if !rows.is_empty() {
             self.keep_in_sight();
         }
         let mut deliveries = Vec::with_capacity(rows.len());
-        for (id, number, text) in rows {
+        for (id, number, deaths, text) in rows {
             let token = Token { id: id.to_string(), number };
             let most = self.settings.max_deliveries;
-            match self.known.arrival(wire::from_json(&text), number, most, self).await? {
-                Ok(task) => deliveries.push(Delivery { token, task }),
+            match self.known.arrival(wire::from_json(&text), deaths, most, self).await? {
+                Ok(task) => deliveries.push(Delivery { token, task, suspect: deaths > 0 }),
                 Err(dead) => drop(self.bury(&token, dead).await?),
             }
         }
@@ -364,15 +364,20 @@ impl Queue for Embedded {
             .transact(move |t| {
                 let rows = lease(
                     t,
+                    // One alone: it may be what killed its worker.
                     "SELECT id FROM tasks WHERE state = 'leased' \
                      AND CAST(id AS TEXT) NOT IN (SELECT value FROM json_each(?5)) \
                      AND (nonce IN (SELECT value FROM json_each(?4)) OR lease_end_ms < ?6) \
-                     ORDER BY id LIMIT ?7",
+                     ORDER BY id LIMIT min(?7, 1)",
                     params![worker, nonce, end, dead, held, now, max],
                 )?;
                 Ok(rows)
             })
             .await?;
+        if !rows.is_empty() {
+            // There may be more where that came from.
+            self.pace.look_at_once();
+        }
         self.readable(rows).await
     }
 
@@ -404,7 +409,9 @@ impl Queue for Embedded {
                  WHERE id = ?1 AND state = 'leased' AND owner = ?2 AND delivery = ?3",
             )?;
             for token in held {
-                release.execute(params![token.id, worker, token.number])?;
+                if release.execute(params![token.id, worker, token.number])? == 1 {
+                    count_release(t, "id = ?", [token.id])?;
+                }
             }
             Ok(())
         })
@@ -418,6 +425,7 @@ impl Queue for Embedded {
     async fn leave(&self) -> Result<()> {
         let nonce = self.nonce()?;
         self.transact(move |t| {
+            count_release(t, "state = 'leased' AND nonce = ?", [&nonce])?;
             let give_back = "UPDATE tasks SET state = 'ready' WHERE state = 'leased' AND nonce = ?";
             t.prepare_cached(give_back)?.execute([nonce]).map(drop)
         })
@@ -427,25 +435,44 @@ impl Queue for Embedded {
     }
 }
 
+/// Id, number of the delivery, how often its worker died, and message of a task.
+type Leased = (i64, u64, u64, String);
+
 /// Leases the tasks of the selection, whose first three parameters are the worker, its nonce and
-/// the lease's end: ids, delivery numbers and messages, in the order of the ids.
+/// the lease's end: in the order of the ids.
 fn lease(
     t: &Transaction<'_>,
     selection: &str,
     parameters: impl rusqlite::Params,
-) -> rusqlite::Result<Vec<(i64, u64, String)>> {
+) -> rusqlite::Result<Vec<Leased>> {
     let mut lease = t.prepare_cached(&format!(
         "UPDATE tasks SET state = 'leased', owner = ?1, nonce = ?2, lease_end_ms = ?3, \
-         delivery = delivery + 1 WHERE id IN ({selection}) RETURNING id, delivery, task"
+         delivery = delivery + 1 WHERE id IN ({selection}) RETURNING id, delivery, delivery - 1 - coalesce( \
+         (SELECT times FROM releases WHERE releases.id = tasks.id), 0), task"
     ))?;
-    let rows = lease.query_map(parameters, |row| Ok((row.get(0)?, row.get(1)?, text(row, 2)?)))?;
-    let mut rows = rows.collect::<rusqlite::Result<Vec<(i64, u64, String)>>>()?;
+    let rows = lease
+        .query_map(parameters, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, text(row, 3)?)))?;
+    let mut rows = rows.collect::<rusqlite::Result<Vec<Leased>>>()?;
     rows.sort_unstable_by_key(|(id, ..)| *id);
-    let again = rows.iter().filter(|(_, number, _)| *number > 1).count();
+    let again = rows.iter().filter(|(_, number, ..)| *number > 1).count();
     if again > 0 {
         t.prepare_cached("UPDATE sweep SET redelivered = redelivered + ?")?.execute([again])?;
     }
     Ok(rows)
+}
+
+/// Counts that the tasks of the selection are given back.
+fn count_release(
+    t: &Transaction<'_>,
+    selection: &str,
+    parameters: impl rusqlite::Params,
+) -> rusqlite::Result<()> {
+    t.prepare_cached(&format!(
+        "INSERT INTO releases (id, times) SELECT id, 1 FROM tasks WHERE {selection} \
+         ON CONFLICT (id) DO UPDATE SET times = times + 1"
+    ))?
+    .execute(parameters)
+    .map(drop)
 }
 
 /// Marks a task as done, if this delivery of it is still with this worker.

@@ -23,6 +23,10 @@ CREATE TABLE IF NOT EXISTS tasks (
     delivery      INTEGER NOT NULL DEFAULT 0, -- deliveries so far
     lease_end_ms  INTEGER NOT NULL DEFAULT 0
 ) STRICT;
+CREATE TABLE IF NOT EXISTS releases (         -- tasks that were given back: that killed nobody
+    id            INTEGER PRIMARY KEY,
+    times         INTEGER NOT NULL
+) STRICT;
 CREATE INDEX IF NOT EXISTS tasks_by_state ON tasks (state, due_ms, id);
 CREATE TABLE IF NOT EXISTS results (
     seq           INTEGER PRIMARY KEY AUTOINCREMENT,

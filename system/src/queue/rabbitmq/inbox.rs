@@ -83,6 +83,11 @@ impl Inbox {
         Ok(taken)
     }
 
+    /// Puts back the last of what was taken, for the next time.
+    pub(super) fn put_back(&mut self, messages: Vec<Message>) {
+        messages.into_iter().rev().for_each(|message| self.waiting.push_front(message));
+    }
+
     /// Takes nothing more until the next `take`: what is given back is for others. Returns what
     /// was sent ahead.
     pub(super) async fn pause(&mut self) -> Outcome<Vec<Message>> {
@@ -112,6 +117,10 @@ impl Inbox {
     async fn expect(&mut self, max: usize, held: &[u64]) -> Outcome<()> {
         let wanted = if max <= 1 { 1 } else { 2 * max.next_power_of_two() };
         let wanted = u16::try_from(wanted).unwrap_or(u16::MAX);
+        let has_some = !self.waiting.is_empty() && self.prefetch > 0;
+        if has_some && wanted >= self.prefetch {
+            return Ok(());
+        }
         let full = held.iter().filter(|tag| **tag > self.since).count() + self.waiting.len();
         if wanted == self.prefetch && full < usize::from(self.prefetch) {
             return Ok(());

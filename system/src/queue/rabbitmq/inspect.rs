@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
 use super::journal::Reader;
-use super::life::{Life, Outcome, answered};
+use super::life::{Life, Outcome};
 use super::record::{self, Record};
 use super::trace::Trace;
 use super::{Queues, RabbitMq};
@@ -136,7 +136,7 @@ impl RabbitMq {
                 let mut place = match places.remove(&kind) {
                     Some(it) if it.reader.life == life.number && it.cursor == *cursor => it,
                     _ => {
-                        let reader = answered(Reader::open(&life, from)).await?;
+                        let reader = life.answered(Reader::open(&life, from)).await?;
                         Place { reader, cursor: cursor.clone(), is_live: false }
                     }
                 };

@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::Queues;
-use super::life::{Life, Outcome, Trouble, answered};
+use super::life::{Life, Outcome, Trouble};
 use super::link::Link;
 use super::record::{self, Record};
 use crate::queue::{Progress, Result, SweepInfo};
@@ -118,7 +118,7 @@ impl Journal {
         if reader.as_ref().is_none_or(|reader| reader.life != life.number) {
             // It may be another journal by now.
             *self.digest.borrow_mut() = Digest::default();
-            *reader = Some(answered(Reader::open(life, 0)).await?);
+            *reader = Some(life.answered(Reader::open(life, 0)).await?);
         }
         let mine = self.new_mark();
         life.publish(&[record::mark(&self.queues, &mine)]).await?;
@@ -136,6 +136,11 @@ impl Journal {
                 record => self.digest.borrow_mut().take_in(open.next, record),
             }
         }
+    }
+
+    /// Begins anew at the next reading: the journal is about to be deleted.
+    pub(super) async fn close(&self) {
+        *self.reader.lock().await = None;
     }
 
     /// A mark that is nobody else's.
@@ -199,12 +204,12 @@ impl Journal {
         letters.map(|(place, (letter, _))| (*place, letter.clone())).collect()
     }
 
-    /// How often the chunk's task was delivered, this time included, and whether it is settled.
-    pub(super) fn deliveries(&self, chunk: u64) -> (u64, bool) {
+    /// How often the chunk's task was delivered again until now, and how many of those times its
+    /// worker had given it back.
+    pub(super) fn deliveries_again(&self, chunk: u64) -> (u64, u64) {
         let digest = self.digest();
         let of = |counts: &BTreeMap<u64, u64>| counts.get(&chunk).copied().unwrap_or(0);
-        let again = of(&digest.redelivered).saturating_sub(of(&digest.returned));
-        (1 + again, self.is_settled(chunk))
+        (of(&digest.redelivered).saturating_sub(of(&digest.returned)), of(&digest.released))
     }
 
     /// How often tasks were delivered again, as far as workers have written it down, and how often
@@ -233,6 +238,8 @@ struct Digest {
     redeliveries: u64,
     /// Tasks that were fetched and put back at once.
     returned: BTreeMap<u64, u64>,
+    /// Tasks that were given back.
+    released: BTreeMap<u64, u64>,
 }
 
 impl Digest {
@@ -252,6 +259,7 @@ impl Digest {
                     // A dead letter that is replayed begins anew.
                     self.dead.clear(chunk);
                     self.redelivered.remove(&chunk);
+                    self.released.remove(&chunk);
                     let of = |letter: &DeadLetter| letter.task().map(|task| task.chunk.index);
                     self.letters.retain(|_, (letter, _)| of(letter) != Some(chunk));
                 }
@@ -275,6 +283,7 @@ impl Digest {
                 place.and_then(|place| self.letters.remove(&place));
             }
             Record::Returned(chunk) => *self.returned.entry(chunk).or_default() += 1,
+            Record::Released(chunk) => *self.released.entry(chunk).or_default() += 1,
             Record::Redelivered(chunk) => {
                 *self.redelivered.entry(chunk).or_default() += 1;
                 self.redeliveries += 1;

@@ -11,7 +11,7 @@ use lapin::options::{
 };
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ErrorKind};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{Queues, record};
 
@@ -91,12 +91,6 @@ impl Outgoing {
 /// one that does not answer at all is asked again over a new connection.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// Waits for an answer, but not for ever.
-pub(super) async fn answered<T>(answer: impl Future<Output = Outcome<T>>) -> Outcome<T> {
-    let silent = |_| Trouble::new(format!("no answer within {ANSWER:?}"));
-    timeout(ANSWER, answer).await.map_err(silent)?
-}
-
 /// What a queue says of itself.
 pub(super) struct Depth {
     pub(super) consumers: u32,
@@ -110,6 +104,8 @@ pub(super) struct Life {
     pub(super) number: u64,
     pub(super) connection: Connection,
     pub(super) queues: Queues,
+    /// How long a server is waited for that takes nothing for lack of memory or disk.
+    patience: Duration,
     /// In confirm mode.
     publisher: Channel,
     /// For tasks that are fetched one by one.
@@ -121,11 +117,12 @@ impl Life {
         number: u64,
         connection: Connection,
         queues: &Queues,
+        patience: Duration,
     ) -> lapin::Result<Self> {
         let publisher = connection.create_channel().await?;
         publisher.confirm_select(ConfirmSelectOptions::default()).await?;
         let fetcher = connection.create_channel().await?;
-        Ok(Self { number, connection, queues: queues.clone(), publisher, fetcher })
+        Ok(Self { number, connection, queues: queues.clone(), patience, publisher, fetcher })
     }
 
     /// Publishes, and waits until the broker has stored everything.
@@ -147,7 +144,8 @@ impl Life {
             }
         };
         // All at once: awaited one by one, each would be a packet of its own.
-        let confirms = answered(async { Ok(join_all(messages.iter().map(send)).await) }).await?;
+        let sent = join_all(messages.iter().map(send));
+        let confirms = self.answered(async { Ok(sent.await) }).await?;
         for (confirmation, message) in confirms.into_iter().zip(messages) {
             match confirmation? {
                 Confirmation::Ack(None) => {}
@@ -160,6 +158,31 @@ impl Life {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Waits for an answer, but not for ever. A server that has said that it lacks memory or disk
+    /// is waited for: it reads nothing until that is over, and then goes on where it was.
+    pub(super) async fn answered<T>(&self, answer: impl Future<Output = Outcome<T>>) -> Outcome<T> {
+        let mut answer = std::pin::pin!(answer);
+        let deadline = Instant::now() + self.patience;
+        loop {
+            match timeout(ANSWER, &mut answer).await {
+                Ok(outcome) => return outcome,
+                Err(_) if self.connection.status().blocked() && Instant::now() < deadline => {
+                    tracing::warn!("the server lacks memory or disk and takes nothing for now");
+                }
+                Err(_) => return Err(Trouble::new(format!("no answer within {ANSWER:?}"))),
+            }
+        }
+    }
+
+    /// Publishes what nobody needs to wait for.
+    pub(super) async fn mention(&self, message: Outgoing) -> Outcome<()> {
+        let Outgoing { exchange, key, body, properties } = message;
+        let options = BasicPublishOptions::default();
+        let (exchange, key) = (exchange.into(), key.as_str().into());
+        self.publisher.basic_publish(exchange, key, options, body.as_bytes(), properties).await?;
         Ok(())
     }
 

@@ -157,9 +157,10 @@ impl Link {
         queues.declare(&channel, retry_delay).await.map_err(first)?;
         let number = self.lives.get() + 1;
         self.lives.set(number);
-        let life = Life::begin(number, connection, queues).await?;
+        let life = Life::begin(number, connection, queues, self.patience).await?;
         if self.is_worker {
-            life.publish(&[record::hello(queues, &self.name)]).await?;
+            // Not waited for: a server that lacks memory or disk takes it later.
+            life.mention(record::hello(queues, &self.name)).await?;
         }
         Ok(life)
     }

@@ -42,7 +42,7 @@ use tokio::time::Instant;
 use self::inbox::Inbox;
 use self::inspect::Pages;
 use self::journal::Journal;
-use self::life::{Outgoing, answered};
+use self::life::Outgoing;
 use self::link::Link;
 use self::queues::{LETTERS_EXCHANGE, RESULTS_EXCHANGE, RETRY_EXCHANGE};
 use self::sight::Sight;
@@ -128,24 +128,20 @@ impl RabbitMq {
             self.look_for_loss().await?;
             self.sight.has_seen.set(true);
         }
-        let again: Vec<Outgoing> = messages
-            .iter()
-            .filter(|message| message.redelivered)
-            .map(|message| record::redelivered(&self.queues, &message.data))
-            .collect();
-        if !again.is_empty() {
-            self.link.call(async |life| life.publish(&again).await).await?;
-            self.journal.catch_up(&self.link).await?;
-        }
+        let messages = self.attempted_together(life, messages).await?;
         let mut deliveries = Vec::new();
         for message in messages {
             let fields = wire::from_json(&String::from_utf8_lossy(&message.data));
             let read = Task::from_fields(&fields).ok();
             let index = read.as_ref().map(|task| task.chunk.index);
             let created = read.and_then(|task| inspect::ms(&task.created_at)).unwrap_or(i64::MAX);
-            let (mut number, mut settled) = (1, false);
+            let (mut number, mut deaths, mut settled) = (1, 0, false);
             if let (true, Some(index)) = (message.redelivered, index) {
-                (number, settled) = self.journal.deliveries(index);
+                let (again, released) = self.journal.deliveries_again(index);
+                settled = self.journal.is_settled(index);
+                // With this one, which is written down already and may not have been read.
+                number = 2 + again;
+                deaths = (1 + again).saturating_sub(released);
             }
             let tag = message.delivery_tag;
             let id = format!("{life}:{}:{tag}:{created}", u8::from(in_order));
@@ -156,14 +152,56 @@ impl RabbitMq {
                 continue;
             }
             let most = self.settings.max_deliveries;
-            match self.known.arrival(fields, number, most, self).await? {
-                Ok(task) => deliveries.push(Delivery { token, task }),
+            match self.known.arrival(fields, deaths, most, self).await? {
+                Ok(task) => deliveries.push(Delivery { token, task, suspect: deaths > 1 }),
                 Err(dead) => {
                     self.bury(&token, &dead).await?;
                 }
             }
         }
         Ok(deliveries)
+    }
+
+    /// As many of the messages, from the first on, as may be attempted together; the others wait.
+    /// What was with workers that died is attempted alone. The flag `redelivered` alone is no sign
+    /// of that: a server that was killed sets it on every task. What came back twice is suspect.
+    /// Only what is attempted counts as delivered again.
+    async fn attempted_together(
+        &self,
+        life: u64,
+        mut messages: Vec<Message>,
+    ) -> Result<Vec<Message>> {
+        if !messages.iter().any(|message| message.redelivered) {
+            return Ok(messages);
+        }
+        self.journal.catch_up(&self.link).await?;
+        let alone = messages.iter().position(|message| self.is_suspect(message));
+        let together = alone.map_or(messages.len(), |place| place.max(1));
+        let others = messages.split_off(together);
+        if let Some(inbox) = self.inbox.lock().await.as_mut().filter(|it| it.life == life) {
+            inbox.put_back(others);
+        }
+        let again: Vec<Outgoing> = messages
+            .iter()
+            .filter(|message| message.redelivered && !self.is_known_settled(message))
+            .map(|message| record::redelivered(&self.queues, &message.data))
+            .collect();
+        if !again.is_empty() {
+            self.link.call(async |life| life.publish(&again).await).await?;
+        }
+        Ok(messages)
+    }
+
+    fn is_suspect(&self, message: &Message) -> bool {
+        message.redelivered
+            && index(message).is_some_and(|index| {
+                let (again, released) = self.journal.deliveries_again(index);
+                again > released && !self.journal.is_settled(index)
+            })
+    }
+
+    fn is_known_settled(&self, message: &Message) -> bool {
+        index(message).is_some_and(|index| self.journal.is_settled(index))
     }
 
     async fn bury(&self, token: &Token, dead: &Dead) -> Result<Failure> {
@@ -219,9 +257,9 @@ impl RabbitMq {
 #[async_trait(?Send)]
 impl Queue for RabbitMq {
     async fn claim(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>> {
+        self.look_for_loss().await?;
         let deadline = Instant::now() + wait;
         loop {
-            self.look_for_loss().await?;
             let left = deadline.saturating_duration_since(Instant::now());
             let claimed = self.claim_within(max, left.min(LOOK)).await?;
             if !claimed.is_empty() || left <= LOOK || self.progress().await?.is_complete() {
@@ -278,9 +316,10 @@ impl Queue for RabbitMq {
         let (life, messages) = self
             .link
             .call(async |life| {
-                let consumers = answered(life.depth(&self.queues.tasks)).await?.consumers;
+                let consumers = life.answered(life.depth(&self.queues.tasks)).await?.consumers;
                 let before = self.consumers.replace(consumers);
-                let left = if consumers < before { life.left_behind(max).await? } else { vec![] };
+                let left =
+                    if consumers < before { life.left_behind(max.min(1)).await? } else { vec![] };
                 Ok((life.number, left))
             })
             .await?;
@@ -321,22 +360,12 @@ impl Queue for RabbitMq {
             }
             _ => Vec::new(),
         };
-        let mut released = Vec::new();
-        let requeue = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
         for token in held {
             let holding = self.held.borrow_mut().remove(&token.id);
             let ours = holding.filter(|it| Some(it.life) == self.link.live());
             back.extend(ours.map(|holding| holding.message));
         }
-        for message in back {
-            // Where that fails, the connection is gone, and the delivery with it.
-            let _ = message.acker.nack(requeue).await;
-            released.push(record::released(&self.queues, &message.data));
-        }
-        if released.is_empty() {
-            return Ok(());
-        }
-        self.link.call(async |life| life.publish(&released).await).await
+        self.give_back(back).await
     }
 
     async fn progress(&self) -> Result<Progress> {
@@ -349,7 +378,14 @@ impl Queue for RabbitMq {
     }
 
     async fn leave(&self) -> Result<()> {
-        *self.inbox.lock().await = None;
+        let live = self.link.live();
+        let mut back = Vec::new();
+        if let Some(mut inbox) = self.inbox.lock().await.take().filter(|it| Some(it.life) == live) {
+            back.extend(inbox.pause().await.unwrap_or_default());
+        }
+        let held = self.held.take().into_values().filter(|holding| Some(holding.life) == live);
+        back.extend(held.map(|holding| holding.message));
+        self.give_back(back).await?;
         self.link.close().await;
         Ok(())
     }
@@ -363,7 +399,7 @@ impl RabbitMq {
                 let mut inbox = self.inbox.lock().await;
                 if inbox.as_ref().is_none_or(|inbox| inbox.life != life.number) {
                     let (tasks, name) = (&self.queues.tasks, &self.link.name);
-                    *inbox = Some(answered(Inbox::open(&life, tasks, name)).await?);
+                    *inbox = Some(life.answered(Inbox::open(&life, tasks, name)).await?);
                 }
                 let inbox = inbox.as_mut().expect("it was opened just now");
                 let held = self.tags(life.number);
@@ -371,6 +407,22 @@ impl RabbitMq {
             })
             .await?;
         self.arrivals(life, messages, true).await
+    }
+
+    /// Gives messages back. It is written down first: whoever gets them next is to know that they
+    /// killed nobody.
+    async fn give_back(&self, messages: Vec<Message>) -> Result<()> {
+        let released: Vec<_> =
+            messages.iter().map(|it| record::released(&self.queues, &it.data)).collect();
+        if !released.is_empty() {
+            self.link.call(async |life| life.publish(&released).await).await?;
+        }
+        let requeue = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
+        for message in messages {
+            // Where that fails, the connection is gone, and the delivery with it.
+            let _ = message.acker.nack(requeue).await;
+        }
+        Ok(())
     }
 
     /// Tags of what came through the consumer and is not acknowledged.
@@ -399,6 +451,12 @@ impl RabbitMq {
         let body = wire::to_json(&result.to_fields());
         Outgoing::message(RESULTS_EXCHANGE, &self.queues.results, &id, body)
     }
+}
+
+/// Index of the chunk of a task, where it can be read.
+fn index(task: &Message) -> Option<u64> {
+    let fields = wire::from_json(&String::from_utf8_lossy(&task.data));
+    Task::from_fields(&fields).ok().map(|task| task.chunk.index)
 }
 
 /// When the task of a token was created, in milliseconds since 1970: it is of no sweep that was

@@ -30,6 +30,8 @@ pub(super) enum Record {
     Redelivered(u64),
     /// A task was fetched and put back at once, which makes its next delivery look like another one.
     Returned(u64),
+    /// A task was given back, which makes its next delivery look like another one.
+    Released(u64),
     /// Whoever asks where the journal ends reads until it comes to its own mark.
     Mark(String),
     /// Anything else.
@@ -75,6 +77,7 @@ impl Record {
             Some("store") => Self::Store(text.to_owned()),
             Some("mark") => Self::Mark(text.to_owned()),
             Some("returned") => text.parse().map_or(Self::Other, Self::Returned),
+            Some("released") => text.parse().map_or(Self::Other, Self::Released),
             Some("gone") => Self::Gone(text.to_owned()),
             Some("redelivered") => text.parse().map_or(Self::Other, Self::Redelivered),
             Some("sweep") => match serde_json::from_str::<Written>(text) {

@@ -78,6 +78,7 @@ impl Submit for RabbitMq {
         self.alone(async |life| {
             self.journal.read_on(life).await?;
             let store = self.journal.store();
+            self.journal.close().await;
             let channel = life.connection.create_channel().await?;
             // Deleted, not purged: whoever holds a task of it is told that way.
             let journal = self.queues.journal();

@@ -13,6 +13,8 @@ pub(super) const RETRY: &str = "ttg:tasks:retry";
 pub(super) const COMMITTED: &str = "ttg:committed";
 /// Bitmap of dead chunks.
 pub(super) const DEAD: &str = "ttg:dead";
+/// How often an entry of [`TASKS`] was given back: those deliveries killed nobody.
+pub(super) const RELEASES: &str = "ttg:releases";
 /// Counters: `submitted`, `committed`, `dead`, `redelivered`.
 pub(super) const PROGRESS: &str = "ttg:progress";
 /// Workers by name, with the nonce of their present life: their connections are named after both.
@@ -23,5 +25,5 @@ pub(super) const MEMBERS: &str = "ttg:members";
 pub(super) const STORE: &str = "ttg:store";
 
 /// Every key of a sweep, for a reset. Workers live on.
-pub(super) const ALL: [&str; 8] =
-    [TASKS, RESULTS, METADATA, LETTERS, RETRY, COMMITTED, DEAD, PROGRESS];
+pub(super) const ALL: [&str; 9] =
+    [TASKS, RESULTS, METADATA, LETTERS, RETRY, COMMITTED, DEAD, PROGRESS, RELEASES];

@@ -20,8 +20,8 @@ const ANSWER: Duration = Duration::from_secs(2);
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
 /// Answers by which a server says that it cannot just now.
-const NOT_NOW: [&str; 7] =
-    ["LOADING", "BUSY", "TRYAGAIN", "MASTERDOWN", "READONLY", "MISCONF", "OOM"];
+const NOT_NOW: [&str; 8] =
+    ["LOADING", "BUSY", "TRYAGAIN", "MASTERDOWN", "READONLY", "MISCONF", "OOM", "NOREPLICAS"];
 
 /// One connection under one client name.
 pub(super) struct Link {

@@ -41,7 +41,9 @@ use super::{
     Settings, Token,
 };
 use crate::wire::{self, Fields, Task, TaskResult};
-use keys::{COMMITTED, DEAD, GROUP, LETTERS, MEMBERS, PROGRESS, RESULTS, RETRY, STORE, TASKS};
+use keys::{
+    COMMITTED, DEAD, GROUP, LETTERS, MEMBERS, PROGRESS, RELEASES, RESULTS, RETRY, STORE, TASKS,
+};
 use link::Link;
 
 /// After a lost connection, how long others are given to come back too before they count as dead.
@@ -237,20 +239,21 @@ impl Redis {
             other => other?,
         };
         let entries = streams.into_iter().flatten().flat_map(|(_, entries)| entries);
-        self.readable(entries.map(|(id, values)| (Token { id, number: 1 }, values)).collect()).await
+        let first = |(id, values)| (Token { id, number: 1 }, 0, values);
+        self.readable(entries.map(first).collect()).await
     }
 
     /// Deliveries of the entries that are tasks. The others, and those that were delivered too
     /// often, become dead letters.
-    async fn readable(&self, entries: Vec<(Token, Vec<Vec<u8>>)>) -> Result<Vec<Delivery>> {
+    async fn readable(&self, entries: Vec<(Token, u64, Vec<Vec<u8>>)>) -> Result<Vec<Delivery>> {
         if !entries.is_empty() {
             self.keep_in_sight().await?;
         }
         let mut deliveries = Vec::with_capacity(entries.len());
-        for (token, values) in entries {
+        for (token, deaths, values) in entries {
             let (fields, most) = (to_fields(&values), self.settings.max_deliveries);
-            match self.known.arrival(fields, token.number, most, self).await? {
-                Ok(task) => deliveries.push(Delivery { token, task }),
+            match self.known.arrival(fields, deaths, most, self).await? {
+                Ok(task) => deliveries.push(Delivery { token, task, suspect: deaths > 0 }),
                 Err(dead) => drop(self.bury(&token, dead).await?),
             }
         }
@@ -416,7 +419,7 @@ impl Queue for Redis {
             return Ok(Vec::new());
         }
         let mut script = self.scripts.take_over.prepare_invoke();
-        script.key(TASKS).key(MEMBERS).key(PROGRESS);
+        script.key(TASKS).key(MEMBERS).key(PROGRESS).key(RELEASES);
         script.arg(GROUP).arg(&self.member().name);
         script.arg(if overdue { self.settings.lease.as_millis() as u64 } else { 0 });
         script.arg(max).arg(dead.len());
@@ -426,14 +429,19 @@ impl Queue for Redis {
         for token in held {
             script.arg(&token.id);
         }
-        let (taken, gone): (Vec<(String, u64, Vec<Vec<u8>>)>, Vec<String>) =
+        let (taken, gone): (Vec<(String, u64, i64, Vec<Vec<u8>>)>, Vec<String>) =
             self.run(&mut script).await?;
         if !gone.is_empty() {
             tracing::error!(entries = ?gone, "pending tasks were trimmed from the stream: lost");
         }
-        let entries =
-            taken.into_iter().map(|(id, number, values)| (Token { id, number }, values)).collect();
-        self.readable(entries).await
+        if !taken.is_empty() {
+            // There may be more where that came from.
+            self.pace.look_at_once();
+        }
+        let entry = |(id, number, deaths, values): (_, _, i64, _)| {
+            (Token { id, number }, u64::try_from(deaths).unwrap_or(0), values)
+        };
+        self.readable(taken.into_iter().map(entry).collect()).await
     }
 
     async fn fail(&self, delivery: &Delivery, reason: &str) -> Result<Failure> {
@@ -450,7 +458,7 @@ impl Queue for Redis {
 
     async fn release(&self, held: &[Token]) -> Result<()> {
         let mut script = self.scripts.release.prepare_invoke();
-        script.key(TASKS).arg(GROUP).arg(&self.member().name).arg(RELEASED);
+        script.key(TASKS).key(RELEASES).arg(GROUP).arg(&self.member().name).arg(RELEASED);
         for token in held {
             script.arg(&token.id).arg(token.number);
         }
@@ -468,7 +476,8 @@ impl Queue for Redis {
     async fn leave(&self) -> Result<()> {
         let Member { name, nonce } = self.member();
         let mut script = self.scripts.leave.prepare_invoke();
-        script.key(TASKS).key(MEMBERS).arg(GROUP).arg(name).arg(nonce).arg(RELEASED);
+        script.key(TASKS).key(MEMBERS).key(RELEASES);
+        script.arg(GROUP).arg(name).arg(nonce).arg(RELEASED);
         self.run_held::<i64>(&mut script, 0).await.map(drop)
     }
 }

@@ -1,0 +1,207 @@
+//! What a run has on a Docker engine: its network, its broker's server, and the system's processes
+//! where the scenario says so.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use async_trait::async_trait;
+use rustix::process::Signal;
+
+use super::process::{Contained, Exit, Program};
+use super::server::{Seen, Server};
+use super::{Unavailable, guard_helper};
+use crate::docker::{
+    self, Engine, Network, Run, ServerContainer, Which, WorkerContainer, WorkerSpec, sweep,
+};
+use crate::plan::{Backend, FaultKind, Plan};
+
+/// The image of our own programs.
+const WORKER_IMAGE: &str = "ttg-worker:dev";
+
+/// The image of a foreign worker, where the scenario names none.
+pub(crate) const FOREIGN_IMAGE: &str = "ttg-foreign:debian";
+
+/// What a worker may have where one is to run out of it, in bytes.
+const MEMORY: u64 = 64 << 20;
+
+/// The file system of a broker whose disk is to be full, in bytes: RabbitMQ takes no messages with
+/// less than 50 MB free.
+const DISK: u64 = 256 << 20;
+
+/// What a container's exit code adds to the signal that ended it.
+const BY_SIGNAL: i64 = 128;
+
+/// What a run has on the engine.
+pub struct Containers {
+    run: Run,
+    network: Network,
+}
+
+impl Containers {
+    /// Makes room for a run, once what dead ones left is gone.
+    ///
+    /// # Errors
+    /// Where no engine answers.
+    pub async fn open() -> Result<Self, Unavailable> {
+        /// Runs of this process.
+        static RUNS: AtomicU32 = AtomicU32::new(0);
+        let engine = Engine::connect().await?;
+        sweep(&engine, &Which::DeadOwners).await?;
+        let number = RUNS.fetch_add(1, Ordering::Relaxed);
+        let run = engine.run(&format!("{}-{number}", std::process::id()));
+        let network = Network::create(&run).await?;
+        Ok(Self { run, network })
+    }
+
+    /// Starts the broker's server.
+    ///
+    /// # Errors
+    /// Where there is no image, or it does not start.
+    pub async fn server(&self, plan: &Plan) -> Result<ServerContainer, Unavailable> {
+        let image = plan.broker.image.as_deref();
+        let disk = plan.has_fault(|fault| fault.kind == FaultKind::DiskFull).then_some(DISK);
+        match plan.backend {
+            Backend::RabbitMq => {
+                docker::start_rabbitmq(&self.run, &self.network, image, disk).await
+            }
+            _ => docker::start_redis(&self.run, &self.network, image, plan.fsync(), disk).await,
+        }
+    }
+
+    /// Where this machine is reached from containers.
+    pub fn gateway(&self) -> IpAddr {
+        self.network.gateway()
+    }
+
+    /// Starts a process of the system, its output in files of `logs`. A name that was there before
+    /// gets a number.
+    pub(super) async fn start(
+        &self,
+        program: &Program,
+        life: u32,
+        logs: &Path,
+    ) -> Result<Rc<WorkerContainer>, Unavailable> {
+        let name = match life {
+            1 => program.name.clone(),
+            more => format!("{}-life-{more}", program.name),
+        };
+        let image = match &program.image {
+            Some(image) => image.clone(),
+            None => std::env::var("TTG_WORKER_IMAGE").unwrap_or_else(|_| WORKER_IMAGE.to_owned()),
+        };
+        let helper = if program.may_run_out { Some(guard_helper()?) } else { None };
+        let spec = WorkerSpec {
+            name,
+            image,
+            command: program.command.iter().map(|it| it.display().to_string()).collect(),
+            environment: program.variables.clone(),
+            network: Some(self.network.name().to_owned()),
+            user: None,
+            memory: program.may_run_out.then_some(MEMORY),
+            helper,
+            binds: Vec::new(),
+            stdout: logs.join(format!("{}.out", program.name)),
+            stderr: logs.join(format!("{}.log", program.name)),
+        };
+        WorkerContainer::start(&self.run, &spec).await.map(Rc::new)
+    }
+
+    /// Removes all that the run has on the engine. What cannot be removed is said.
+    pub async fn close(self) {
+        let which = Which::Run(self.run.id().to_owned());
+        if let Err(error) = sweep(self.run.engine(), &which).await {
+            anstream::eprintln!("warning: {error} (harness cleanup removes what is left)");
+        }
+    }
+}
+
+/// Waits for the end of a container, as that of its first process.
+pub(super) async fn its_end(container: &WorkerContainer) -> Exit {
+    match container.wait().await.map(|ended| ended.code) {
+        Ok(code) if code > BY_SIGNAL => {
+            Exit { code: None, signal: i32::try_from(code - BY_SIGNAL).ok() }
+        }
+        Ok(code) => Exit { code: i32::try_from(code).ok(), signal: None },
+        // The engine is gone, or somebody removed it: nothing is known of its end.
+        Err(_) => Exit { code: None, signal: None },
+    }
+}
+
+#[async_trait(?Send)]
+impl Contained for WorkerContainer {
+    async fn signal(&self, signal: Signal) -> bool {
+        let name = match signal {
+            Signal::KILL => "SIGKILL",
+            Signal::STOP => "SIGSTOP",
+            Signal::CONT => "SIGCONT",
+            _ => "SIGTERM",
+        };
+        self.kill(name).await.is_ok()
+    }
+
+    async fn limit_cpu(&self, share: Option<f64>) -> Seen {
+        self.update_cpu(share).await
+    }
+
+    async fn exhaust_memory(&self) -> Seen {
+        docker::exhaust_memory(self).await
+    }
+}
+
+#[async_trait(?Send)]
+impl Server for ServerContainer {
+    fn describe(&self) -> String {
+        self.describe()
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.address()
+    }
+
+    fn inside(&self) -> Option<&'static str> {
+        Some(self.host())
+    }
+
+    async fn ended(&self) -> String {
+        self.ended().await
+    }
+
+    async fn kill(&self) -> Seen {
+        self.kill().await
+    }
+
+    async fn stop(&self) -> Seen {
+        self.stop().await
+    }
+
+    async fn start_again(&self) -> Seen {
+        self.start_again().await
+    }
+
+    async fn wipe(&self) -> Seen {
+        self.wipe().await
+    }
+
+    async fn pause(&self) -> Seen {
+        self.pause().await
+    }
+
+    async fn resume(&self) -> Seen {
+        self.resume().await
+    }
+
+    async fn fill_disk(&self) -> Seen {
+        self.fill_disk().await
+    }
+
+    async fn free_disk(&self) -> Seen {
+        self.free_disk().await
+    }
+
+    async fn keep_log(&self, logs: &Path) {
+        // For people who investigate: nothing depends on it.
+        let _ = self.logs(&logs.join("broker.log")).await;
+    }
+}
