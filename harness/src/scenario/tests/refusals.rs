@@ -71,10 +71,10 @@ fn the_name_is_the_files_name() {
 
 #[test]
 fn counts_have_bounds() {
-    insta::assert_snapshot!(refused("workers: 3", "workers: 0"), @"scenarios/x.yaml:5:10: workers is 0, but a sweep needs at least 1 (write for example workers: 3)");
+    insta::assert_snapshot!(refused("workers: 3", "workers: 0"), @"scenarios/x.yaml:5:10: workers is 0, but at least 1 is needed (write for example workers: 3)");
     insta::assert_snapshot!(refused("workers: 3", "workers: 1001"), @"scenarios/x.yaml:5:10: workers is 1001, but at most 1000 are possible");
-    insta::assert_snapshot!(refused("chunk_size: 10", "chunk_size: 0"), @"scenarios/x.yaml:3:36: chunk_size is 0, but a sweep needs at least 1 (write for example chunk_size: 10)");
-    insta::assert_snapshot!(refused("params: 1000", "params: 0"), @"scenarios/x.yaml:3:18: params is 0, but a sweep needs at least 1 (write for example params: 1000)");
+    insta::assert_snapshot!(refused("chunk_size: 10", "chunk_size: 0"), @"scenarios/x.yaml:3:36: chunk_size is 0, but at least 1 is needed (write for example chunk_size: 10)");
+    insta::assert_snapshot!(refused("params: 1000", "params: 0"), @"scenarios/x.yaml:3:18: params is 0, but at least 1 is needed (write for example params: 1000)");
     insta::assert_snapshot!(refused("params: 1000", "params: 20000000000"), @"scenarios/x.yaml:3:43: chunk_size is 10, which makes 2000000000 chunks, but at most 10000000 are possible (write at least chunk_size: 2000)");
     insta::assert_snapshot!(refused("params: 1000", "params: 9007199254740993"), @"scenarios/x.yaml:3:18: params is 9007199254740993, but at most 9007199254740992 are possible");
 }
@@ -148,7 +148,7 @@ fn a_fault_strikes_who_exists() {
         BASE.replace("kill: { worker: busy }", fault).replace("  recovery_max: 1s\n", "")
     };
     assert!(read(&struck("kill: { role: broker }")).is_ok(), "it comes back");
-    insta::assert_snapshot!(message(&struck("terminate: { role: broker }")), @"");
+    insta::assert_snapshot!(message(&struck("terminate: { role: broker }")), @r#"scenarios/x.yaml:10:24: role is "broker", but terminate strikes worker, coordinator or aggregator (strike that instead, or choose another fault)"#);
     insta::assert_snapshot!(message(&struck("restart: { role: broker }").replace("backend: redis", "backend: embedded")), @r#"scenarios/x.yaml:10:22: role is "broker", but the embedded broker is a file, which no process serves (choose backend redis or rabbitmq)"#);
 }
 

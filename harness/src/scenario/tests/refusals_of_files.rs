@@ -87,7 +87,7 @@ fn a_yaml_bomb_is_refused_before_it_grows() {
 #[test]
 fn a_mistake_in_an_alias_is_shown_where_it_is_written() {
     let text = changed("seed: 7", "seed: &n 0").replace("workers: 3", "system: {}");
-    insta::assert_snapshot!(message(&(text + "workers: *n\n")), @"scenarios/x.yaml:6:10: workers is 0, but a sweep needs at least 1 (write for example workers: 3)");
+    insta::assert_snapshot!(message(&(text + "workers: *n\n")), @"scenarios/x.yaml:6:10: workers is 0, but at least 1 is needed (write for example workers: 3)");
 }
 
 #[test]
@@ -97,6 +97,6 @@ fn a_directory_with_a_bad_scenario_is_not_listed() {
     let shown = |error: crate::scenario::ScenarioError| {
         error.to_string().replace(dir.path().to_str().unwrap(), "scenarios")
     };
-    insta::assert_snapshot!(shown(list(dir.path()).unwrap_err()), @"scenarios/x.yaml:5:10: workers is 0, but a sweep needs at least 1 (write for example workers: 3)");
+    insta::assert_snapshot!(shown(list(dir.path()).unwrap_err()), @"scenarios/x.yaml:5:10: workers is 0, but at least 1 is needed (write for example workers: 3)");
     insta::assert_snapshot!(shown(list(&dir.path().join("none")).unwrap_err()), @"scenarios/none: the directory of scenarios cannot be read (No such file or directory (os error 2))");
 }
