@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use ttg_harness::fault;
 use ttg_harness::scenario::{self, Overrides};
 
 /// Lines of a Rust file, at most.
@@ -126,13 +127,27 @@ fn every_exception_is_still_needed() {
 fn each_shipped_scenario_can_be_read() {
     let directory = root().join("scenarios");
     let mut bad = Vec::new();
-    for entry in fs::read_dir(directory).unwrap() {
+    let entries =
+        fs::read_dir(&directory).unwrap().chain(fs::read_dir(directory.join("findings")).unwrap());
+    for entry in entries {
         let path = entry.unwrap().path();
+        if path.ends_with("findings") || path.ends_with("findings/README.md") {
+            continue;
+        }
         if let Err(error) = scenario::load(&path, &Overrides::default()) {
             bad.push(error.to_string());
         }
     }
     assert_none(&bad, "a shipped scenario must be valid, and scenarios/ holds nothing else");
+}
+
+#[test]
+fn the_document_of_faults_says_what_their_files_say() {
+    let document = fs::read_to_string(root().join("docs/faults.md")).unwrap();
+    assert!(
+        document.contains(fault::markdown().trim_end()),
+        "bring it up to date with `harness faults --write docs/faults.md`"
+    );
 }
 
 #[test]

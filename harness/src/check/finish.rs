@@ -53,22 +53,22 @@ mod tests {
 
     #[test]
     fn soon_enough_passes() {
-        assert_snapshot!(judged(&within(40)), @"");
+        assert_snapshot!(judged(&within(40)), @"pass: 34.72 s after the last fault, at most 40 s expected");
     }
 
     #[test]
     fn too_late_fails() {
-        assert_snapshot!(judged(&within(20)), @"");
+        assert_snapshot!(judged(&within(20)), @"fail: 34.72 s after the last fault, and at most 20 s expected");
     }
 
     #[test]
     fn a_sweep_that_never_finishes_fails() {
-        assert_snapshot!(judged(&within(20).without_chunk("00031")), @"");
+        assert_snapshot!(judged(&within(20).without_chunk("00031")), @"fail: the sweep did not finish after the last fault at 10.8 s");
     }
 
     #[test]
     fn where_no_fault_struck_nothing_is_known() {
         let is_strike = |event: &Event| matches!(event, Event::FaultInjected { .. });
-        assert_snapshot!(judged(&within(20).without(is_strike)), @"");
+        assert_snapshot!(judged(&within(20).without(is_strike)), @"inconclusive: no fault struck, or nothing was committed");
     }
 }

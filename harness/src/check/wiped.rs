@@ -99,27 +99,33 @@ mod tests {
 
     #[test]
     fn a_loss_that_is_told_passes() {
-        insta::assert_snapshot!(judged(&exit(wiped(true), 1, Some("its data was lost"))), @"");
+        insta::assert_snapshot!(judged(&exit(wiped(true), 1, Some("its data was lost"))), @"
+        pass: lost with the broker's data: parameters 990..1000 (10 parameters); said so: 1, and none reported success
+        - worker-0 at 31.0 s: its data was lost
+        ");
     }
 
     #[test]
     fn a_loss_that_nobody_tells_fails() {
-        insta::assert_snapshot!(judged(&wiped(true)), @"");
+        insta::assert_snapshot!(judged(&wiped(true)), @"fail: no process said that the data was gone");
     }
 
     #[test]
     fn a_worker_that_leaves_as_if_done_fails() {
-        insta::assert_snapshot!(judged(&exit(wiped(true), 0, None)), @"");
+        insta::assert_snapshot!(judged(&exit(wiped(true), 0, None)), @"
+        fail: processes ended as if the sweep were done, after its data was gone
+        - worker-0 left at 31.0 s as if done
+        ");
     }
 
     #[test]
     fn an_aggregator_that_calls_it_complete_fails() {
         let history = wiped(true).spoil_aggregate(|aggregate| aggregate.complete = true);
-        insta::assert_snapshot!(judged(&history), @"");
+        insta::assert_snapshot!(judged(&history), @"fail: the aggregator called the sweep complete, after its data was gone");
     }
 
     #[test]
     fn a_wipe_that_did_not_take_is_inconclusive() {
-        insta::assert_snapshot!(judged(&wiped(false)), @"");
+        insta::assert_snapshot!(judged(&wiped(false)), @"inconclusive: the broker was not wiped, so nothing was tested");
     }
 }

@@ -4,6 +4,7 @@ mod check;
 mod cleanup;
 mod compare;
 mod doctor;
+mod faults;
 mod list;
 mod run;
 mod selftest;
@@ -54,6 +55,8 @@ enum Command {
         #[arg(default_value = "scenarios")]
         directory: PathBuf,
     },
+    /// Show every fault as a table: what it does, to whom, what it is told, and where it is refused.
+    Faults(faults::Args),
     /// Say what of brokers, Docker and Kubernetes is here, and what each lack costs.
     Doctor,
     /// Remove what harnesses that run no more have left behind.
@@ -108,6 +111,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Check { directory } => check::main(&directory).into(),
         Command::Compare(args) => compare::main(&args).into(),
         Command::List { directory } => list::main(&directory).into(),
+        Command::Faults(args) => faults::main(&args).into(),
         Command::Doctor => doctor::main().into(),
         Command::Cleanup(args) => cleanup::main(&args).into(),
         Command::Selftest(args) => selftest::main(&args).into(),

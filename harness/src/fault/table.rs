@@ -19,15 +19,48 @@ pub fn markdown() -> String {
             entry.proof,
         );
     }
-    text += "\n| fault | on | where it cannot be carried out | why |\n| --- | --- | --- | --- |\n";
+    text += "\n| where | what cannot be carried out | why |\n| --- | --- | --- |\n";
+    for ((place, reason), refused) in by_reason() {
+        text += &format!("| {place} | {} | {reason} |\n", listed(&refused));
+    }
+    text
+}
+
+/// A fault, and the roles on which it is refused.
+type Refused = (&'static str, Vec<&'static str>);
+
+/// What is refused, by where and why; in the order of the faults.
+fn by_reason() -> Vec<((String, &'static str), Vec<Refused>)> {
+    let mut all: Vec<((String, &'static str), Vec<Refused>)> = Vec::new();
     for entry in entries() {
         for role in entry.on {
-            for (place, reason) in refusals(entry, *role) {
-                text += &format!("| `{}` | {} | {place} | {reason} |\n", entry.name, role.name());
+            for key in refusals(entry, *role) {
+                let at = all.iter().position(|(other, _)| *other == key).unwrap_or(all.len());
+                if at == all.len() {
+                    all.push((key, Vec::new()));
+                }
+                let refused = &mut all[at].1;
+                match refused.last_mut().filter(|(name, _)| *name == entry.name) {
+                    Some((_, roles)) => roles.push(role.name()),
+                    None => refused.push((entry.name, vec![role.name()])),
+                }
             }
         }
     }
-    text
+    all
+}
+
+/// Faults that are refused on the same roles stand together.
+fn listed(refused: &[Refused]) -> String {
+    let mut together: Vec<(String, &[&str])> = Vec::new();
+    for (name, roles) in refused {
+        match together.iter_mut().find(|(_, others)| *others == roles.as_slice()) {
+            Some((names, _)) => *names += &format!(", `{name}`"),
+            None => together.push((format!("`{name}`"), roles)),
+        }
+    }
+    let one = |(names, roles): &(String, &[&str])| format!("{names} on {}", roles.join(", "));
+    together.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
 fn told(entry: &Entry) -> String {

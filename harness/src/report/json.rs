@@ -24,6 +24,7 @@ mod tests {
           "scenario": "m3-redis-fault",
           "backend": "redis",
           "environment": "process",
+          "environment_because": "",
           "seed": 42,
           "verdict": "fail",
           "reasons": [
@@ -152,6 +153,12 @@ mod tests {
               "check": "duration",
               "verdict": "pass",
               "summary": "the sweep did not finish; not judged",
+              "evidence": []
+            },
+            {
+              "check": "finish",
+              "verdict": "pass",
+              "summary": "not judged",
               "evidence": []
             },
             {

@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn a_failure() {
-        assert_snapshot!(rendered(&History::of(plan_with_kill()).without_chunk("00031")), @r"
+        assert_snapshot!(rendered(&History::of(plan_with_kill()).without_chunk("00031")), @"
         # m3-redis-fault: fail
 
         One of three workers is killed at 30 %; every parameter counts once.
@@ -129,6 +129,7 @@ mod tests {
         | retries | pass | not known, and none expected |
         | throughput | pass | 22.0 parameters/s, not judged |
         | duration | pass | the sweep did not finish; not judged |
+        | finish | pass | not judged |
         | efficiency | pass | not known, and not judged |
         | history | pass | whole, from the start of the run to its end |
         ");

@@ -17,7 +17,7 @@ use super::{RunDirectory, RunError, Stage, afterwards};
 use crate::environment::{BrokerProcess, Containers, Fleet, Unavailable};
 use crate::fault;
 use crate::history::{EndReason, Event, Record, SeenAggregate};
-use crate::plan::{Afterwards, Environment, Plan};
+use crate::plan::{Afterwards, Backend, Environment, Plan};
 
 /// How long processes may take to leave once the sweep is complete, or twice as long as a chunk
 /// takes: one may still compute what another has settled.
@@ -191,11 +191,17 @@ async fn start_all(stage: &Rc<Stage>) -> Result<(), RunError> {
     Ok(())
 }
 
-/// Waits until every worker is seen at the broker, or one has ended already.
+/// Waits until every worker is seen at the broker, or one has ended already. On Redis nothing is
+/// seen of a foreign one before it has a task.
 async fn all_ask_for_tasks(stage: &Stage, broker: &dyn Broker) {
-    let expected = stage.plan.workers as usize;
-    while stage.fleet.workers().len() == expected
-        && broker.workers().await.is_ok_and(|there| there < expected)
+    let plan = &stage.plan;
+    let all = plan.workers as usize;
+    let unseen = match &plan.foreign {
+        Some(foreign) if plan.backend == Backend::Redis => foreign.workers as usize,
+        _ => 0,
+    };
+    while stage.fleet.workers().len() == all
+        && broker.workers().await.is_ok_and(|there| there + unseen < all)
     {
         sleep(SOON).await;
     }

@@ -205,10 +205,6 @@ fn every(field: &Field<'_>, entry: &Entry) -> Result<Duration, Problem> {
             entry.name
         )));
     }
-    if matches!(entry.ends, Ends::Killed | Ends::Asked) && entry.on != [Role::Broker] {
-        // A broker that is killed comes back, so do workers that are restarted.
-        return field.duration("every: 2s");
-    }
     field.duration("every: 2s")
 }
 

@@ -5,6 +5,7 @@ use super::error::Problem;
 use super::fields::Field;
 use super::node::Value;
 use super::units;
+use super::words::quoted;
 use crate::fault::Entry;
 use crate::plan::{Direction, Kernel, Settings, Sweep};
 
@@ -60,13 +61,16 @@ pub(super) fn read(
 fn share(field: &Field<'_>) -> Result<f64, Problem> {
     let example = "share: 10%";
     let Value::Text(text) = &field.node.value else {
-        return Err(field.refuse(format!("must be a share (write for example {example})")));
+        let is = &field.node.value;
+        return Err(
+            field.refuse(format!("is {is}, but must be a share (write for example {example})"))
+        );
     };
     match units::percentage(text) {
         Some(percent) if percent > 0.0 && percent <= 100.0 => Ok(percent / 100.0),
         _ => Err(field.refuse(format!(
-            "is {:?}, but must be above 0% and at most 100% (write for example {example})",
-            text.trim()
+            "is {}, but must be above 0% and at most 100% (write for example {example})",
+            quoted(text.trim())
         ))),
     }
 }

@@ -143,9 +143,8 @@ impl<'a> Field<'a> {
     /// A whole number from 1 to `most`.
     pub(super) fn count(&self, most: u64, example: &str) -> Result<u64, Problem> {
         match self.whole(example)? {
-            0 => Err(self.refuse(format!(
-                "is 0, but a sweep needs at least 1 (write for example {example})"
-            ))),
+            0 => Err(self
+                .refuse(format!("is 0, but at least 1 is needed (write for example {example})"))),
             value if value > most => {
                 Err(self.refuse(format!("is {value}, but at most {most} are possible")))
             }

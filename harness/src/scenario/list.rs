@@ -6,7 +6,7 @@ use super::error::{Place, Problem, ScenarioError};
 use super::units::show;
 use super::{Overrides, load};
 use crate::fault::entry;
-use crate::plan::{Backend, Kernel, Plan, PlannedFault, Target, Trigger};
+use crate::plan::{Backend, Kernel, Plan, PlannedFault, Settings, Target, Trigger};
 
 /// A scenario in short.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,8 +49,15 @@ pub fn list(dir: &Path) -> Result<Vec<Listed>, ScenarioError> {
     Ok(listed)
 }
 
+/// More faults than that are too much to read in a list.
+const MANY: usize = 3;
+
 fn in_short(plan: Plan, path: PathBuf) -> Listed {
-    let faults: Vec<String> = plan.faults.iter().map(fault).collect();
+    let mut faults: Vec<String> = plan.faults.iter().map(fault).collect();
+    if faults.len() > MANY {
+        let more = faults.split_off(MANY - 1).len();
+        faults.push(format!("and {more} more"));
+    }
     Listed {
         params: plan.sweep.params(),
         chunk_size: plan.sweep.chunk_size,
@@ -76,7 +83,7 @@ fn fault(fault: &PlannedFault) -> String {
         Target::Coordinator => "coordinator".into(),
         Target::Aggregator => "aggregator".into(),
         Target::Broker => "broker".into(),
-        Target::Sweep => "sweep".into(),
+        Target::Sweep => of_the_sweep(&fault.settings),
     };
     let hold = fault.hold.map_or(String::new(), |hold| format!(" for {}", show(hold)));
     let when = match &fault.trigger {
@@ -88,6 +95,15 @@ fn fault(fault: &PlannedFault) -> String {
     };
     let every = fault.every.map_or(String::new(), |every| format!(" every {}", show(every)));
     format!("{} {target}{hold} {when}{every}", entry(fault.kind).name)
+}
+
+/// What of the sweep a fault strikes.
+fn of_the_sweep(settings: &Settings) -> String {
+    match (settings.chunk, settings.share) {
+        (Some(chunk), _) => format!("chunk {chunk}"),
+        (None, Some(share)) => format!("{}%", share * 100.0),
+        (None, None) => format!("of {} faults", settings.mix.len()),
+    }
 }
 
 /// A command without the programs that are written out in it.

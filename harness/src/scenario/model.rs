@@ -61,8 +61,11 @@ pub(super) fn plan(root: &Node, file: &Path) -> Result<Plan, Problem> {
     };
     let workers = workers(&fields)?;
     let (environment, environment_because) = environment(&fields, backend)?;
-    let foreign = system::foreign(&fields, workers)?;
+    let mut foreign = system::foreign(&fields, workers)?;
     let workers_in = workers_in(&fields, environment)?;
+    if let Some(foreign) = foreign.as_mut().filter(|_| workers_in == WorkersIn::Process) {
+        system::beside(file, &mut foreign.command);
+    }
     let site = Site { backend, environment, workers_in, foreign: foreign.is_some() };
     let ground = fault::Ground { site, workers, sweep: &sweep };
     let faults = fault::read(&fields, ground)?;

@@ -2,6 +2,7 @@
 //! our worker.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::error::Problem;
 use super::fields::{Field, Fields};
@@ -60,6 +61,18 @@ pub(super) fn command(list: &Field<'_>, example: &str) -> Result<Vec<String>, Pr
         return Err(list.refuse(format!("names no program (write for example {example})")));
     }
     Ok(command)
+}
+
+/// A program and its arguments, of which those that begin with `./` or `../` are paths from where the
+/// scenario's file is: it means the same whatever directory it is run from.
+pub(super) fn beside(file: &Path, command: &mut [String]) {
+    let directory = file.parent().unwrap_or(Path::new(""));
+    for word in command.iter_mut().filter(|word| word.starts_with("./") || word.starts_with("../"))
+    {
+        if let Ok(path) = std::path::absolute(directory.join(&*word)) {
+            *word = path.to_string_lossy().into_owned();
+        }
+    }
 }
 
 /// Names and values.

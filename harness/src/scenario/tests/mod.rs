@@ -3,9 +3,11 @@ use std::path::Path;
 use super::{Overrides, ScenarioError, from_text};
 use crate::plan::Plan;
 
+mod faults;
 mod overrides;
 mod properties;
 mod refusals;
+mod refusals_of_faults;
 mod refusals_of_files;
 mod valid;
 

@@ -81,10 +81,10 @@ fn a_seed_that_nobody_gives_is_drawn() {
 
 #[test]
 fn a_mistake_on_the_command_line_is_shown_as_it_was_typed() {
-    insta::assert_snapshot!(refused(&[("workers", "0")]), @"--set workers=0: workers is 0, but a sweep needs at least 1 (write for example workers: 3)");
-    insta::assert_snapshot!(refused(&[("worker", "4")]), @r#"--set worker=4: unknown key "worker" in the scenario: did you mean workers? (valid: name, description, sweep, backend, environment, workers, seed, faults, system, afterwards, expect, stall_after, timeout)"#);
+    insta::assert_snapshot!(refused(&[("workers", "0")]), @"--set workers=0: workers is 0, but at least 1 is needed (write for example workers: 3)");
+    insta::assert_snapshot!(refused(&[("worker", "4")]), @r#"--set worker=4: unknown key "worker" in the scenario: did you mean workers? (valid: name, description, sweep, backend, environment, workers, workers_in, broker, seed, faults, system, afterwards, expect, stall_after, timeout)"#);
     insta::assert_snapshot!(refused(&[("sweep.chunksize", "4")]), @r#"--set sweep.chunksize=4: unknown key "chunksize" in sweep: did you mean chunk_size? (valid: params, chunk_size, kernel)"#);
-    insta::assert_snapshot!(refused(&[("expect.efficency_min", "null")]), @r#"--set expect.efficency_min=null: unknown key "efficency_min" in expect: did you mean efficiency_min? (valid: coverage, dead_letters, retries_min, throughput_min, duration_max, efficiency_min, recovery_max)"#);
+    insta::assert_snapshot!(refused(&[("expect.efficency_min", "null")]), @r#"--set expect.efficency_min=null: unknown key "efficency_min" in expect: did you mean efficiency_min? (valid: coverage, dead_letters, retries_min, throughput_min, duration_max, efficiency_min, recovery_max, finish_max)"#);
     insta::assert_snapshot!(refused(&[("faults.1.at", "50%")]), @r#"--set faults.1.at=50%: the list has no item "1" (write 0, its only item)"#);
     insta::assert_snapshot!(refused(&[("faults.first.at", "50%")]), @r#"--set faults.first.at=50%: the list has no item "first" (write 0, its only item)"#);
     insta::assert_snapshot!(refused(&[("workers.count", "3")]), @"--set workers.count=3: workers is a mapping, but must be a whole number, not negative (write for example workers: 3)");
@@ -131,5 +131,5 @@ fn a_backend_that_cannot_do_what_the_scenario_says_is_refused() {
 #[test]
 fn a_file_that_is_wrong_by_itself_is_not_blamed_on_the_command_line() {
     let text = BASE.replace("workers: 3", "workers: 0");
-    insta::assert_snapshot!(over(&text, &set(&[("workers", "3")])).unwrap_err(), @"scenarios/x.yaml:5:10: workers is 0, but a sweep needs at least 1 (write for example workers: 3)");
+    insta::assert_snapshot!(over(&text, &set(&[("workers", "3")])).unwrap_err(), @"scenarios/x.yaml:5:10: workers is 0, but at least 1 is needed (write for example workers: 3)");
 }

@@ -25,11 +25,13 @@ fn every_shipped_scenario_loads_and_lists() {
             )
         })
         .collect();
-    insta::assert_snapshot!(lines.join("\n"), @r"
+    insta::assert_snapshot!(lines.join("\n"), @"
     embedded-aggregator-restart: embedded 1000/10/20 ms on 3; pause all for 1.5s at 30%, restart aggregator at 60%
+    embedded-chaos: embedded 1500/10/10 ms on 3; chaos of 5 faults for 5s at 5%
     embedded-coordinator-restart: embedded 1000/10/20 ms on 3; restart coordinator at 30%
     embedded-dead-letters: embedded 400/10/python3 -c … on 3; 
     embedded-fault: embedded 1000/10/20 ms on 3; kill busy at 30%
+    embedded-poison: embedded 600/10/10 ms on 3; poison chunk 17 from the start
     embedded-replay: embedded 400/10/python3 -c … on 3; 
     embedded-retry: embedded 1000/10/2 ms on 3; 
     embedded-rolling-kills: embedded 1000/10/10 ms on 3; restart worker 0 at 20%, restart worker 1 at 45%, restart worker 2 at 70%
@@ -48,16 +50,35 @@ fn every_shipped_scenario_loads_and_lists() {
     m3-redis-fault: redis 1000/10/100 ms on 3; kill busy at 30%
     m3-redis-medium: redis 10000/100/10 ms on 3; 
     quickstart: embedded 1003/10/6 ms on 3; kill busy at 30%
+    rabbitmq-broker-kill: rabbitmq 900/10/20 ms on 3; kill broker for 300ms at 20% every 4s
     rabbitmq-broker-restart: rabbitmq 900/10/10 ms on 3; restart broker at 40%
+    rabbitmq-chaos: rabbitmq 1500/10/10 ms on 3; chaos of 8 faults for 5s at 5%
+    rabbitmq-coordinator-kill: rabbitmq 3000/1/0.01 ms on 3; restart coordinator at 40% submitted
     rabbitmq-dead-letters: rabbitmq 400/10/python3 -c … on 3; 
+    rabbitmq-foreign-mixed: rabbitmq 900/10/10 ms on 3; kill worker 1 at 40%
+    rabbitmq-network: rabbitmq 1500/10/10 ms on 3; latency all for 500ms at 10%, bandwidth worker 0 for 500ms after late, and 7 more
+    rabbitmq-poison: rabbitmq 600/10/10 ms on 3; poison chunk 17 from the start
     rabbitmq-replay: rabbitmq 400/10/python3 -c … on 3; 
     rabbitmq-retry: rabbitmq 1000/10/2 ms on 3; 
+    rabbitmq-wipe: rabbitmq 900/10/10 ms on 3; wipe broker at 40%
     rabbitmq-zombie: rabbitmq 1200/10/20 ms on 3; pause busy for 6s at 20%
+    redis-aggregator-kill: redis 900/10/10 ms on 3; restart aggregator at 50%
+    redis-broker-kill: redis 900/10/10 ms on 3; kill broker for 300ms at 20% every 1s
+    redis-broker-pause: redis 900/10/10 ms on 3; pause broker for 1s at 40%
     redis-broker-restart: redis 900/10/10 ms on 3; restart broker at 40%
+    redis-chaos: redis 1500/10/10 ms on 3; chaos of 8 faults for 5s at 5%
+    redis-coordinator-kill: redis 10000/1/0.01 ms on 3; restart coordinator at 20% submitted
     redis-dead-letters: redis 400/10/python3 -c … on 3; 
+    redis-foreign: redis 600/10/10 ms on 3; 
+    redis-foreign-mixed: redis 900/10/10 ms on 3; pause worker 0 for 300ms at 20%, kill worker 1 at 40%
+    redis-network: redis 1500/10/10 ms on 3; latency all for 500ms at 10%, bandwidth worker 0 for 500ms after late, and 7 more
+    redis-partition: redis 900/10/20 ms on 3; partition busy for 3s at 20%
+    redis-poison: redis 600/10/10 ms on 3; poison chunk 17 from the start
     redis-replay: redis 400/10/python3 -c … on 3; 
     redis-retry: redis 1000/10/2 ms on 3; 
     redis-rolling-kills: redis 1000/10/20 ms on 3; restart worker 0 at 20%, restart worker 1 at 45%, restart worker 2 at 70%
+    redis-slow-chunks: redis 900/10/10 ms on 3; slow-chunks 10% from the start
+    redis-wipe: redis 900/10/10 ms on 3; wipe broker at 40%
     redis-zombie: redis 900/10/20 ms on 3; pause busy for 3s at 20%
     ");
     for one in listed {
