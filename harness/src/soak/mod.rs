@@ -160,13 +160,53 @@ mod tests {
             kinds.dedup();
             kinds.iter().map(|kind| crate::fault::entry(*kind).name).collect::<Vec<_>>().join(" ")
         };
-        insta::assert_snapshot!(kinds(Backend::Embedded), @"");
-        insta::assert_snapshot!(kinds(Backend::Redis), @"");
+        insta::assert_snapshot!(kinds(Backend::Embedded), @"chaos pause restart slow terminate");
+        insta::assert_snapshot!(kinds(Backend::Redis), @"bandwidth chaos drop half-open kill latency partition pause reset restart slice slow terminate");
         assert_eq!(kinds(Backend::Redis), kinds(Backend::RabbitMq));
     }
 
     #[test]
     fn a_scenario_reads_like_one_that_somebody_wrote() {
-        insta::assert_snapshot!(scenario(Backend::Redis, 7), @"");
+        insta::assert_snapshot!(scenario(Backend::Redis, 7), @"
+        name: soak-redis-7
+        description: Random chaos of seed 7, and no parameter lost or counted twice.
+        sweep:
+          params: 92551..95284
+          chunk_size: 13
+          kernel: { reference: { work_ms: 3.077 } }
+        backend: redis
+        environment: process
+        workers: 3
+        seed: 7
+        system:
+          env:
+            STALE_THRESHOLD_MS: 569
+            MAX_DELIVERIES: 1000
+        faults:
+          - at: 78ms
+            chaos:
+              for: 4054ms
+              pace: 87ms
+              mix:
+                - { weight: 4, restart: { worker: random } }
+                - { weight: 1, pause: { worker: busy, for: 1040ms } }
+                - { weight: 1, slow: { worker: busy, share: 45%, for: 501ms } }
+                - { weight: 1, restart: { role: aggregator } }
+                - { weight: 1, pause: { role: aggregator, for: 784ms } }
+                - { weight: 1, latency: { worker: busy, delay: 40ms, jitter: 27ms, for: 1038ms } }
+                - { weight: 1, bandwidth: { worker: random, bytes: 32108, for: 991ms } }
+                - { weight: 1, slice: { role: coordinator, bytes: 30, for: 942ms } }
+                - { weight: 1, partition: { worker: busy, direction: from-broker, for: 611ms } }
+                - { weight: 2, drop: { worker: random, direction: from-broker, for: 523ms } }
+                - { weight: 2, half-open: { worker: random, for: 222ms } }
+                - { weight: 3, reset: { worker: random } }
+                - { weight: 1, kill: { role: broker, for: 53ms } }
+                - { weight: 1, restart: { role: broker } }
+                - { weight: 1, pause: { role: broker, for: 64ms } }
+          - { at: 19%, restart: { role: aggregator } }
+        expect:
+          coverage: exactly-once
+          finish_max: 30s
+        ");
     }
 }

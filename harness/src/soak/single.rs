@@ -10,9 +10,10 @@ use crate::plan::Backend;
 pub(super) fn draw(rng: &mut Rng, ground: Ground) -> Vec<String> {
     let mut faults = Vec::new();
     if rng.u32(0..4) == 0 {
-        let submitted = if rng.bool() { " submitted" } else { "" };
-        let at = rng.u32(5..=60);
-        faults.push(format!("{{ at: {at}%{submitted}, restart: {{ role: coordinator }} }}"));
+        // Early, it is still submitting. By share of what is submitted it would often be too late:
+        // a short sweep is submitted before anybody has looked twice.
+        let at = if rng.bool() { ms(rng, 1, 40) } else { format!("{}%", rng.u32(5..=60)) };
+        faults.push(format!("{{ at: {at}, restart: {{ role: coordinator }} }}"));
     }
     if rng.u32(0..4) == 0 {
         faults.push(format!("{{ at: {}%, restart: {{ role: aggregator }} }}", rng.u32(5..=60)));

@@ -120,7 +120,12 @@ mod tests {
         let mut tally = Tally::default();
         tally.add(&judged(&History::of(plan_with_kill())));
         tally.add(&judged(&History::of(plan_with_kill()).without_chunk("00031")));
-        insta::assert_snapshot!(tally, @"");
+        insta::assert_snapshot!(tally, @r"
+          verdicts      2 runs: 1 passed, 1 failed, 0 inconclusive
+          parameters    2000: 10 missing, 0 counted twice
+          faults        2 took effect: kill 2
+          deliveries    2 beyond the first
+        ");
     }
 
     #[test]
