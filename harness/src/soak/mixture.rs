@@ -81,9 +81,15 @@ pub(super) fn chaos(rng: &mut Rng, ground: Ground) -> String {
     );
     // Few kinds meet each other more often than all do.
     let share = rng.u32(3..=10);
-    let chosen: Vec<&Kind> = kinds.iter().copied().filter(|_| rng.u32(0..10) < share).collect();
-    let all = if chosen.is_empty() { kinds } else { chosen };
-    for (weight, kind) in all {
+    // Of workers there is always something to strike; the others may all have left.
+    let always = rng.usize(0..2);
+    let mut chosen = Vec::new();
+    for (at, kind) in kinds.into_iter().enumerate() {
+        if rng.u32(0..10) < share || at == always {
+            chosen.push(kind);
+        }
+    }
+    for (weight, kind) in chosen {
         let what = kind(rng, ground);
         text += &format!("\n        - {{ weight: {}, {what} }}", rng.u32(1..=*weight));
     }

@@ -188,22 +188,22 @@ mod tests {
               for: 4054ms
               pace: 87ms
               mix:
-                - { weight: 4, restart: { worker: random } }
-                - { weight: 1, pause: { worker: busy, for: 1040ms } }
-                - { weight: 1, slow: { worker: busy, share: 45%, for: 501ms } }
+                - { weight: 4, restart: { worker: busy } }
+                - { weight: 2, pause: { worker: random, for: 566ms } }
+                - { weight: 1, slow: { worker: busy, share: 28%, for: 303ms } }
                 - { weight: 1, restart: { role: aggregator } }
-                - { weight: 1, pause: { role: aggregator, for: 784ms } }
-                - { weight: 1, latency: { worker: busy, delay: 40ms, jitter: 27ms, for: 1038ms } }
-                - { weight: 1, bandwidth: { worker: random, bytes: 32108, for: 991ms } }
-                - { weight: 1, slice: { role: coordinator, bytes: 30, for: 942ms } }
-                - { weight: 1, partition: { worker: busy, direction: from-broker, for: 611ms } }
-                - { weight: 2, drop: { worker: random, direction: from-broker, for: 523ms } }
-                - { weight: 2, half-open: { worker: random, for: 222ms } }
-                - { weight: 3, reset: { worker: random } }
-                - { weight: 1, kill: { role: broker, for: 53ms } }
+                - { weight: 1, pause: { role: coordinator, for: 260ms } }
+                - { weight: 2, latency: { worker: busy, delay: 54ms, jitter: 18ms, for: 189ms } }
+                - { weight: 1, bandwidth: { role: coordinator, bytes: 31660, for: 507ms } }
+                - { weight: 1, slice: { worker: busy, bytes: 1, for: 211ms } }
+                - { weight: 1, partition: { worker: random, direction: from-broker, for: 884ms } }
+                - { weight: 2, drop: { role: aggregator, direction: both, for: 840ms } }
+                - { weight: 2, half-open: { worker: random, for: 501ms } }
+                - { weight: 1, reset: { worker: busy } }
+                - { weight: 1, kill: { role: broker, for: 69ms } }
                 - { weight: 1, restart: { role: broker } }
-                - { weight: 1, pause: { role: broker, for: 64ms } }
-          - { at: 19%, restart: { role: aggregator } }
+                - { weight: 1, pause: { role: broker, for: 595ms } }
+          - { at: 59%, restart: { role: coordinator } }
         expect:
           coverage: exactly-once
           finish_max: 30s
