@@ -10,5 +10,6 @@ mod leaves_nothing_behind;
 mod output;
 mod scenarios;
 mod selftest;
+mod soak;
 mod support;
 mod twice_at_once;
