@@ -60,23 +60,25 @@ pub(super) fn main(args: &Args) -> Exit {
     for (at, seed) in seeds(seed).take(args.runs.get() as usize).enumerate() {
         let one = Instant::now();
         let judged = match run(args, seed) {
-            Ok(judged) if judged.why != EndReason::Interrupted => judged,
-            Ok(judged) => {
-                forget(&judged.directory);
-                stopped = Some(problem("interrupted", Exit::Inconclusive));
-                break;
-            }
+            Ok(judged) => judged,
             Err(exit) => {
                 stopped = Some(exit);
                 break;
             }
         };
+        let interrupted = interrupts.came() || judged.why == EndReason::Interrupted;
+        // What an interrupt cut short says nothing, not even that it says nothing.
+        if interrupted && judged.results.verdict == Verdict::Inconclusive {
+            forget(&judged.directory);
+            stopped = Some(problem("interrupted", Exit::Inconclusive));
+            break;
+        }
         tally.add(&judged.results);
         tell(args, at + 1, seed, one.elapsed(), &judged);
         if judged.results.verdict == Verdict::Fail && !args.keep_going {
             break;
         }
-        if interrupts.came() {
+        if interrupted {
             stopped = Some(problem("interrupted", Exit::Inconclusive));
             break;
         }
