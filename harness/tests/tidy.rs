@@ -18,6 +18,8 @@ const SLEEPING: &[(&str, &str)] = &[
     ("system/tests/support/model.rs", "lives in simulated time"),
     ("system/tests/simulated_time.rs", "lives in simulated time"),
     ("system/tests/broker_restarts.rs", "is about how long a broker is away"),
+    ("system/tests/lost_sweeps.rs", "waits until an idle worker has asked, which has no event"),
+    ("system/tests/refusals.rs", "is about how long a broker refuses"),
     ("system/tests/conformance/claims.rs", "is about the length of a lease"),
     ("system/tests/conformance/departures.rs", "is about the length of a lease"),
     ("system/src/kernel/exec.rs", "is about a time limit"),

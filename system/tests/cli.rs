@@ -107,7 +107,9 @@ fn a_broker_that_does_not_answer_is_69(#[case] role: &str) {
     // Nothing listens there.
     let port = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let port = port.local_addr().expect("an address").port().to_string();
-    let ended = run(ttg(&[role]).env("REDIS_HOST", "127.0.0.1").env("REDIS_PORT", &port));
+    let mut ttg = ttg(&[role]);
+    ttg.env("REDIS_HOST", "127.0.0.1").env("REDIS_PORT", &port);
+    let ended = run(ttg.env("BROKER_PATIENCE_SECONDS", "1"));
     assert_eq!(ended.status.code(), Some(69), "{ended}");
     let wanted = format!("error: redis at 127.0.0.1:{port}, database 0 does not answer: ");
     assert!(ended.stderr.contains(&wanted), "{ended}");

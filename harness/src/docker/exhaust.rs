@@ -8,6 +8,9 @@
 
 use std::fs;
 use std::hint::black_box;
+use std::time::Duration;
+
+use tokio::time::timeout;
 
 use super::container::By;
 use super::worker::{Ended, HELPER, WorkerContainer};
@@ -18,6 +21,9 @@ pub const SUBCOMMAND: &str = "exhaust-memory";
 
 /// Bytes taken at a time.
 const PIECE: usize = 1 << 20;
+
+/// How long the engine may take to learn of an end.
+const END: Duration = Duration::from_secs(5);
 
 /// More than this is no container's limit: it has none, and the machine is not to suffer.
 const BOUND: usize = 2 << 30;
@@ -35,12 +41,12 @@ pub async fn exhaust_memory(worker: &WorkerContainer) -> Result<String, Unavaila
     }
     let container = worker.container();
     let filled = container.execute(&[HELPER, SUBCOMMAND], By::Itself).await;
-    let state = container.state().await?;
-    if state.running == Some(true) {
+    // The engine may learn of the worker's end a little after the helper's.
+    let Ok(ended) = timeout(END, worker.wait()).await else {
         let said = filled.map_or_else(|error| error.to_string(), |it| it.said);
         return Err(Unavailable(format!("the kernel did not end the worker: {said}")));
-    }
-    match worker.wait().await? {
+    };
+    match ended? {
         Ended { code: 137, out_of_memory: true } => {
             let what = container.describe();
             Ok(format!("{what} was out of memory and exited with code 137"))

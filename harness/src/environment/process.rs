@@ -1,6 +1,6 @@
 //! Processes of this machine: started, signalled, watched, ended.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
@@ -119,6 +119,8 @@ pub struct Process {
     pub pid: u32,
     exit: watch::Receiver<Option<Exit>>,
     container: Option<Rc<dyn Contained>>,
+    /// Somebody has stopped it.
+    is_held: Rc<Cell<bool>>,
 }
 
 impl Process {
@@ -139,6 +141,15 @@ impl Process {
 
     /// Sends a signal; false where it has ended already.
     pub async fn signal(&self, signal: Signal) -> bool {
+        match signal {
+            Signal::STOP => self.is_held.set(true),
+            Signal::CONT => self.is_held.set(false),
+            _ => {}
+        }
+        self.send(signal).await
+    }
+
+    async fn send(&self, signal: Signal) -> bool {
         if self.exit().is_some() {
             return false;
         }
@@ -147,6 +158,14 @@ impl Process {
             Some(container) => container.signal(signal).await,
             // Until its end is known it is not reaped, so the id cannot be another's.
             None => self.raw().is_some_and(|pid| kill_process(pid, signal).is_ok()),
+        }
+    }
+
+    /// Sends a signal unless somebody has stopped it (SIGSTOP) and not let it go on yet: what only
+    /// slows it down must not wake it.
+    pub async fn nudge(&self, signal: Signal) {
+        if !self.is_held.get() {
+            self.send(signal).await;
         }
     }
 
@@ -232,7 +251,8 @@ impl Fleet {
         });
         let container: Rc<dyn Contained> = container;
         let name = program.name.clone();
-        let process = Process { name, pid, exit, container: Some(container) };
+        let process =
+            Process { name, pid, exit, container: Some(container), is_held: Rc::default() };
         self.processes.borrow_mut().insert(program.name.clone(), process.clone());
         Ok(process)
     }
@@ -273,7 +293,13 @@ impl Fleet {
                 let _ = ended.send(Some(Exit { code: status.code(), signal: status.signal() }));
             }
         });
-        let process = Process { name: program.name.clone(), pid, exit, container: None };
+        let process = Process {
+            name: program.name.clone(),
+            pid,
+            exit,
+            container: None,
+            is_held: Rc::default(),
+        };
         self.processes.borrow_mut().insert(program.name.clone(), process.clone());
         Ok((process, stdout))
     }

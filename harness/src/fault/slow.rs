@@ -55,7 +55,7 @@ impl Fault for Slow {
         if let Some(container) = victim.container() {
             return Proof::of(container.limit_cpu(Some(share)).await);
         }
-        victim.signal(Signal::STOP).await;
+        victim.nudge(Signal::STOP).await;
         let stopped = becomes_stopped(victim, true).await;
         let turns = tokio::task::spawn_local(take_turns(victim.clone(), share));
         stage.keep(fault, &victim.name, Box::new(Turns(turns)));
@@ -75,7 +75,7 @@ impl Fault for Slow {
                 let _ = container.limit_cpu(None).await;
             }
             None => {
-                victim.signal(Signal::CONT).await;
+                victim.nudge(Signal::CONT).await;
             }
         }
     }
@@ -84,8 +84,8 @@ impl Fault for Slow {
 async fn take_turns(process: Process, share: f64) {
     while process.exit().is_none() {
         sleep(TURN.mul_f64(1.0 - share)).await;
-        process.signal(Signal::CONT).await;
+        process.nudge(Signal::CONT).await;
         sleep(TURN.mul_f64(share)).await;
-        process.signal(Signal::STOP).await;
+        process.nudge(Signal::STOP).await;
     }
 }

@@ -13,8 +13,6 @@ mod imposed;
 mod pump;
 mod rule;
 mod shared;
-#[cfg(test)]
-mod tests;
 mod toxic;
 
 use std::io;
@@ -107,3 +105,6 @@ fn reset(stream: TcpStream) {
     let _ = stream.set_zero_linger();
     drop(stream);
 }
+
+#[cfg(test)]
+mod tests;

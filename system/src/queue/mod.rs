@@ -397,8 +397,14 @@ pub async fn connect(settings: &Settings, worker: Option<&str>) -> Result<Rc<dyn
     })
 }
 
-/// How long the first connection is tried.
+/// How long people wait for a first connection, who may have typed the address.
 const FIRST_CONTACT: Duration = Duration::from_secs(3);
+
+/// How long the first connection is tried. A worker may be started, or started again, while its
+/// broker is away: to it the first time is like any other.
+fn first_contact(settings: &Settings, worker: Option<&str>) -> Duration {
+    if worker.is_some() { settings.patience } else { settings.patience.min(FIRST_CONTACT) }
+}
 
 /// Name under which deliveries wait that were given back: nobody's.
 const RELEASED: &str = "released";

@@ -50,8 +50,8 @@ use self::trace::Trace;
 use super::arrival::{Dead, Known};
 use super::pace::Pace;
 use super::{
-    Address, Asker, Commit, Delivery, FIRST_CONTACT, Failure, Inspect, Progress, Queue, Result,
-    Settings, Token,
+    Address, Asker, Commit, Delivery, Failure, Inspect, Progress, Queue, Result, Settings, Token,
+    first_contact,
 };
 use crate::chunk::ChunkId;
 use crate::wire::{self, Task, TaskResult};
@@ -98,7 +98,7 @@ impl RabbitMq {
             unreachable!("only made for a RabbitMQ address");
         };
         let link = Link::new(settings, server, worker);
-        link.within(FIRST_CONTACT, async |_| Ok(())).await?;
+        link.within(first_contact(settings, worker), async |_| Ok(())).await?;
         Ok(Self {
             settings: settings.clone(),
             queues: server.queues.clone(),

@@ -37,8 +37,8 @@ use tokio::time::Instant;
 use super::arrival::{Dead, Known};
 use super::pace::Pace;
 use super::{
-    Asker, Commit, Delivery, FIRST_CONTACT, Failure, Progress, Queue, QueueError, RELEASED, Result,
-    Settings, Token,
+    Asker, Commit, Delivery, Failure, Progress, Queue, QueueError, RELEASED, Result, Settings,
+    Token, first_contact,
 };
 use crate::wire::{self, Fields, Task, TaskResult};
 use keys::{
@@ -118,7 +118,12 @@ impl Redis {
         });
         let client_name = member.as_ref().map(Member::client_name);
         let link = |client_name| {
-            Link::connect(&settings.address, client_name, FIRST_CONTACT, settings.patience)
+            Link::connect(
+                &settings.address,
+                client_name,
+                first_contact(settings, worker),
+                settings.patience,
+            )
         };
         Ok(Self {
             link: link(client_name.clone()).await?,
