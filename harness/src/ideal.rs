@@ -6,6 +6,8 @@
 //! cut short can be begun again, by anyone, from the moment of that death on. A paused worker
 //! goes on where it stood.
 
+use std::collections::BTreeSet;
+
 use crate::facts::{Facts, Strike};
 use crate::plan::{Backend, Kernel, Plan};
 
@@ -32,12 +34,22 @@ pub fn ideal_s(plan: &Plan, facts: &Facts) -> Option<f64> {
 /// which on they can be done again.
 fn queue_s(plan: &Plan, nominal: Nominal, again: &[(u64, f64)], workers: &[Worker]) -> Option<f64> {
     let last = plan.sweep.chunks().checked_sub(1)?;
+    let slow: BTreeSet<u64> = plan.slow_chunks().into_iter().collect();
+    let factor = |index: u64| match plan.skew() {
+        Some(skew) if slow.contains(&index) => skew.factor,
+        _ => 1.0,
+    };
     let is_cut = |index: u64| again.iter().find(|(cut, _)| *cut == index);
     let job = |index: u64| Job {
         release_s: is_cut(index).map_or(0.0, |(_, at_s)| *at_s),
-        work_s: nominal.chunk_s(plan.sweep.chunk(index)),
+        work_s: nominal.chunk_s(plan.sweep.chunk(index)) * factor(index),
     };
-    let uncut = || (0..last).filter(|index| is_cut(*index).is_none());
+    // The longest first, as foresight would: no order is known to be the best, this one is near.
+    let whole = || (0..last).filter(|index| is_cut(*index).is_none());
+    let uncut = || {
+        let is_slow = |index: &u64| slow.contains(index);
+        whole().filter(is_slow).chain(whole().filter(move |index| !is_slow(index)))
+    };
     let cut = || again.iter().map(|(index, _)| *index).filter(|index| *index < last);
     // What is there first comes first. Only the last chunk may be smaller than the others, and so
     // fit where they do not: it is tried before those that were cut short, and after them.
@@ -173,6 +185,12 @@ impl Worker {
             worker.pauses.push((strike.t_s - from, healed - from));
         }
         worker.pauses.sort_by(|a, b| a.0.total_cmp(&b.0));
+        // Of two that overlap, what they share is one absence.
+        let mut until = f64::NEG_INFINITY;
+        for (start, end) in &mut worker.pauses {
+            *start = start.max(until).min(*end);
+            until = until.max(*end);
+        }
         worker
     }
 

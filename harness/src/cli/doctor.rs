@@ -28,7 +28,8 @@ const PARTS: &[Part] = &[
     Part {
         name: "docker",
         probe: &["docker", "version", "--format", "{{.Server.Version}}"],
-        lack: "nothing yet: no scenario needs containers",
+        lack: "environment container cannot be had (Debian, Ubuntu: apt-get install docker.io; then \
+               ci/images)",
     },
     Part {
         name: "kubernetes",

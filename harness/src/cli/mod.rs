@@ -8,6 +8,7 @@ mod faults;
 mod list;
 mod run;
 mod selftest;
+mod soak;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -63,6 +64,8 @@ enum Command {
     Cleanup(cleanup::Args),
     /// Show that planted defects are caught, and that the correct system passes.
     Selftest(selftest::Args),
+    /// Run random chaos, one seed after another, and say what all of it came to.
+    Soak(soak::Args),
     /// Be a role of the system: coordinator, worker or aggregate.
     #[command(disable_help_flag = true)]
     System {
@@ -115,6 +118,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Doctor => doctor::main().into(),
         Command::Cleanup(args) => cleanup::main(&args).into(),
         Command::Selftest(args) => selftest::main(&args).into(),
+        Command::Soak(args) => soak::main(&args).into(),
         Command::System { arguments } => {
             ttg_system::cli::main(named("harness system", arguments), &Hooks::default())
         }

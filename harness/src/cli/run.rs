@@ -107,6 +107,20 @@ pub(super) struct Judged {
 
 /// Carries a plan out, judges it and writes its reports.
 pub(super) fn carry_out(plan: &Plan, out: &Path, keep: bool) -> Result<Judged, RunError> {
+    watched(plan, out, keep, |plan| Some(Progress::stderr(plan)))
+}
+
+/// The same, and nobody is told what happens while it does.
+pub(super) fn carry_out_quietly(plan: &Plan, out: &Path) -> Result<Judged, RunError> {
+    watched(plan, out, false, |_| None)
+}
+
+fn watched(
+    plan: &Plan,
+    out: &Path,
+    keep: bool,
+    progress: fn(&Plan) -> Option<Progress>,
+) -> Result<Judged, RunError> {
     let directory = RunDirectory::create(out, plan)?;
     let path = directory.path().to_owned();
     let written = |cause: String| RunError::Directory {
@@ -114,11 +128,8 @@ pub(super) fn carry_out(plan: &Plan, out: &Path, keep: bool) -> Result<Judged, R
         cause: std::io::Error::other(cause),
     };
     let recorder = Recorder::create(&path).map_err(|error| written(error.to_string()))?;
-    let desk = Rc::new(RefCell::new(Desk {
-        recorder,
-        judge: Judge::new(plan),
-        progress: Some(Progress::stderr(plan)),
-    }));
+    let desk =
+        Rc::new(RefCell::new(Desk { recorder, judge: Judge::new(plan), progress: progress(plan) }));
     let listener = Rc::clone(&desk);
     // One thread: a child's tie to its parent is a tie to the thread that started it.
     let runtime = tokio::runtime::Builder::new_current_thread()

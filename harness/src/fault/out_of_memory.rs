@@ -34,8 +34,12 @@ pub(super) struct OutOfMemory;
 
 #[async_trait(?Send)]
 impl Fault for OutOfMemory {
+    fn arrests(&self) -> bool {
+        // One that is stopped takes no memory, and may not be ended for the want of it.
+        false
+    }
+
     async fn inject(&self, _: &Rc<Stage>, _: &PlannedFault, victim: &Process) -> Proof {
-        // Stopped by the arrest; the kernel ends it all the same.
         match victim.container() {
             Some(container) => Proof::of(container.exhaust_memory().await),
             None => Proof::missed("it is in no container"),

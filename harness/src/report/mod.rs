@@ -1,5 +1,6 @@
 //! What people and programs read of a run, one file per form.
 
+mod durability;
 mod html;
 pub mod json;
 pub mod junit;
@@ -80,6 +81,11 @@ fn figures(plan: &Plan, results: &Results) -> Vec<(&'static str, String)> {
         ("throughput", results.throughput_params_per_s.map_or_else(unknown, throughput)),
         ("recovery", recovery(results)),
     ];
+    if !results.environment_because.is_empty() {
+        let (where_, why) = (results.environment, quoted(&results.environment_because));
+        figures.insert(1, ("environment", format!("{where_} ({why})")));
+    }
+    figures.extend(durability::permits(plan).map(|permits| ("durability", permits)));
     if let Some(deliveries) = results.redelivered {
         let removed = results.duplicates_removed;
         let removed = removed.map_or_else(String::new, |removed| {

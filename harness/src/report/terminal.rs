@@ -15,6 +15,9 @@ const LEFT: usize = 16;
 /// Workers that are shown one by one.
 const MOST_WORKERS: usize = 16;
 
+/// Strikes that are shown one by one.
+const MOST_FAULTS: usize = 24;
+
 const DIM: Style = Style::new().dimmed();
 const BOLD: Style = Style::new().bold();
 
@@ -42,9 +45,12 @@ pub fn render(plan: &Plan, results: &Results) -> String {
     if !results.faults.is_empty() {
         page.gap();
     }
-    for figures in &results.faults {
+    for figures in results.faults.iter().take(MOST_FAULTS) {
         let style = if figures.bit { DIM } else { style(Verdict::Inconclusive) };
         page.entry(&figures.name, style, &fault(figures));
+    }
+    if let Some(more @ 1..) = results.faults.len().checked_sub(MOST_FAULTS) {
+        page.entry("", DIM, &format!("and {more} more strikes (see report.md)"));
     }
     page.text
 }

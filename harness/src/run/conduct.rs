@@ -88,12 +88,22 @@ async fn run_in(
     }
     let tasks = LocalSet::new();
     let ended = tasks.run_until(conduct(Rc::clone(&stage))).await;
+    leave_empty(&stage).await;
     if let Some(server) = stage.server() {
         server.keep_log(&directory.logs()).await;
     }
     // Tasks that still watch something hold the stage, and with it every process.
     drop(tasks);
     ended
+}
+
+/// Somebody else's broker is left as it was found.
+async fn leave_empty(stage: &Stage) {
+    if let (Some(BrokerProcess::External(_)), Some(broker)) = (&stage.broker_process, &stage.broker)
+        && let Err(error) = broker.reset().await
+    {
+        anstream::eprintln!("warning: {error}; the sweep of this run is still there");
+    }
 }
 
 async fn conduct(stage: Rc<Stage>) -> Result<EndReason, RunError> {

@@ -41,6 +41,8 @@ pub struct Standing {
     pub starts: u64,
     /// Processes whose end is recorded.
     pub exits: u64,
+    /// Their process ids.
+    pub ended: BTreeSet<u32>,
     /// Static workers whose whole output is read.
     pub outputs_read: u64,
     /// Nothing more is to be done to anybody.
@@ -274,6 +276,10 @@ impl Stage {
         name: &str,
         env: &BTreeMap<String, String>,
     ) -> io::Result<Process> {
+        if let Some(before) = self.fleet.get(name).filter(|before| before.exit().is_some()) {
+            // The history tells of an end before it tells of what comes after it.
+            self.until(|standing| standing.ended.contains(&before.pid)).await;
+        }
         let way = self.way(name)?;
         let program = program(&self.plan, self.broker_process.as_ref(), way, name, env)?;
         let (process, stdout) = self.fleet.start(&program).await?;
@@ -290,13 +296,16 @@ impl Stage {
         let Exit { code, signal } = process.ended().await;
         let said = if code == Some(0) { None } else { self.fleet.said(&process.name) };
         self.emit(Event::ProcessExited {
-            process: process.name,
+            process: process.name.clone(),
             pid: process.pid,
             code,
             signal,
             said,
         });
-        self.change(|standing| standing.exits += 1);
+        self.change(|standing| {
+            standing.exits += 1;
+            standing.ended.insert(process.pid);
+        });
     }
 
     /// Takes note of a result.

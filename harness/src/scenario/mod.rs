@@ -39,8 +39,13 @@ pub fn load(path: &Path, overrides: &Overrides) -> Result<Plan, ScenarioError> {
     from_text(path, &text, overrides)
 }
 
-/// The file must be valid by itself, so that what is wrong after that is the command line's.
-fn from_text(path: &Path, text: &str, overrides: &Overrides) -> Result<Plan, ScenarioError> {
+/// The plan of the scenario that this text is. It must be valid by itself, so that what is wrong
+/// after that is the command line's.
+pub(crate) fn from_text(
+    path: &Path,
+    text: &str,
+    overrides: &Overrides,
+) -> Result<Plan, ScenarioError> {
     let tree = yaml::parse(text).map_err(|problem| problem.of(path))?;
     let plain = model::plan(&tree, path).map_err(|problem| problem.of(path))?;
     let mut plan = overrides::plan(&tree, path, overrides)?.unwrap_or(plain);

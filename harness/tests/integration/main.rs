@@ -2,6 +2,7 @@
 
 mod check;
 mod compare;
+mod containers;
 mod docker;
 mod exec_kernel;
 mod exit_codes;
@@ -9,5 +10,6 @@ mod leaves_nothing_behind;
 mod output;
 mod scenarios;
 mod selftest;
+mod soak;
 mod support;
 mod twice_at_once;
