@@ -17,7 +17,7 @@ use super::{RunDirectory, RunError, Stage, afterwards};
 use crate::environment::{BrokerProcess, Containers, Fleet, Unavailable};
 use crate::fault;
 use crate::history::{EndReason, Event, Record, SeenAggregate};
-use crate::plan::{Afterwards, Backend, Environment, Plan};
+use crate::plan::{Afterwards, Backend, Coverage, Environment, Plan};
 
 /// How long processes may take to leave once the sweep is complete, or twice as long as a chunk
 /// takes: one may still compute what another has settled.
@@ -132,6 +132,11 @@ async fn conduct(stage: Rc<Stage>) -> Result<EndReason, RunError> {
     stop_all(&stage).await;
     if let Some(broker) = broker.as_deref().filter(|_| why != EndReason::BrokerGone) {
         let read = async {
+            if stage.plan.expect.coverage == Coverage::LostWithBroker {
+                // What a wiped broker held cannot be read any more, however long it is waited for.
+                let _ = timeout(STOP, tap.drain(&stage, broker)).await;
+                return Ok(());
+            }
             tap.drain(&stage, broker).await?;
             tap::audit(&stage, broker).await
         };

@@ -113,7 +113,10 @@ fn a_broker_that_is_not_installed_is_69(#[case] arguments: &[&str]) {
         .chain(["--backend".to_owned(), "redis".to_owned()])
         .collect();
     let nothing = tempfile::tempdir().unwrap();
-    let said = finish(sandbox.harness(&arguments).env("PATH", nothing.path()));
+    // Docker would do as well.
+    let nowhere = format!("unix://{}", nothing.path().join("docker.sock").display());
+    let said =
+        finish(sandbox.harness(&arguments).env("PATH", nothing.path()).env("DOCKER_HOST", nowhere));
     assert_eq!(said.code, Some(69), "{said}");
     assert!(said.stderr.contains("apt-get install redis-server"), "{said}");
     assert!(said.stderr.contains("or use --backend embedded"), "{said}");

@@ -28,12 +28,13 @@ fn in_a_pipe_the_report_is_plain_and_80_columns_wide() {
     }
     let widest = said.stdout.lines().map(|line| line.chars().count()).max();
     assert!(widest <= Some(80), "{said}");
-    insta::assert_snapshot!(redacted(&said.stdout), @r"
+    insta::assert_snapshot!(redacted(&said.stdout), @"
     PASS  quickstart
 
       coverage      all 1003 parameters in 101 chunks, each counted exactly once
 
       sweep         1003 parameters in 101 chunks, embedded backend, 3 workers
+      environment   process (backend embedded needs no server)
       wall time     #.# s (ideal #.# s, efficiency #.# %)
       throughput    #.# parameters/s
       recovery      1 chunk taken over, p50 #.# ms, max #.# ms
@@ -104,7 +105,9 @@ fn list_says_of_each_scenario_what_happens_in_it() {
         exactly once.
         embedded: 1003 parameters in chunks of 10, work 6 ms, 3 workers; kill busy
     ");
-    let files = scenarios().read_dir().unwrap().count();
+    let file = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().path();
+    let is_scenario = |path: &std::path::PathBuf| path.extension().is_some_and(|it| it == "yaml");
+    let files = scenarios().read_dir().unwrap().map(file).filter(is_scenario).count();
     assert_eq!(lines().filter(|line| !line.starts_with(' ')).count(), files, "{said}");
     assert!(lines().all(|line| line.chars().count() <= 80), "{said}");
 }
@@ -130,12 +133,13 @@ fn doctor_says_what_a_lack_costs() {
     let said = doctor_with(&sandbox, nothing.path());
     assert_eq!(said.code, Some(0), "{said}");
     let lacks: Vec<&str> = said.stdout.lines().skip(1).collect();
-    insta::assert_snapshot!(lacks.join("\n"), @r"
+    insta::assert_snapshot!(lacks.join("\n"), @"
     redis-server     no   scenarios on redis cannot run (Debian, Ubuntu: apt-get
                           install redis-server)
     rabbitmq-server  no   scenarios on rabbitmq cannot run (Debian, Ubuntu: apt-get
                           install rabbitmq-server)
-    docker           no   nothing yet: no scenario needs containers
+    docker           no   environment container cannot be had (Debian, Ubuntu:
+                          apt-get install docker.io; then ci/images)
     kubernetes       no   nothing yet: no scenario needs a cluster
     ");
 }
@@ -148,7 +152,7 @@ fn doctor_with(sandbox: &Sandbox, path: &Path) -> Said {
 fn help_says_how_to_begin() {
     let said = Sandbox::new().run(&["--help"]);
     assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""));
-    insta::assert_snapshot!(said.stdout, @r"
+    insta::assert_snapshot!(said.stdout, @"
     Runs parameter sweeps under faults, and says whether every parameter was counted exactly once
 
     Usage: harness <COMMAND>
@@ -158,8 +162,12 @@ fn help_says_how_to_begin() {
       check     Judge a run again, from the files in its directory alone
       compare   Set runs of several scenarios beside each other
       list      List the scenarios of a directory
+      faults    Show every fault as a table: what it does, to whom, what it is told, and where it is
+                refused
       doctor    Say what of brokers, Docker and Kubernetes is here, and what each lack costs
+      cleanup   Remove what harnesses that run no more have left behind
       selftest  Show that planted defects are caught, and that the correct system passes
+      soak      Run random chaos, one seed after another, and say what all of it came to
       system    Be a role of the system: coordinator, worker or aggregate
       help      Print this message or the help of the given subcommand(s)
 
@@ -181,7 +189,7 @@ fn help_says_how_to_begin() {
 #[test]
 fn help_of_run_names_every_flag() {
     let said = Sandbox::new().run(&["run", "--help"]);
-    insta::assert_snapshot!(said.stdout, @r"
+    insta::assert_snapshot!(said.stdout, @"
     Carry scenarios out and judge them
 
     Usage: harness run [OPTIONS] <SCENARIO>...
@@ -190,14 +198,18 @@ fn help_of_run_names_every_flag() {
       <SCENARIO>...  Scenario files
 
     Options:
-          --backend <BACKEND>  Another backend than the scenario's: embedded, redis, rabbitmq or static
-          --seed <SEED>        The seed of every random choice; without one it is drawn, and printed
-          --out <DIRECTORY>    Where run directories go [default: runs]
-          --set <KEY=VALUE>    Change a value of the scenario, as in --set workers=5 or --set
-                               faults.0.at=50%
-          --junit <FILE>       Also write JUnit XML with a test case for each scenario
-          --keep               Keep the logs and the broker's data even when the scenario passes
-      -h, --help               Print help
+          --backend <BACKEND>          Another backend than the scenario's: embedded, redis, rabbitmq or
+                                       static
+          --environment <ENVIRONMENT>  Where it runs: process, container or external; without it, what
+                                       the scenario says, else the first that works here
+          --seed <SEED>                The seed of every random choice; without one it is drawn, and
+                                       printed
+          --out <DIRECTORY>            Where run directories go [default: runs]
+          --set <KEY=VALUE>            Change a value of the scenario, as in --set workers=5 or --set
+                                       faults.0.at=50%
+          --junit <FILE>               Also write JUnit XML with a test case for each scenario
+          --keep                       Keep the logs and the broker's data even when the scenario passes
+      -h, --help                       Print help
     ");
 }
 

@@ -119,6 +119,19 @@ fn a_freeze_of_a_naive_worker_beyond_its_lease_leaves_one_more_result() {
     assert_eq!(results["coverage"]["missing"]["count"], 0, "{said}");
 }
 
+/// The confirm of one result is lost, and the server, killed, forgets acknowledgements.
+#[test]
+fn a_naive_worker_stores_a_chunk_twice_whose_confirm_is_lost() {
+    let sandbox = Sandbox::new();
+    let said = sandbox.run(&["run", &shipped("findings/rabbitmq-foreign-chaos")]);
+    assert_eq!(said.code, Some(1), "{said}");
+    let results = support::json(sandbox.latest("rabbitmq-foreign-chaos").join("results.json"));
+    let twice = results["coverage"]["duplicated"]["count"].as_u64().unwrap();
+    assert!(twice >= 10, "one chunk at least: {said}");
+    let reason = format!("coverage: of 600 parameters: {twice} committed more than once");
+    assert_eq!(results["reasons"], json!([reason]), "{said}");
+}
+
 #[test]
 fn the_total_is_the_same_to_the_last_bit_on_every_backend() {
     let sandbox = Sandbox::new();
