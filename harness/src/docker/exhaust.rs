@@ -1,16 +1,14 @@
 //! Makes the kernel end a worker because its container is out of memory.
 //!
 //! This program is started inside the container as a second process of the same user. It tells the
-//! kernel to choose the first one (anybody may raise `oom_score_adj` of what is theirs; at 1000 the
-//! worker weighs more than all that fits into the container), and takes memory until the container's
-//! limit is reached. So it holds with both versions of cgroups, without any privilege, and however
-//! small the worker is.
+//! kernel to choose the first one (anybody may raise `oom_score_adj` of what is theirs), and fills a
+//! file in memory until the container's limit is reached. Those pages count against the container but
+//! are no process's own, so this program stays small beside the worker's score. So it holds with both
+//! versions of cgroups, without any privilege, and however small the worker is.
 
-use std::fs;
-use std::hint::black_box;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::time::Duration;
-
-use tokio::time::timeout;
 
 use super::container::By;
 use super::worker::{Ended, HELPER, WorkerContainer};
@@ -19,11 +17,14 @@ use crate::environment::Unavailable;
 /// The hidden subcommand that takes the memory: `harness exhaust-memory`.
 pub const SUBCOMMAND: &str = "exhaust-memory";
 
+/// In memory, in every container of ours.
+const FILE: &str = "/tmp/memory";
+
 /// Bytes taken at a time.
 const PIECE: usize = 1 << 20;
 
-/// How long the engine may take to learn of an end.
-const END: Duration = Duration::from_secs(5);
+/// How long until the engine shows that a container has ended.
+const GONE: Duration = Duration::from_secs(10);
 
 /// More than this is no container's limit: it has none, and the machine is not to suffer.
 const BOUND: usize = 2 << 30;
@@ -41,9 +42,12 @@ pub async fn exhaust_memory(worker: &WorkerContainer) -> Result<String, Unavaila
     }
     let container = worker.container();
     let filled = container.execute(&[HELPER, SUBCOMMAND], By::Itself).await;
-    // The engine may learn of the worker's end a little after the helper's.
-    let Ok(ended) = timeout(END, worker.wait()).await else {
-        let said = filled.map_or_else(|error| error.to_string(), |it| it.said);
+    // The engine learns a moment later.
+    let Ok(ended) = tokio::time::timeout(GONE, worker.wait()).await else {
+        let said = filled.map_or_else(
+            |error| error.to_string(),
+            |it| format!("the helper ended with {} {}", it.code, it.said),
+        );
         return Err(Unavailable(format!("the kernel did not end the worker: {said}")));
     };
     match ended? {
@@ -62,10 +66,17 @@ pub fn main() -> String {
     if let Err(error) = fs::write("/proc/1/oom_score_adj", "1000") {
         return format!("the kernel cannot be told to choose the worker: {error}");
     }
-    let mut taken = Vec::new();
-    while taken.len() * PIECE < BOUND {
-        // Written to, for only then is it taken.
-        taken.push(black_box(vec![1_u8; PIECE]));
+    match fill() {
+        Ok(()) => format!("the container may have {BOUND} bytes of memory and more"),
+        Err(error) => format!("{FILE} cannot be filled: {error}"),
     }
-    format!("the container has {BOUND} bytes of memory and more")
+}
+
+fn fill() -> io::Result<()> {
+    let mut file = File::create(FILE)?;
+    let piece = vec![1; PIECE];
+    for _ in 0..BOUND / PIECE {
+        file.write_all(&piece)?;
+    }
+    fs::remove_file(FILE)
 }

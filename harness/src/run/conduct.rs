@@ -23,6 +23,9 @@ use crate::plan::{Afterwards, Backend, Coverage, Environment, Plan};
 /// takes: one may still compute what another has settled.
 const LEAVE: Duration = Duration::from_secs(15);
 
+/// The wire contract's default of the time after which an idle worker leaves.
+const IDLE: Duration = Duration::from_secs(30);
+
 /// How long they may take once they are told to.
 const STOP: Duration = Duration::from_secs(5);
 
@@ -172,10 +175,18 @@ async fn watch(stage: &Stage, tap: &mut Tap, interrupts: &mut Interrupts) -> End
         () = follow(tap, stage, broker) => unreachable!("a tap follows for ever"),
     };
     if why == EndReason::Complete {
-        let patience = LEAVE.max(2 * stage.plan.sweep.chunk_time());
+        let patience = LEAVE.max(2 * stage.plan.sweep.chunk_time()) + idle_time(&stage.plan);
         let _ = timeout(patience, stage.until_all_left()).await;
     }
     why
+}
+
+/// How long a foreign worker stays though there is nothing to do: the wire contract tells it no
+/// other way when a sweep is complete.
+fn idle_time(plan: &Plan) -> Duration {
+    let Some(_) = plan.foreign else { return Duration::ZERO };
+    let said = plan.env.get("IDLE_TIMEOUT_SECONDS").and_then(|text| text.parse().ok());
+    said.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or(IDLE)
 }
 
 /// The sweep begins when its first task is submitted, so the workers come first: what they need to

@@ -280,8 +280,9 @@ fn what_a_dead_harness_left_is_removed() {
     made(&["volume", "create"]);
     made(&["network", "create"]);
     let mount = format!("{dead}:/data");
-    let container = ["run", "--detach", "--network", &dead, "--volume", &mount];
-    let server = ["ttg-redis:debian", "tail", "-f", "/dev/null"];
+    let container =
+        ["run", "--detach", "--network", &dead, "--volume", &mount, "--entrypoint", "tail"];
+    let server = ["ttg-foreign:debian", "-f", "/dev/null"];
     let id = docker(&[&container[..], &labels[..], &server[..]].concat());
 
     let said = sandbox.run(&["cleanup", "--dry-run"]);
