@@ -165,6 +165,13 @@ fn assert_that_coverage_is_whole(plan: &Value, results: &Value) {
     let dies = plan["expect"]["dead_letters"] != 0;
     for (kind, found) in results["coverage"].as_object().unwrap() {
         let found = found["count"].as_u64().unwrap();
+        if kind == "duplicated" && plan["backend"] == "rabbitmq" {
+            // No step of AMQP both stores and acknowledges; the verdict has seen to the rest.
+            let chunk_size = plan["sweep"]["chunk_size"].as_u64().unwrap();
+            let removed = results["duplicates_removed"].as_u64().unwrap_or(0);
+            assert!(found <= removed * chunk_size, "{found} parameters are {kind}");
+            continue;
+        }
         let expected = (kind == "missing" && loses) || (kind == "dead_lettered" && dies);
         assert_eq!(found > 0, expected, "{found} parameters are {kind}");
     }
