@@ -116,9 +116,11 @@ impl Journal {
     pub(super) async fn read_on(&self, life: &Life) -> Outcome<()> {
         let mut reader = self.reader.lock().await;
         if reader.as_ref().is_none_or(|reader| reader.life != life.number) {
+            // First opened: on a connection that is gone, what was read stays as it is.
+            let opened = life.answered(Reader::open(life, 0)).await?;
             // It may be another journal by now.
             *self.digest.borrow_mut() = Digest::default();
-            *reader = Some(life.answered(Reader::open(life, 0)).await?);
+            *reader = Some(opened);
         }
         let mine = self.new_mark();
         life.publish(&[record::mark(&self.queues, &mine)]).await?;

@@ -91,6 +91,9 @@ impl Outgoing {
 /// one that does not answer at all is asked again over a new connection.
 const ANSWER: Duration = Duration::from_secs(5);
 
+/// How often it is looked whether the connection is still there.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// What a queue says of itself.
 pub(super) struct Depth {
     pub(super) consumers: u32,
@@ -175,6 +178,28 @@ impl Life {
                 Err(_) => return Err(Trouble::new(format!("no answer within {ANSWER:?}"))),
             }
         }
+    }
+
+    /// Waits for an answer for as long as the connection is there. The client library leaves some
+    /// of what is asked while a connection breaks without any answer (seen with lapin 4.12: an
+    /// acknowledgement).
+    pub(super) async fn while_there<T>(
+        &self,
+        answer: impl Future<Output = Outcome<T>>,
+    ) -> Outcome<T> {
+        let mut answer = std::pin::pin!(answer);
+        loop {
+            match timeout(LOOK, &mut answer).await {
+                Ok(outcome) => return outcome,
+                Err(_) if self.connection.status().connected() => {}
+                Err(_) => return Err(Trouble::new("the connection is gone")),
+            }
+        }
+    }
+
+    /// Waits for an answer that is due at once, but no longer than the connection is there.
+    pub(super) async fn told<T>(&self, answer: impl Future<Output = Outcome<T>>) -> Outcome<T> {
+        self.while_there(self.answered(answer)).await
     }
 
     /// Publishes what nobody needs to wait for.

@@ -94,6 +94,32 @@ impl Link {
         live.map(|life| life.number)
     }
 
+    /// Waits for what is due in this life. Where it does not come, the life is given up: with it go
+    /// its deliveries, and somebody gets them again.
+    pub(super) async fn told<T>(
+        &self,
+        life: u64,
+        answer: impl Future<Output = Outcome<T>>,
+    ) -> Outcome<T> {
+        let life = self.of(life).ok_or_else(|| Trouble::new("the connection is gone"))?;
+        let outcome = life.told(answer).await;
+        if outcome.is_err() {
+            self.give_up(&life).await;
+        }
+        outcome
+    }
+
+    /// Ends this life, if it is still the present one.
+    pub(super) async fn end(&self, life: u64) {
+        if let Some(life) = self.of(life) {
+            self.give_up(&life).await;
+        }
+    }
+
+    fn of(&self, life: u64) -> Option<Rc<Life>> {
+        self.present.borrow().clone().filter(|it| it.number == life)
+    }
+
     /// Says goodbye to the server.
     pub(super) async fn close(&self) {
         self.present.replace(None);
@@ -104,17 +130,21 @@ impl Link {
 
     async fn attempt<T>(&self, step: &impl AsyncFn(Rc<Life>) -> Outcome<T>) -> Outcome<T> {
         let life = self.life().await?;
-        let outcome = step(Rc::clone(&life)).await;
+        let outcome = life.while_there(step(Rc::clone(&life))).await;
         if outcome.is_err() {
-            let mut present = self.life.lock().await;
-            if present.as_ref().is_some_and(|it| it.number == life.number) {
-                *present = None;
-                self.present.replace(None);
-                // Half a connection would keep its deliveries from others.
-                end(&life).await;
-            }
+            self.give_up(&life).await;
         }
         outcome
+    }
+
+    async fn give_up(&self, life: &Life) {
+        let mut present = self.life.lock().await;
+        if present.as_ref().is_some_and(|it| it.number == life.number) {
+            *present = None;
+            self.present.replace(None);
+            // Half a connection would keep its deliveries from others.
+            end(life).await;
+        }
     }
 
     async fn life(&self) -> Outcome<Rc<Life>> {

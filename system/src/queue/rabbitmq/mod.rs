@@ -224,8 +224,13 @@ impl RabbitMq {
     async fn acknowledge(&self, token: &Token) {
         let held = self.held.borrow_mut().remove(&token.id);
         if let Some(held) = held.filter(|held| Some(held.life) == self.link.live()) {
-            let _ = held.message.acker.ack(BasicAckOptions::default()).await;
+            self.ack(&held, BasicAckOptions::default()).await;
         }
+    }
+
+    async fn ack(&self, Holding { life, message, .. }: &Holding, options: BasicAckOptions) {
+        let done = async { Ok(message.acker.ack(options).await?) };
+        let _ = self.link.told(*life, done).await;
     }
 
     /// Acknowledges several at once, where nothing that is still held lies between them.
@@ -246,10 +251,10 @@ impl RabbitMq {
             .into_iter()
             .partition(|holding| holding.in_order && holding.message.delivery_tag < oldest_open);
         if let Some(last) = together.iter().max_by_key(|holding| holding.message.delivery_tag) {
-            let _ = last.message.acker.ack(BasicAckOptions { multiple: true }).await;
+            self.ack(last, BasicAckOptions { multiple: true }).await;
         }
         for holding in single {
-            let _ = holding.message.acker.ack(BasicAckOptions::default()).await;
+            self.ack(&holding, BasicAckOptions::default()).await;
         }
     }
 }
@@ -318,8 +323,11 @@ impl Queue for RabbitMq {
             .call(async |life| {
                 let consumers = life.answered(life.depth(&self.queues.tasks)).await?.consumers;
                 let before = self.consumers.replace(consumers);
-                let left =
-                    if consumers < before { life.left_behind(max.min(1)).await? } else { vec![] };
+                let left = if consumers < before {
+                    life.answered(life.left_behind(max.min(1))).await?
+                } else {
+                    vec![]
+                };
                 Ok((life.number, left))
             })
             .await?;
@@ -356,7 +364,7 @@ impl Queue for RabbitMq {
         // What is given back must not come to us again.
         let mut back = match self.inbox.lock().await.as_mut() {
             Some(inbox) if Some(inbox.life) == self.link.live() => {
-                inbox.pause().await.unwrap_or_default()
+                self.link.told(inbox.life, inbox.pause()).await.unwrap_or_default()
             }
             _ => Vec::new(),
         };
@@ -381,7 +389,7 @@ impl Queue for RabbitMq {
         let live = self.link.live();
         let mut back = Vec::new();
         if let Some(mut inbox) = self.inbox.lock().await.take().filter(|it| Some(it.life) == live) {
-            back.extend(inbox.pause().await.unwrap_or_default());
+            back.extend(self.link.told(inbox.life, inbox.pause()).await.unwrap_or_default());
         }
         let held = self.held.take().into_values().filter(|holding| Some(holding.life) == live);
         back.extend(held.map(|holding| holding.message));
@@ -403,7 +411,7 @@ impl RabbitMq {
                 }
                 let inbox = inbox.as_mut().expect("it was opened just now");
                 let held = self.tags(life.number);
-                Ok((life.number, inbox.take(max, wait, &held).await?))
+                Ok((life.number, life.answered(inbox.take(max, wait, &held)).await?))
             })
             .await?;
         self.arrivals(life, messages, true).await
@@ -412,6 +420,10 @@ impl RabbitMq {
     /// Gives messages back. It is written down first: whoever gets them next is to know that they
     /// killed nobody.
     async fn give_back(&self, messages: Vec<Message>) -> Result<()> {
+        let Some(life) = self.link.live() else {
+            // The connection is gone, and the deliveries with it.
+            return Ok(());
+        };
         let released: Vec<_> =
             messages.iter().map(|it| record::released(&self.queues, &it.data)).collect();
         if !released.is_empty() {
@@ -419,8 +431,8 @@ impl RabbitMq {
         }
         let requeue = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
         for message in messages {
-            // Where that fails, the connection is gone, and the delivery with it.
-            let _ = message.acker.nack(requeue).await;
+            // Where that fails, the connection is given up, and the delivery with it.
+            let _ = self.link.told(life, async { Ok(message.acker.nack(requeue).await?) }).await;
         }
         Ok(())
     }
@@ -435,9 +447,9 @@ impl RabbitMq {
     /// Gives up a connection whose queue was deleted: what is held is of a sweep that is gone.
     async fn notice_reset(&self) {
         let mut inbox = self.inbox.lock().await;
-        if inbox.as_mut().is_some_and(Inbox::is_cancelled) {
-            *inbox = None;
-            self.link.close().await;
+        // That of a connection that broke has ended too, and the next one may be there already.
+        if let Some(cancelled) = inbox.take_if(Inbox::is_cancelled) {
+            self.link.end(cancelled.life).await;
         }
     }
 
