@@ -19,6 +19,7 @@ pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
     match plan.expect.coverage {
         Coverage::ExactlyOnce => exactly_once(plan, facts, &missing, spoilt),
         Coverage::LostWithWorker => lost_with_worker(plan, facts, &missing, spoilt),
+        Coverage::LostWithBroker if !spoilt.words.is_empty() => worse_than_lost(spoilt),
         Coverage::LostWithBroker => wiped::judge(facts, &missing),
     }
 }
@@ -107,10 +108,15 @@ fn stored_again(plan: &Plan, facts: &Facts) -> String {
     })
 }
 
+/// Where a loss is expected, and something else than a loss is there.
+fn worse_than_lost(spoilt: Spoilt) -> Outcome {
+    let summary = format!("more is wrong than what was lost: {}", spoilt.words.join(", "));
+    Outcome::fail(summary).because(spoilt.evidence)
+}
+
 fn lost_with_worker(plan: &Plan, facts: &Facts, missing: &IntervalSet, spoilt: Spoilt) -> Outcome {
     if !spoilt.words.is_empty() {
-        let summary = format!("more is wrong than what was lost: {}", spoilt.words.join(", "));
-        return Outcome::fail(summary).because(spoilt.evidence);
+        return worse_than_lost(spoilt);
     }
     let mut elsewhere = missing.clone();
     for number in (0..plan.workers).filter(|number| struck(facts, *number)) {

@@ -125,6 +125,17 @@ mod tests {
     }
 
     #[test]
+    fn a_result_that_counts_twice_is_no_loss_and_fails() {
+        let history = exit(wiped(true), 1, Some("its data was lost"));
+        let again = history.result_of("00031");
+        let judged = judged(&history.with(29.0, again));
+        assert!(
+            judged.starts_with("fail: more is wrong than what was lost: 10 committed"),
+            "{judged}"
+        );
+    }
+
+    #[test]
     fn a_wipe_that_did_not_take_is_inconclusive() {
         insta::assert_snapshot!(judged(&wiped(false)), @"inconclusive: the broker was not wiped, so nothing was tested");
     }

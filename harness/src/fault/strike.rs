@@ -8,7 +8,7 @@ use super::target::{self, Victim};
 use super::{Fault, Proof, Role, entry, of, trigger};
 use crate::history::{Event, HeldChunk};
 use crate::plan::{PlannedFault, Target, Trigger};
-use crate::run::Stage;
+use crate::run::{Stage, Standing};
 
 /// What the broker is called where processes are named.
 const BROKER: &str = "broker";
@@ -124,7 +124,7 @@ async fn strike_broker(stage: &Rc<Stage>, fault: &PlannedFault) {
 async fn over(stage: &Stage, end: Instant) {
     tokio::select! {
         () = sleep(end.saturating_duration_since(Instant::now())) => {}
-        () = stage.until(super::super::run::Standing::is_over) => {}
+        () = stage.until(Standing::is_over) => {}
     }
 }
 
