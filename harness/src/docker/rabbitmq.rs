@@ -1,25 +1,21 @@
 //! RabbitMQ in a container.
 
-use std::time::Duration;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use futures_util::future::BoxFuture;
-use lapin::{Connection, ConnectionProperties};
 use testcontainers::{ContainerRequest, CopyDataSource, CopyTargetOptions, GenericImage, ImageExt};
 
 use super::engine::Run;
 use super::image::Images;
 use super::network::Network;
 use super::server::{Flavour, ServerContainer};
-use crate::environment::Unavailable;
+use crate::environment::{Unavailable, greeting};
 
 const IMAGES: Images = Images {
     variable: "TTG_RABBITMQ_IMAGE",
     official: "rabbitmq:3-management",
     ours: "ttg-rabbitmq:debian",
 };
-
-/// How long it may take to answer one client.
-const ANSWER: Duration = Duration::from_secs(5);
 
 /// Who holds what can only be seen in the server's trace of every message; and its user comes from
 /// other containers.
@@ -62,15 +58,6 @@ impl Flavour for RabbitMq {
     }
 
     fn greet(&self, port: u16) -> BoxFuture<'static, Option<String>> {
-        let asked = async move {
-            let address = format!("amqp://127.0.0.1:{port}/%2f");
-            let connection =
-                Connection::connect(&address, ConnectionProperties::default()).await.ok()?;
-            // A connection may be had before there is anything to use it for.
-            connection.create_channel().await.ok()?;
-            let _ = connection.close(200, "ready".into()).await;
-            Some("rabbitmq".to_owned())
-        };
-        Box::pin(async move { tokio::time::timeout(ANSWER, asked).await.ok()? })
+        Box::pin(greeting::rabbitmq(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), "guest", "guest"))
     }
 }

@@ -1,0 +1,70 @@
+# Beside the other container of this Pod, whose processes it sees:
+#   serve   sends them the signal whose name is on each line of the input; one line of answer for each
+#   leave   waits until they are gone, and ends then, so that the Pod ends with them
+#   stay    waits to be told to end
+# Whatever is started with the word ttg-hand is not theirs.
+#
+# Both containers see each other's processes. The first process of a container has no parent here, and
+# process 1 belongs to the Pod itself.
+
+# Sets: state, parent of the process in $1. False where it is gone.
+look() {
+  read -r stat <"/proc/$1/stat" 2>/dev/null || return 1
+  # The name is in brackets, and may hold anything.
+  set -- ${stat##*) }
+  state=$1 parent=$2
+}
+
+# Sets: first, the first process of the other container, and all, all that are its own.
+find_them() {
+  first='' all=' ' ours=" 1 $$ " rest=''
+  for directory in /proc/[0-9]*; do
+    pid=${directory#/proc/}
+    look "$pid" || continue
+    case $state in Z | X) continue ;; esac
+    if [ "$parent" != 0 ]; then
+      rest="$rest $pid:$parent"
+    elif [ "$pid" != 1 ] && ! tr '\0' ' ' <"$directory/cmdline" | grep -q ttg-hand; then
+      [ -n "$first" ] || first=$pid
+      all="$all$pid "
+    fi
+  done 2>/dev/null
+  # Children come after their parents, but for ids that were used before: twice is enough.
+  for pair in $rest $rest; do
+    pid=${pair%:*}
+    case $all in *" ${pair#*:} "*) case $all in *" $pid "*) ;; *) all="$all$pid " ;; esac ;; esac
+  done
+}
+
+# A signal is heard in the middle of it.
+nap() {
+  sleep 1 &
+  wait $!
+}
+
+serve() {
+  while read -r signal; do
+    find_them
+    if [ -z "$first" ]; then
+      echo gone
+      continue
+    fi
+    kill -s "$signal" $all 2>/dev/null || { echo "refused $first" && continue; }
+    tries=0
+    while look "$first" && [ $tries -lt 2000 ]; do
+      case $signal:$state in STOP:T | CONT:[!T] | TERM:* | KILL:[ZX]) break ;; esac
+      tries=$((tries + 1))
+    done
+    echo "$signal $first $state"
+  done
+}
+
+trap 'exit 0' TERM
+case $1 in
+serve) serve ;;
+leave)
+  until [ -n "$first" ]; do nap; find_them; done
+  while [ -n "$first" ]; do nap; find_them; done
+  ;;
+*) while :; do nap; done ;;
+esac

@@ -1,0 +1,185 @@
+//! A process of the system in a Pod.
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+
+use super::hand::{self, Answer, Hand};
+use super::logs::Output;
+use super::run::Run;
+use super::standing::{self, Ended, Standing};
+use super::watch::Watched;
+use crate::environment::Unavailable;
+
+/// Characters of a uid that people are shown: enough to tell two apart.
+const SHOWN: usize = 8;
+
+/// A Pod whose first container is a process of the system.
+pub struct PodProcess {
+    run: Run,
+    pods: Arc<Watched<Pod>>,
+    name: String,
+    uid: String,
+    container: String,
+    hand: Option<Hand>,
+    /// Letter of the process's state, as far as it is known to us: nobody but we stops it.
+    state: Cell<char>,
+    /// We have it deleted with no grace.
+    was_deleted: Cell<bool>,
+}
+
+/// How a Pod's process ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum PodEnd {
+    /// The container's end was seen.
+    Seen {
+        /// 128 and the signal's number if of a signal.
+        code: i32,
+        /// As `OOMKilled`, where something like that is known.
+        reason: String,
+    },
+    /// The Pod is gone, and nobody saw how; by us or by somebody else.
+    Deleted {
+        /// Whether it was by us, with a grace period of 0.
+        by_us: bool,
+    },
+}
+
+impl PodProcess {
+    pub(super) fn of(run: &Run, pods: &Arc<Watched<Pod>>, pod: &Pod) -> Self {
+        let name = pod.name_any();
+        let containers = pod.spec.as_ref().map(|it| &it.containers[..]).unwrap_or_default();
+        let container = containers.first().map(|it| it.name.clone()).unwrap_or_default();
+        Self {
+            hand: hand::is_in(pod).then(|| Hand::of(run, &name)),
+            run: run.clone(),
+            pods: Arc::clone(pods),
+            uid: pod.uid().unwrap_or_default(),
+            name,
+            container,
+            state: Cell::new('S'),
+            was_deleted: Cell::new(false),
+        }
+    }
+
+    /// `pod worker-1 (uid 3f2a9c01)`.
+    pub fn describe(&self) -> String {
+        format!("pod {} (uid {})", self.name, short(&self.uid))
+    }
+
+    /// Name of the Pod.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The node that it is on, once it is on one.
+    pub fn node(&self) -> Option<String> {
+        let seen = self.pods.now();
+        let (pod, _) = seen.find(&self.uid)?;
+        standing::node(pod).map(str::to_owned)
+    }
+
+    /// Letter of the process's state: `T` where we have stopped it.
+    pub fn state(&self) -> char {
+        self.state.get()
+    }
+
+    /// What it writes.
+    pub(super) fn output(&self) -> Output {
+        Output {
+            run: self.run.clone(),
+            pods: Arc::clone(&self.pods),
+            pod: self.name.clone(),
+            uid: self.uid.clone(),
+            container: self.container.clone(),
+        }
+    }
+
+    /// Waits until it runs, or has run.
+    pub(super) async fn runs(&self) -> Result<(), Unavailable> {
+        wait_until_it_runs(&self.pods, &self.uid, &self.container).await
+    }
+
+    /// Makes ready to send signals, once there is somebody who can.
+    pub(super) async fn prepare(&self) {
+        let Some(hand) = &self.hand else { return };
+        if wait_until_it_runs(&self.pods, &self.uid, hand::CONTAINER).await.is_ok() {
+            // Else the first signal says what is wrong.
+            let _ = hand.reach_out().await;
+        }
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn ended(&self) -> PodEnd {
+        let ended = self.pods.until(|seen| match seen.find(&self.uid) {
+            Some((pod, is_here)) => match standing::of(pod, &self.container) {
+                Standing::Ended(Ended { code, reason }) => Some(PodEnd::Seen { code, reason }),
+                _ if is_here => None,
+                _ => Some(PodEnd::Deleted { by_us: self.was_deleted.get() }),
+            },
+            None => Some(PodEnd::Deleted { by_us: self.was_deleted.get() }),
+        });
+        match ended.await {
+            Ok(ended) => ended,
+            // Of a cluster that is gone nothing is known.
+            Err(_) => PodEnd::Deleted { by_us: false },
+        }
+    }
+
+    /// Sends a signal (`STOP`) to its process.
+    pub(crate) async fn send(&self, signal: &str) -> Result<(), Unavailable> {
+        let Some(hand) = &self.hand else {
+            return Err(Unavailable(format!("pod {} was started without a hand", self.name)));
+        };
+        match hand.send(signal).await? {
+            Answer::Sent { state, .. } => self.state.set(state),
+            Answer::Gone => {
+                return Err(Unavailable(format!("the process of pod {} is gone", self.name)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether signals can be sent to it.
+    pub(crate) fn has_hand(&self) -> bool {
+        self.hand.is_some()
+    }
+
+    /// Deletes the Pod, with this grace period in seconds.
+    pub(crate) async fn delete(&self, grace: u32) -> Result<(), Unavailable> {
+        if grace == 0 {
+            self.was_deleted.set(true);
+        }
+        self.run.delete::<Pod>(&self.name, Some(grace)).await
+    }
+}
+
+/// The beginning of a uid.
+pub(super) fn short(uid: &str) -> &str {
+    &uid[..uid.len().min(SHOWN)]
+}
+
+/// Waits until a container runs, or has run. A doubt that lasts is an error, as what is hopeless is at
+/// once.
+pub(super) async fn wait_until_it_runs(
+    pods: &Watched<Pod>,
+    uid: &str,
+    container: &str,
+) -> Result<(), Unavailable> {
+    super::patience::until(pods, |seen| {
+        let (pod, is_here) = seen.find(uid)?;
+        match standing::of(pod, container) {
+            Standing::Running | Standing::Ended(_) => Some(Ok(())),
+            Standing::Hopeless(why) => Some(Err(super::patience::Obstacle::Hopeless(why))),
+            Standing::Doubtful(why) => Some(Err(super::patience::Obstacle::Doubtful(why))),
+            Standing::Starting if is_here => None,
+            Standing::Starting => Some(Err(super::patience::Obstacle::Hopeless(format!(
+                "pod {} was deleted before it ran",
+                pod.name_any()
+            )))),
+        }
+    })
+    .await
+}
