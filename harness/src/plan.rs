@@ -32,6 +32,9 @@ pub struct Plan {
     /// Where the system's own processes run.
     #[serde(default)]
     pub workers_in: WorkersIn,
+    /// Which cluster, in environment `kubernetes`.
+    #[serde(default)]
+    pub cluster: ClusterChoice,
     /// How the broker is set up.
     #[serde(default)]
     pub broker: BrokerSetup,
@@ -229,11 +232,14 @@ pub enum Environment {
     Container,
     /// A broker that is there already; workers are processes of this machine.
     External,
+    /// The broker and all processes as Pods of a cluster.
+    Kubernetes,
 }
 
 impl Environment {
     /// Every environment.
-    pub const ALL: [Self; 3] = [Self::Process, Self::Container, Self::External];
+    pub const ALL: [Self; 4] =
+        [Self::Process, Self::Container, Self::External, Self::Kubernetes];
 
     /// Its name in scenarios and on the command line.
     pub fn name(self) -> &'static str {
@@ -241,6 +247,7 @@ impl Environment {
             Self::Process => "process",
             Self::Container => "container",
             Self::External => "external",
+            Self::Kubernetes => "kubernetes",
         }
     }
 }
@@ -262,14 +269,37 @@ pub enum WorkersIn {
     Container,
 }
 
+/// Which cluster, and where in it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterChoice {
+    /// Context of the kubeconfig; none: the current one.
+    pub context: Option<String>,
+    /// A namespace that is there already; none: one of the run's own.
+    pub namespace: Option<String>,
+}
+
 /// How the broker is set up, where the harness starts it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BrokerSetup {
-    /// Image, in environment `container`.
+    /// Image, in environments `container` and `kubernetes`.
     pub image: Option<String>,
+    /// Where its data is, in environment `kubernetes`. Where the scenario does not say: on a volume,
+    /// if the cluster has a default StorageClass.
+    #[serde(default)]
+    pub storage: Option<BrokerStorage>,
     /// When Redis has what it confirms on the disk. Where the scenario does not say: always, if a
     /// fault strikes the broker, else every second.
     pub fsync: Option<Fsync>,
+}
+
+/// Where the data of a broker on a cluster is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BrokerStorage {
+    /// On a volume of this StorageClass; none: of the default one.
+    Volume(Option<String>),
+    /// In a directory of the node, which goes with the Pod.
+    Ephemeral,
 }
 
 /// When what Redis confirms is on the disk, and no longer only with the operating system.

@@ -20,6 +20,7 @@ use ttg_system::cli::Hooks;
 use crate::docker;
 use crate::environment::{guard, janitor};
 use crate::exit::Exit;
+use crate::plan::ClusterChoice;
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 pass, 1 fail, 2 inconclusive, 64 the scenario or the arguments are wrong, \
@@ -93,6 +94,10 @@ enum Command {
         mark: OsString,
         #[arg(long)]
         containers: bool,
+        #[arg(long)]
+        context: Option<String>,
+        #[arg(long)]
+        namespace: Option<String>,
     },
     /// Take memory until the kernel ends another process of this container.
     #[command(hide = true, name = docker::EXHAUST_SUBCOMMAND)]
@@ -131,8 +136,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             problem(&reason, Exit::Unavailable).into()
         }
         Command::ExhaustMemory => problem(&docker::exhaust_main(), Exit::Unavailable).into(),
-        Command::Janitor { mark, containers } => {
-            janitor::main(&mark, containers);
+        Command::Janitor { mark, containers, context, namespace } => {
+            janitor::main(&mark, containers, &ClusterChoice { context, namespace });
             Exit::Pass.into()
         }
     }

@@ -11,7 +11,7 @@ use super::network::Network;
 use super::server::{Flavour, ServerContainer};
 use crate::environment::{Unavailable, greeting};
 
-const IMAGES: Images = Images {
+pub(crate) const IMAGES: Images = Images {
     variable: "TTG_RABBITMQ_IMAGE",
     official: "rabbitmq:3-management",
     ours: "ttg-rabbitmq:debian",

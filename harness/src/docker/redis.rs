@@ -12,7 +12,7 @@ use super::server::{Flavour, ServerContainer};
 use crate::environment::{Unavailable, greeting};
 use crate::plan::Fsync;
 
-const IMAGES: Images =
+pub(crate) const IMAGES: Images =
     Images { variable: "TTG_REDIS_IMAGE", official: "redis:7.2-alpine", ours: "ttg-redis:debian" };
 
 /// Starts Redis and waits until it answers: from `image`, or that of `TTG_REDIS_IMAGE`, or one that

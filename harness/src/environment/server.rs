@@ -21,7 +21,17 @@ pub trait Server {
     fn address(&self) -> SocketAddr;
 
     /// Its name on the run's network, where it is in a container; it has its usual port there.
-    fn inside(&self) -> Option<&'static str> {
+    fn inside(&self) -> Option<&str> {
+        None
+    }
+
+    /// User and password of its only user, where it is not the usual one.
+    fn credentials(&self) -> Option<(&str, &str)> {
+        None
+    }
+
+    /// The node that it is on, where it is on a cluster.
+    fn node(&self) -> Option<String> {
         None
     }
 

@@ -170,7 +170,7 @@ impl Facts {
     pub fn observe(&mut self, record: &Record) {
         let t_s = record.t_s;
         match &record.event {
-            Event::RunStarted { .. } | Event::BrokerReady { .. } => {}
+            Event::RunStarted { .. } | Event::BrokerReady { .. } | Event::Waits { .. } => {}
             Event::ProcessStarted { process, .. } => self.starts.push((process.clone(), t_s)),
             Event::ProcessExited { process, code, signal, said, .. } if self.ended.is_none() => {
                 self.exits.push(Exit {

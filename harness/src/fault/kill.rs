@@ -35,7 +35,7 @@ impl Fault for Kill {
     async fn inject(&self, _: &Rc<Stage>, _: &PlannedFault, victim: &Process) -> Proof {
         victim.signal(Signal::KILL).await;
         let exit = victim.ended().await;
-        let seen = format!("process {} {}", victim.pid, describe(exit));
+        let seen = format!("{} {}", victim.describe(), describe(exit));
         if exit.signal == Some(Signal::KILL.as_raw()) {
             Proof::bit(seen)
         } else {

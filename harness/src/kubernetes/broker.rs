@@ -3,6 +3,7 @@
 //! same volume.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,18 +15,21 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
-use ttg_system::manifests::{self, BrokerSpec, Engine, Storage};
+use ttg_system::manifests::{self, BrokerSpec, Credentials, Engine, Storage};
 
 use super::events::Warnings;
+use super::fleet::PodFleet;
 use super::forward::{Destination, Forward};
 use super::hand::{self, Answer, Hand};
 use super::logs::{Output, Sink};
 use super::patience::{self, Obstacle};
 use super::pod::short;
 use super::run::Run;
+use super::settings;
 use super::standing::{self, Standing};
 use super::watch::Watched;
 use crate::environment::{Seen, Unavailable, greeting};
+use crate::plan::{Backend, BrokerStorage, Fsync};
 
 /// How long a broker that is asked to end may take, and one that is killed.
 const END: Duration = Duration::from_secs(90);
@@ -40,15 +44,29 @@ const LOOK: Duration = Duration::from_millis(50);
 const DATA: &str = "data";
 
 /// A broker that is to be.
-pub(super) struct Wanted {
-    /// Its objects.
-    pub(super) spec: BrokerSpec,
+pub(crate) struct BrokerWanted {
+    /// Redis or RabbitMQ.
+    pub(crate) backend: Backend,
+    /// Image.
+    pub(crate) image: String,
+    /// When Redis has what it confirms on its disk.
+    pub(crate) fsync: Fsync,
+    /// Where its data is, if the scenario says so.
+    pub(crate) storage: Option<BrokerStorage>,
     /// Whether signals are to be sent to it.
-    pub(super) has_hand: bool,
+    pub(crate) has_hand: bool,
     /// User and password, where it has any.
-    pub(super) credentials: Option<(String, String)>,
+    pub(crate) credentials: Option<(String, String)>,
     /// File for its log.
-    pub(super) log: std::path::PathBuf,
+    pub(crate) log: PathBuf,
+}
+
+/// The same, with its objects.
+struct Wanted {
+    spec: BrokerSpec,
+    has_hand: bool,
+    credentials: Option<(String, String)>,
+    log: PathBuf,
 }
 
 /// A broker that runs.
@@ -81,12 +99,36 @@ impl Drop for BrokerPod {
     }
 }
 
+impl PodFleet {
+    /// Starts the run's broker: it serves a client then.
+    pub(crate) async fn start_broker(&self, of: BrokerWanted) -> Result<BrokerPod, Unavailable> {
+        let (name, engine) = match of.backend {
+            Backend::RabbitMq => {
+                let name = self.run.name("ttg-rabbitmq");
+                let credentials =
+                    Credentials { secret: name.clone(), content: of.credentials.clone() };
+                (name, Engine::RabbitMq { credentials, trace: true })
+            }
+            _ => (self.run.name("ttg-redis"), Engine::Redis { fsync: fsync(of.fsync) }),
+        };
+        let spec = BrokerSpec {
+            name,
+            namespace: None,
+            engine,
+            image: of.image,
+            storage: settings::storage(self.run.cluster(), of.storage.as_ref()).await,
+            labels: self.labels(None),
+            peers: Vec::new(),
+        };
+        let BrokerWanted { has_hand, credentials, log, .. } = of;
+        let wanted = Wanted { spec, has_hand, credentials, log };
+        BrokerPod::start(&self.run, &self.pods, wanted).await
+    }
+}
+
 impl BrokerPod {
     /// Makes its objects, and waits until it serves a client.
-    ///
-    /// # Errors
-    /// Where the cluster cannot or will not have it.
-    pub(super) async fn start(
+    async fn start(
         run: &Run,
         pods: &Arc<Watched<Pod>>,
         wanted: Wanted,
@@ -137,6 +179,14 @@ impl BrokerPod {
     /// User and password, where it has any.
     pub(crate) fn credentials(&self) -> Option<(&str, &str)> {
         self.wanted.credentials.as_ref().map(|(user, password)| (&**user, &**password))
+    }
+
+    /// The Secret that holds them.
+    pub(crate) fn secret(&self) -> Option<&str> {
+        match &self.wanted.spec.engine {
+            Engine::RabbitMq { credentials, .. } => Some(&credentials.secret),
+            Engine::Redis { .. } => None,
+        }
     }
 
     /// For people, with what its storage permits to be lost.
@@ -373,6 +423,14 @@ impl BrokerPod {
     }
 }
 
+fn fsync(fsync: Fsync) -> manifests::Fsync {
+    match fsync {
+        Fsync::Always => manifests::Fsync::Always,
+        Fsync::EverySec => manifests::Fsync::EverySec,
+        Fsync::No => manifests::Fsync::No,
+    }
+}
+
 fn pod_of(spec: &BrokerSpec) -> String {
     format!("{}-0", spec.name)
 }
@@ -471,7 +529,7 @@ fn keep_logs(
     pods: &Arc<Watched<Pod>>,
     pod: &str,
     container: &str,
-    log: &std::path::Path,
+    log: &Path,
 ) -> JoinHandle<()> {
     let (run, pods, log) = (run.clone(), Arc::clone(pods), log.to_owned());
     let (pod, container) = (pod.to_owned(), container.to_owned());

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use kube::Client;
 use tokio::sync::watch;
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::kubeconfig;
@@ -121,8 +122,15 @@ impl Cluster {
 
     /// Waits until the API server answers.
     pub(super) async fn answers(&self) -> Result<(), Unavailable> {
-        let client = self.client();
-        self.call("reach the API server", async || client.apiserver_version().await).await.map(drop)
+        let mut patience = Patience::of(self, "reach the API server");
+        loop {
+            let asked = timeout(ANSWER, self.client.apiserver_version()).await;
+            match patience.judge(asked).await {
+                Ok(Some(_)) => return Ok(()),
+                Ok(None) => {}
+                Err(failure) => return Err(Unavailable(failure.line)),
+            }
+        }
     }
 
     pub(super) fn patience(&self) -> Duration {
@@ -171,35 +179,57 @@ impl Cluster {
         doing: &str,
         step: impl AsyncFn() -> kube::Result<T>,
     ) -> Result<T, Failure> {
-        let place = self.place(doing);
-        let deadline = Instant::now() + self.patience;
-        let mut pause = PAUSE.0;
+        let mut patience = Patience::of(self, doing);
         loop {
-            let (failure, wished) = match timeout(ANSWER, step()).await {
-                Ok(Ok(value)) => {
-                    self.tell(None);
-                    return Ok(value);
-                }
-                Ok(Err(error)) => {
-                    let failure =
-                        Failure { line: trouble::of_call(&error, &place), code: code(&error) };
-                    if !trouble::passes(&error) {
-                        self.tell(None);
-                        return Err(failure);
-                    }
-                    (failure, trouble::wished_pause(&error))
-                }
-                Err(_) => (Failure { line: place.silent(ANSWER), code: None }, None),
-            };
-            let pause_now = wished.unwrap_or(pause);
-            if Instant::now() + pause_now >= deadline {
-                self.tell(None);
-                return Err(failure);
+            match patience.judge(timeout(ANSWER, step()).await).await? {
+                Some(value) => return Ok(value),
+                None => continue,
             }
-            self.tell(Some(format!("the API server is away, which is waited for: {}", failure.line)));
-            sleep(pause_now).await;
-            pause = (pause * 2).min(PAUSE.1);
         }
+    }
+}
+
+/// How long a call is repeated.
+struct Patience<'a> {
+    cluster: &'a Cluster,
+    place: Place<'a>,
+    deadline: Instant,
+    pause: Duration,
+}
+
+impl<'a> Patience<'a> {
+    fn of(cluster: &'a Cluster, doing: &'a str) -> Self {
+        let deadline = Instant::now() + cluster.patience;
+        Self { cluster, place: cluster.place(doing), deadline, pause: PAUSE.0 }
+    }
+
+    /// The value, where there is one; nothing, where the call may be repeated now.
+    async fn judge<T>(
+        &mut self,
+        outcome: Result<kube::Result<T>, Elapsed>,
+    ) -> Result<Option<T>, Failure> {
+        let (failure, passes, wished) = match outcome {
+            Ok(Ok(value)) => {
+                self.cluster.tell(None);
+                return Ok(Some(value));
+            }
+            Ok(Err(error)) => {
+                let line = trouble::of_call(&error, &self.place);
+                let failure = Failure { line, code: code(&error) };
+                (failure, trouble::passes(&error), trouble::wished_pause(&error))
+            }
+            Err(_) => (Failure { line: self.place.silent(ANSWER), code: None }, true, None),
+        };
+        let pause = wished.unwrap_or(self.pause);
+        if !passes || Instant::now() + pause >= self.deadline {
+            self.cluster.tell(None);
+            return Err(failure);
+        }
+        let line = &failure.line;
+        self.cluster.tell(Some(format!("the API server is away, which is waited for: {line}")));
+        sleep(pause).await;
+        self.pause = (self.pause * 2).min(PAUSE.1);
+        Ok(None)
     }
 }
 

@@ -7,7 +7,8 @@ use k8s_openapi::api::core::v1::Event;
 
 use super::run::Run;
 use super::watch::{Seen, Watched};
-use crate::words::quoted;
+use super::trouble::MESSAGE;
+use crate::words::quoted_to;
 
 /// Warnings about an object, and those about it alone.
 pub(super) struct Warnings {
@@ -64,7 +65,7 @@ fn of_event(event: &Event) -> Option<String> {
         return None;
     };
     let verb = if kind == "PersistentVolumeClaim" { "does not bind" } else { "makes no Pod" };
-    Some(format!("{kind} {name} {verb}: {} ({advice})", quoted(said)))
+    Some(format!("{kind} {name} {verb}: {} ({advice})", quoted_to(said, MESSAGE)))
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, OnceCell};
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -84,7 +83,7 @@ impl PodFleet {
         namespace: Option<&str>,
         setup: Setup,
     ) -> Result<Self, Unavailable> {
-        let place = namespace.map_or(Where::Everywhere, Where::In);
+        let place = Where::of(namespace);
         // Who may not see all namespaces may still make one.
         let _ = sweep(&cluster, place, &Which::DeadOwners).await;
         let run = Run::open(cluster, id, namespace).await?;
@@ -267,9 +266,4 @@ fn process_label(wanted: &Wanted) -> String {
         1 => wanted.name.clone(),
         life => format!("{}-life-{life}", wanted.name),
     }
-}
-
-/// Where the logs of a process go.
-pub(crate) fn log_file(logs: &Path, name: &str, ending: &str) -> std::path::PathBuf {
-    logs.join(format!("{name}.{ending}"))
 }

@@ -83,9 +83,12 @@ async fn lead(mut client: TcpStream, to: Destination) {
     let Some(mut pod) = forward.take_stream(to.port) else { return };
     let refused = forward.take_error(to.port);
     let refused = async {
-        match refused {
-            Some(refused) if refused.await.is_some() => {}
-            _ => std::future::pending().await,
+        let said = match refused {
+            Some(refused) => refused.await,
+            None => None,
+        };
+        if said.is_none() {
+            std::future::pending().await
         }
     };
     tokio::select! {

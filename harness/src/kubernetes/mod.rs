@@ -17,12 +17,14 @@ mod nodes;
 mod patience;
 mod pod;
 mod run;
+mod settings;
 mod standing;
 mod sweep;
 mod trouble;
 mod watch;
 
 pub use broker::BrokerPod;
+pub(crate) use broker::BrokerWanted;
 pub use cluster::Cluster;
 pub use fleet::PodFleet;
 pub(crate) use fleet::{Setup, Wanted};

@@ -1,13 +1,16 @@
 //! A process of the system in a Pod.
 
 use std::cell::Cell;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
+use tokio::io::DuplexStream;
+use tokio::task::JoinHandle;
 
 use super::hand::{self, Answer, Hand};
-use super::logs::Output;
+use super::logs::{Output, Sink};
 use super::run::Run;
 use super::standing::{self, Ended, Standing};
 use super::watch::Watched;
@@ -86,19 +89,33 @@ impl PodProcess {
         self.state.get()
     }
 
-    /// What it writes.
-    pub(super) fn output(&self) -> Output {
-        Output {
+    /// Follows what it writes, until it has ended: all of it goes to `log` and to `pipe`, and what is
+    /// JSON to `reports` too.
+    pub(crate) fn follow_output(
+        &self,
+        log: PathBuf,
+        reports: Option<PathBuf>,
+        pipe: Option<DuplexStream>,
+    ) -> JoinHandle<()> {
+        let output = Output {
             run: self.run.clone(),
             pods: Arc::clone(&self.pods),
             pod: self.name.clone(),
             uid: self.uid.clone(),
             container: self.container.clone(),
-        }
+        };
+        tokio::spawn(async move {
+            let log = Sink::append(&log).await;
+            let reports = match reports {
+                Some(path) => Sink::append(&path).await,
+                None => None,
+            };
+            output.follow(&mut Sink { log, reports, pipe }).await;
+        })
     }
 
     /// Waits until it runs, or has run.
-    pub(super) async fn runs(&self) -> Result<(), Unavailable> {
+    pub(crate) async fn runs(&self) -> Result<(), Unavailable> {
         wait_until_it_runs(&self.pods, &self.uid, &self.container).await
     }
 

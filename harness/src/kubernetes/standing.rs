@@ -4,7 +4,8 @@
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
 use kube::ResourceExt;
 
-use crate::words::quoted;
+use super::trouble::MESSAGE;
+use crate::words::quoted_to;
 
 /// How a Pod stands, with regard to one of its containers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +40,7 @@ impl Ended {
     pub(super) fn describe(&self) -> String {
         match &*self.reason {
             "" | "Error" | "Completed" => format!("exited with code {}", self.code),
-            reason => format!("exited with code {} ({})", self.code, quoted(reason)),
+            reason => format!("exited with code {} ({})", self.code, quoted_to(reason, MESSAGE)),
         }
     }
 }
@@ -90,7 +91,7 @@ pub(super) fn node(pod: &Pod) -> Option<&str> {
 fn of_waiting(pod: &Pod, status: &ContainerStatus) -> Option<Standing> {
     let waiting = status.state.as_ref()?.waiting.as_ref()?;
     let message = waiting.message.as_deref().unwrap_or_default();
-    let (name, said) = (pod.name_any(), quoted(message));
+    let (name, said) = (pod.name_any(), quoted_to(message, MESSAGE));
     let image = pod.spec.as_ref().and_then(|spec| {
         let container = spec.containers.iter().find(|it| it.name == status.name);
         container.and_then(|it| it.image.as_deref())
@@ -131,7 +132,7 @@ fn of_waiting(pod: &Pod, status: &ContainerStatus) -> Option<Standing> {
 fn not_pulled(pod: &str, image: &str, reason: &str, message: &str) -> String {
     // Of a long message, what the registry itself said comes last.
     let said = message.rsplit(": ").next().unwrap_or_default();
-    let said = if said.is_empty() { reason.to_owned() } else { format!("{reason}: {}", quoted(said)) };
+    let said = if said.is_empty() { reason.to_owned() } else { format!("{reason}: {}", quoted_to(said, MESSAGE)) };
     let ours = ["ttg-worker", "ttg-redis", "ttg-rabbitmq", "ttg-foreign"];
     if ours.iter().any(|name| image.starts_with(name)) {
         return format!(
@@ -154,7 +155,7 @@ fn of_phase(pod: &Pod) -> Option<Standing> {
         return None;
     }
     let reason = status.reason.as_deref().unwrap_or("it failed");
-    let message = quoted(status.message.as_deref().unwrap_or_default());
+    let message = quoted_to(status.message.as_deref().unwrap_or_default(), MESSAGE);
     Some(Standing::Hopeless(format!(
         "pod {}: {reason}: {message} (the node has no room for it: free some, or add a node)",
         pod.name_any()
@@ -167,7 +168,7 @@ fn of_scheduler(pod: &Pod) -> Option<Standing> {
     if scheduled.status != "False" {
         return None;
     }
-    let said = quoted(scheduled.message.as_deref().unwrap_or("for no reason that it gives"));
+    let said = quoted_to(scheduled.message.as_deref().unwrap_or("for no reason that it gives"), MESSAGE);
     let advice = if said.contains("PersistentVolumeClaim") || said.contains("persistentvolumeclaim") {
         "the volume claim does not bind: kubectl get pvc and kubectl get storageclass show why; \
          --set broker.storage=ephemeral does without"

@@ -66,6 +66,13 @@ pub enum Where<'a> {
     In(&'a str),
 }
 
+impl<'a> Where<'a> {
+    /// In this namespace, if one is given.
+    pub fn of(namespace: Option<&'a str>) -> Self {
+        namespace.map_or(Self::Everywhere, Self::In)
+    }
+}
+
 /// Everything that carries our labels.
 ///
 /// # Errors

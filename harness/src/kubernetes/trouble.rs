@@ -7,7 +7,10 @@ use std::time::Duration;
 use kube::client::AuthError;
 use kube::core::Status;
 
-use crate::words::quoted;
+use crate::words::{quoted, quoted_to};
+
+/// Characters of an answer that people are shown: some name each container of a Pod.
+pub(super) const MESSAGE: usize = 600;
 
 /// Where a kubeconfig is had anew.
 const ANEW: &str = "fetch its kubeconfig anew: kind export kubeconfig, az aks get-credentials, aws eks \
@@ -144,7 +147,7 @@ fn unknown_user(context: &str) -> String {
 /// Of an answer that is an error.
 fn of_status(status: &Status, place: &Place<'_>) -> String {
     let Place { doing, context, .. } = place;
-    let said = quoted(&status.message);
+    let said = quoted_to(&status.message, MESSAGE);
     if status.code == 401 {
         return unknown_user(context);
     }
@@ -192,14 +195,14 @@ fn of_refusal(message: &str) -> &'static str {
 }
 
 /// What is at the root of an error: "client error" alone helps nobody.
-pub(super) fn root(error: &dyn Error) -> String {
-    let chain = std::iter::successors(Some(error), |error| error.source());
+pub(super) fn root(error: &(dyn Error + 'static)) -> String {
+    let chain = std::iter::successors(Some(error), |&error| error.source());
     chain.last().map_or_else(String::new, ToString::to_string)
 }
 
 fn io_kind(error: &kube::Error) -> Option<ErrorKind> {
     let first: &(dyn Error + 'static) = error;
-    std::iter::successors(Some(first), |error| error.source())
+    std::iter::successors(Some(first), |&error| error.source())
         .filter_map(|error| Some(error.downcast_ref::<std::io::Error>()?.kind()))
         .find(|kind| *kind != ErrorKind::Other)
 }

@@ -16,7 +16,7 @@ use ttg_system::queue::{Broker, Held};
 
 use super::programs::program;
 use super::tap;
-use crate::environment::{BrokerProcess, Exit, Fleet, Process, Server};
+use crate::environment::{BrokerProcess, Exit, Fleet, Host, Process, Server};
 use crate::history::{Event, HeldChunk, Record};
 use crate::plan::{Plan, PlannedFault, Trigger, WorkersIn};
 use crate::proxy::Proxy;
@@ -222,12 +222,9 @@ impl Stage {
             return Ok(Some(link.address()));
         }
         // Containers reach this machine by their network's gateway, and nobody else does there.
-        let at = match self.fleet.containers() {
-            Some(containers) if self.plan.workers_in == WorkersIn::Container => {
-                containers.gateway()
-            }
-            _ => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        };
+        let gateway = self.fleet.host().and_then(Host::gateway);
+        let gateway = gateway.filter(|_| self.plan.workers_in == WorkersIn::Container);
+        let at = gateway.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let link = Proxy::listen(at, upstream)?;
         let address = link.address();
         self.links.borrow_mut().insert(process.to_owned(), Rc::new(link));
