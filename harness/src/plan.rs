@@ -238,8 +238,7 @@ pub enum Environment {
 
 impl Environment {
     /// Every environment.
-    pub const ALL: [Self; 4] =
-        [Self::Process, Self::Container, Self::External, Self::Kubernetes];
+    pub const ALL: [Self; 4] = [Self::Process, Self::Container, Self::External, Self::Kubernetes];
 
     /// Its name in scenarios and on the command line.
     pub fn name(self) -> &'static str {
@@ -388,6 +387,8 @@ pub struct Settings {
     pub factor: Option<f64>,
     /// Index of a chunk.
     pub chunk: Option<u64>,
+    /// How a Pod is killed.
+    pub by: KillBy,
     /// The mean time between two strikes of `chaos`.
     #[serde(rename = "pace_ms", with = "optional_millis")]
     pub pace: Option<Duration>,
@@ -456,6 +457,8 @@ pub enum FaultKind {
     Poison,
     SlowChunks,
     Chaos,
+    Cordon,
+    Drain,
 }
 
 /// Whom a fault strikes.
@@ -478,6 +481,31 @@ pub enum Target {
     Broker,
     /// The sweep itself: its chunks, whoever has them.
     Sweep,
+    /// A node of the cluster, by who is on it.
+    Node(Occupant),
+}
+
+/// By whose Pod a node is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Occupant {
+    /// A worker that holds an uncommitted chunk.
+    Busy,
+    /// Any living worker, drawn from the seed.
+    Random,
+    /// The broker.
+    Broker,
+}
+
+/// How a Pod is killed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KillBy {
+    /// SIGKILL.
+    #[default]
+    Signal,
+    /// It is deleted with no grace.
+    Delete,
 }
 
 /// What is done once the sweep has ended, before it is judged.

@@ -58,6 +58,10 @@ impl Flavour for RabbitMq {
     }
 
     fn greet(&self, port: u16) -> BoxFuture<'static, Option<String>> {
-        Box::pin(greeting::rabbitmq(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), "guest", "guest"))
+        Box::pin(greeting::rabbitmq(
+            SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+            "guest",
+            "guest",
+        ))
     }
 }

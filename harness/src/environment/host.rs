@@ -46,7 +46,9 @@ impl Host {
     pub async fn find(plan: &Plan) -> Result<Option<Self>, Unavailable> {
         match plan.environment {
             Environment::Container => Containers::open().await.map(Self::Engine).map(Some),
-            Environment::Kubernetes => Pods::connect(&plan.cluster).await.map(Self::Cluster).map(Some),
+            Environment::Kubernetes => {
+                Pods::connect(&plan.cluster).await.map(Self::Cluster).map(Some)
+            }
             Environment::Process | Environment::External => Ok(None),
         }
     }

@@ -130,8 +130,8 @@ impl Pods {
         };
         let pod = fleet.start(&wanted).await?;
         let log = logs.join(format!("{}.log", program.name));
-        let reports = (program.output == Output::File)
-            .then(|| logs.join(format!("{}.out", program.name)));
+        let reports =
+            (program.output == Output::File).then(|| logs.join(format!("{}.out", program.name)));
         let (stdout, pipe) = match program.output {
             Output::Pipe => {
                 let (stdout, pipe) = tokio::io::duplex(PIPE);
@@ -189,9 +189,7 @@ fn exit(ended: &PodEnd) -> Exit {
         }
         PodEnd::Seen { code, .. } => Exit { code: Some(code), signal: None },
         // With no grace there is a SIGKILL at its end, though nobody could see it.
-        PodEnd::Deleted { by_us: true } => {
-            Exit { code: None, signal: Some(Signal::KILL.as_raw()) }
-        }
+        PodEnd::Deleted { by_us: true } => Exit { code: None, signal: Some(Signal::KILL.as_raw()) },
         PodEnd::Deleted { by_us: false } => Exit { code: None, signal: None },
     }
 }
@@ -238,6 +236,18 @@ impl Contained for PodProcess {
         Ok(format!("{} was deleted with no grace", self.describe()))
     }
 
+    async fn cut_off(&self, host: &str, port: u16) -> Seen {
+        self.cut_off(host, port).await
+    }
+
+    async fn mend(&self) -> Result<(), Unavailable> {
+        self.mend().await
+    }
+
+    async fn evict(&self) -> Seen {
+        self.evict().await
+    }
+
     async fn limit_cpu(&self, _: Option<f64>) -> Seen {
         Err(Unavailable("a Pod's share of a CPU stays as it is".to_owned()))
     }
@@ -271,6 +281,14 @@ impl Server for BrokerPod {
 
     fn node(&self) -> Option<String> {
         self.node()
+    }
+
+    async fn evict(&self) -> Seen {
+        self.evict().await
+    }
+
+    async fn settle(&self) -> Seen {
+        self.settle().await
     }
 
     async fn ended(&self) -> String {

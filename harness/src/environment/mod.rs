@@ -124,9 +124,9 @@ impl BrokerProcess {
             Self::Server(backend, server) => (*backend, server.address()),
             Self::External(external) => (external.backend(), external.listens()),
         };
-        let inside = self.server().and_then(Server::inside).filter(|_| in_container);
+        let inside = self.inside().filter(|_| in_container);
         let (host, port) = match (link, inside) {
-            (None, Some(name)) => (name.to_owned(), usual_port(backend)),
+            (None, Some(inside)) => inside,
             (link, _) => {
                 let at = link.unwrap_or(at);
                 (at.ip().to_string(), at.port())
@@ -144,6 +144,12 @@ impl BrokerProcess {
             variables.push(("REDIS_DB", "0".to_owned()));
         }
         variables
+    }
+
+    /// Host and port by which a process in a container of the run reaches it.
+    pub fn inside(&self) -> Option<(String, u16)> {
+        let Self::Server(backend, server) = self else { return None };
+        Some((server.inside()?.to_owned(), usual_port(*backend)))
     }
 
     /// The server that faults can strike.

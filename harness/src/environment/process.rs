@@ -240,6 +240,22 @@ pub trait Contained {
         Err(Unavailable("only a Pod is deleted".to_owned()))
     }
 
+    /// Cuts it off from the broker at this host and port, by the network that it is in. Returns what
+    /// was seen.
+    async fn cut_off(&self, _host: &str, _port: u16) -> Seen {
+        Err(Unavailable("its network is not ours to cut".to_owned()))
+    }
+
+    /// Mends that. What could not be mended is said.
+    async fn mend(&self) -> Result<(), Unavailable> {
+        Ok(())
+    }
+
+    /// Asks for it to be moved off its node. Returns what was seen.
+    async fn evict(&self) -> Seen {
+        Err(Unavailable("only a Pod is evicted".to_owned()))
+    }
+
     /// Whether it has no quota of a CPU that could be changed, so that signals have to do.
     fn takes_turns(&self) -> bool {
         false

@@ -35,6 +35,16 @@ pub trait Server {
         None
     }
 
+    /// Asks for it to be moved off its node, and waits until it has left. Returns what was seen.
+    async fn evict(&self) -> Seen {
+        Err(Unavailable("only a Pod is evicted".to_owned()))
+    }
+
+    /// Where it was moved, waits until it serves again. Returns what was seen.
+    async fn settle(&self) -> Seen {
+        Ok("it is where it was".to_owned())
+    }
+
     /// Puts its log beside the others, where it is not there already.
     async fn keep_log(&self, _: &Path) {}
 

@@ -44,9 +44,7 @@ impl Fault for Restart {
             None => Kill.inject(stage, fault, victim).await,
         };
         match stage.start(&victim.name).await {
-            Ok(new) if killed.bit => {
-                Proof::bit(format!("{}, now {}", killed.seen, new.describe()))
-            }
+            Ok(new) if killed.bit => Proof::bit(format!("{}, now {}", killed.seen, new.describe())),
             Ok(_) => killed,
             Err(error) => {
                 Proof::missed(format!("{}, and cannot start again: {error}", killed.seen))

@@ -51,7 +51,9 @@ pub(super) async fn choose(
         Target::Worker(number) => Ok(vec![named(format!("worker-{number}")).await?]),
         Target::Coordinator => Ok(vec![named("coordinator".to_owned()).await?]),
         Target::Aggregator => Ok(vec![named("aggregator".to_owned()).await?]),
-        Target::Broker | Target::Sweep => unreachable!("it is no process of the fleet"),
+        Target::Broker | Target::Sweep | Target::Node(_) => {
+            unreachable!("it is no process of the fleet")
+        }
         Target::Busy => Ok(vec![busy(stage, fault).await?]),
         Target::Random => {
             let awake = |worker: &Process| worker.state() != Some('T');

@@ -22,6 +22,7 @@ use super::fleet::PodFleet;
 use super::forward::{Destination, Forward};
 use super::hand::{self, Answer, Hand};
 use super::logs::{Output, Sink};
+use super::nodes;
 use super::patience::{self, Obstacle};
 use super::pod::short;
 use super::run::Run;
@@ -195,11 +196,13 @@ impl BrokerPod {
             Storage::Claim { class: Some(class) } => format!("volume of StorageClass {class}"),
             Storage::Claim { class: None } => "volume of the default StorageClass".to_owned(),
             Storage::EmptyDir => {
-                "data in an emptyDir, lost with its Pod (a restart of its container keeps it)".to_owned()
+                "data in an emptyDir, lost with its Pod (a restart of its container keeps it)"
+                    .to_owned()
             }
         };
         let pod = self.pod_name();
-        let node = self.pods.now().here.get(&pod).and_then(|it| standing::node(it).map(str::to_owned));
+        let node =
+            self.pods.now().here.get(&pod).and_then(|it| standing::node(it).map(str::to_owned));
         let node = node.map_or_else(String::new, |node| format!(" on node {node}"));
         let (greeting, image) = (&self.greeting, &self.image);
         format!("{greeting} (image {image}) in pod {pod}{node}, {storage}")
@@ -314,6 +317,23 @@ impl BrokerPod {
         Ok(format!("pod {} (uid {old}) {how}, its volume was deleted, {started}", self.pod_name()))
     }
 
+    /// Asks for its Pod to be moved off its node, and waits until it has left.
+    pub(crate) async fn evict(&self) -> Seen {
+        self.expect_end();
+        let before = self.present();
+        nodes::evict(&self.run, &self.pod_name()).await?;
+        let how = self.gone(&before.uid).await?;
+        Ok(format!("pod {} (uid {}) was evicted: it {how}", self.pod_name(), short(&before.uid)))
+    }
+
+    /// Where it was evicted, waits until it serves again.
+    pub(crate) async fn settle(&self) -> Seen {
+        if !*self.is_down.borrow() {
+            return Ok("it is where it was".to_owned());
+        }
+        self.start_again().await
+    }
+
     /// Stops its processes.
     pub(crate) async fn pause(&self) -> Seen {
         let state = self.send("STOP").await?;
@@ -360,9 +380,10 @@ impl BrokerPod {
         let patch = Patch::Merge(json!({ "spec": { "replicas": replicas } }));
         let name = self.host();
         let doing = format!("scale StatefulSet {name}");
-        let scaled = self.run.cluster().call(&doing, async || {
-            api.patch(name, &PatchParams::default(), &patch).await
-        });
+        let scaled = self
+            .run
+            .cluster()
+            .call(&doing, async || api.patch(name, &PatchParams::default(), &patch).await);
         scaled.await.map(drop)
     }
 

@@ -47,7 +47,8 @@ impl Cluster {
     /// # Errors
     /// Where there is no such context, nobody answers, or whoever answers does not know us.
     pub async fn connect(context: Option<&str>) -> Result<Self, Unavailable> {
-        let kubeconfig::Found { client, streams, context, server } = kubeconfig::find(context).await?;
+        let kubeconfig::Found { client, streams, context, server } =
+            kubeconfig::find(context).await?;
         let asked = timeout(ANSWER, client.apiserver_version()).await;
         let version = match asked {
             Ok(Ok(version)) => version,

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Event;
 
 use super::run::Run;
+use super::trouble::{MESSAGE, is_too_new};
 use super::watch::{Seen, Watched};
-use super::trouble::MESSAGE;
 use crate::words::quoted_to;
 
 /// Warnings about an object, and those about it alone.
@@ -23,8 +23,7 @@ impl Warnings {
     pub(super) fn about(run: &Run, kind: &str, name: &str) -> Self {
         let fields = format!("involvedObject.kind={kind},involvedObject.name={name}");
         let what = format!("events of {kind} {name}");
-        let watched =
-            Watched::start(run.cluster(), &what, run.api::<Event>(), None, Some(&fields));
+        let watched = Watched::start(run.cluster(), &what, run.api::<Event>(), None, Some(&fields));
         Self { watched }
     }
 
@@ -47,6 +46,9 @@ fn of_event(event: &Event) -> Option<String> {
         return None;
     }
     let said = event.message.as_deref().unwrap_or_default();
+    if is_too_new(said) {
+        return None;
+    }
     let object = &event.involved_object;
     let (kind, name) = (object.kind.as_deref()?, object.name.as_deref()?);
     let advice = if said.contains("exceeded quota") || said.contains("failed quota") {
@@ -85,9 +87,19 @@ mod tests {
 
     #[test]
     fn why_a_stateful_set_makes_no_pod_and_a_claim_does_not_bind() {
-        let quota = event("StatefulSet", "ttg-redis", "FailedCreate", "create Pod ttg-redis-0 in StatefulSet ttg-redis failed error: pods \"ttg-redis-0\" is forbidden: exceeded quota: small, requested: limits.cpu=500m, used: limits.cpu=2, limited: limits.cpu=2");
+        let quota = event(
+            "StatefulSet",
+            "ttg-redis",
+            "FailedCreate",
+            "create Pod ttg-redis-0 in StatefulSet ttg-redis failed error: pods \"ttg-redis-0\" is forbidden: exceeded quota: small, requested: limits.cpu=500m, used: limits.cpu=2, limited: limits.cpu=2",
+        );
         assert_snapshot!(of_event(&quota).unwrap(), @r#"StatefulSet ttg-redis makes no Pod: create Pod ttg-redis-0 in StatefulSet ttg-redis failed error: pods "ttg-redis-0" is forbidden: exceeded quota: small, requested: limits.cpu=500m, used: limits.cpu=2, limited: limits.cpu=2 (run fewer workers, or ask for a larger ResourceQuota in the namespace)"#);
-        let claim = event("PersistentVolumeClaim", "data-ttg-redis-0", "ProvisioningFailed", "storageclass.storage.k8s.io \"fast\" not found");
+        let claim = event(
+            "PersistentVolumeClaim",
+            "data-ttg-redis-0",
+            "ProvisioningFailed",
+            "storageclass.storage.k8s.io \"fast\" not found",
+        );
         assert_snapshot!(of_event(&claim).unwrap(), @r#"PersistentVolumeClaim data-ttg-redis-0 does not bind: storageclass.storage.k8s.io "fast" not found (kubectl get storageclass shows what there is; --set broker.storage=ephemeral does without a volume)"#);
     }
 
@@ -95,7 +107,12 @@ mod tests {
     fn what_passes_by_itself_is_no_reason_to_give_up() {
         let waits = event("PersistentVolumeClaim", "data", "WaitForFirstConsumer", "waiting");
         assert_eq!(of_event(&waits), None);
-        let server = event("StatefulSet", "ttg-redis", "FailedCreate", "etcdserver: timed out");
-        assert_eq!(of_event(&server), None);
+        for said in [
+            "etcdserver: timed out",
+            "pods \"ttg-redis-0\" is forbidden: error looking up service account ttg-1/default: \
+             serviceaccount \"default\" not found",
+        ] {
+            assert_eq!(of_event(&event("StatefulSet", "ttg-redis", "FailedCreate", said)), None);
+        }
     }
 }

@@ -21,10 +21,10 @@ use super::watch::Watched;
 use crate::environment::Unavailable;
 
 /// Which process a Pod is, so that the Pod of a Job is found.
-const PROCESS: &str = "io.ttg.harness.process";
+pub(super) const PROCESS: &str = "io.ttg.harness.process";
 
 /// Where an indexed Job says which of its Pods one is.
-const INDEX: &str = "batch.kubernetes.io/job-completion-index";
+pub(super) const INDEX: &str = "batch.kubernetes.io/job-completion-index";
 
 /// The first version whose indexed Jobs can leave the siblings of a failed Pod alone, as a minor number
 /// of Kubernetes 1.
@@ -90,11 +90,6 @@ impl PodFleet {
         let selector = run.selector();
         let pods = Watched::start(run.cluster(), "pods", run.api::<Pod>(), Some(&selector), None);
         Ok(Self { run, pods, setup, numbers: Cell::new(0), static_job: OnceCell::new() })
-    }
-
-    /// The run whose Pods they are.
-    pub(crate) fn run(&self) -> &Run {
-        &self.run
     }
 
     /// The labels of one of its objects.

@@ -109,9 +109,24 @@ impl Hand {
         Ok(())
     }
 
-    /// Sends a signal (`STOP`) to all processes of the first container. A shell that was lost on the
-    /// way is opened again, once: every signal may be sent twice.
+    /// Sends a signal (`STOP`) to all processes of the first container.
     pub(super) async fn send(&self, signal: &str) -> Result<Answer, Unavailable> {
+        let said = self.ask(signal).await?;
+        self.read(signal, &said)
+    }
+
+    /// Whether a connection to a host and port can be had from the Pod.
+    pub(super) async fn reaches(&self, host: &str, port: u16) -> Result<bool, Unavailable> {
+        match &*self.ask(&format!("REACH {host} {port}")).await? {
+            "reached" => Ok(true),
+            "cut" => Ok(false),
+            said => Err(self.failed("REACH", &format!("its shell said {}", quoted(said)))),
+        }
+    }
+
+    /// Asks the shell. One that was lost on the way is opened again, once: everything may be asked
+    /// twice.
+    async fn ask(&self, line: &str) -> Result<String, Unavailable> {
         let mut session = self.session.lock().await;
         let mut last = Unavailable(String::new());
         for _ in 0..2 {
@@ -119,19 +134,19 @@ impl Hand {
                 *session = Some(self.open().await?);
             }
             let Some(open) = session.as_mut() else { break };
-            match timeout(ANSWER, open.ask(signal)).await {
-                Ok(Ok(said)) => return self.read(signal, &said),
-                Ok(Err(error)) => last = self.failed(signal, &error.to_string()),
-                Err(_) => last = self.failed(signal, &format!("no answer within {ANSWER:?}")),
+            match timeout(ANSWER, open.ask(line)).await {
+                Ok(Ok(said)) => return Ok(said),
+                Ok(Err(error)) => last = self.failed(line, &error.to_string()),
+                Err(_) => last = self.failed(line, &format!("no answer within {ANSWER:?}")),
             }
             *session = None;
         }
         Err(last)
     }
 
-    fn failed(&self, signal: &str, why: &str) -> Unavailable {
+    fn failed(&self, line: &str, why: &str) -> Unavailable {
         let pod = &self.pod;
-        Unavailable(format!("SIG{signal} cannot be sent in pod {pod}: {why}"))
+        Unavailable(format!("{line} cannot be done in pod {pod}: {why}"))
     }
 
     fn read(&self, signal: &str, said: &str) -> Result<Answer, Unavailable> {
@@ -148,8 +163,7 @@ impl Hand {
     }
 
     async fn open(&self) -> Result<Session, Unavailable> {
-        let api: Api<Pod> =
-            Api::namespaced(self.run.cluster().streams(), self.run.namespace());
+        let api: Api<Pod> = Api::namespaced(self.run.cluster().streams(), self.run.namespace());
         let parameters =
             AttachParams { container: Some(CONTAINER.to_owned()), ..AttachParams::default() }
                 .stdin(true)
@@ -172,8 +186,8 @@ impl Hand {
 }
 
 impl Session {
-    async fn ask(&mut self, signal: &str) -> std::io::Result<String> {
-        self.to.write_all(format!("{signal}\n").as_bytes()).await?;
+    async fn ask(&mut self, line: &str) -> std::io::Result<String> {
+        self.to.write_all(format!("{line}\n").as_bytes()).await?;
         self.to.flush().await?;
         let said = self.answers.next_line().await?;
         said.ok_or_else(|| std::io::Error::other("its shell has ended"))

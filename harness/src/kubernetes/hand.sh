@@ -1,5 +1,6 @@
 # Beside the other container of this Pod, whose processes it sees:
-#   serve   sends them the signal whose name is on each line of the input; one line of answer for each
+#   serve   sends them the signal whose name is on each line of the input, or tries a connection for
+#           REACH HOST PORT; one line of answer for each
 #   leave   waits until they are gone, and ends then, so that the Pod ends with them
 #   stay    waits to be told to end
 # Whatever is started with the word ttg-hand is not theirs.
@@ -42,14 +43,30 @@ nap() {
   wait $!
 }
 
+# Whether a connection to port $2 of host $1 can be had, by whatever this image has for it.
+reach() {
+  if command -v nc; then
+    nc -z -w 1 "$1" "$2"
+  elif command -v bash; then
+    timeout 1 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2"
+  else
+    redis-cli -h "$1" -p "$2" -t 1 ping
+  fi
+} >/dev/null 2>&1
+
 serve() {
-  while read -r signal; do
+  while read -r signal host port; do
+    if [ "$signal" = REACH ]; then
+      if reach "$host" "$port"; then echo reached; else echo cut; fi
+      continue
+    fi
     find_them
     if [ -z "$first" ]; then
       echo gone
       continue
     fi
-    kill -s "$signal" $all 2>/dev/null || { echo "refused $first" && continue; }
+    # One of them may have ended meanwhile: whether it took, the state of the first one says.
+    kill -s "$signal" $all 2>/dev/null
     tries=0
     while look "$first" && [ $tries -lt 2000 ]; do
       case $signal:$state in STOP:T | CONT:[!T] | TERM:* | KILL:[ZX]) break ;; esac

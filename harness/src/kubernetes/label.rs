@@ -74,7 +74,11 @@ impl Maker {
 fn this_host() -> String {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let space = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
-    host_label(&read("/proc/sys/kernel/hostname"), &read("/etc/machine-id"), &space.to_string_lossy())
+    host_label(
+        &read("/proc/sys/kernel/hostname"),
+        &read("/etc/machine-id"),
+        &space.to_string_lossy(),
+    )
 }
 
 fn host_label(name: &str, machine: &str, space: &str) -> String {
@@ -110,7 +114,10 @@ mod tests {
 
     #[test]
     fn whatever_a_machine_is_called_it_makes_a_label() {
-        assert_eq!(host_label("laptop\n", "3f2a9c01d4e8aa\n", "pid:[402]"), "laptop.3f2a9c01d4e8.402");
+        assert_eq!(
+            host_label("laptop\n", "3f2a9c01d4e8aa\n", "pid:[402]"),
+            "laptop.3f2a9c01d4e8.402"
+        );
         assert_eq!(host_label("", "", "pid:[402]"), "402");
         assert!(host_label(&"x".repeat(99), &"y".repeat(99), &"7".repeat(99)).len() <= LONGEST);
     }

@@ -80,9 +80,8 @@ impl Output {
             if over && (read.is_ok() || self.is_gone()) {
                 return;
             }
-            if read.is_err() {
-                sleep(PAUSE).await;
-            }
+            // Its end may be there to be read before it is there to be seen.
+            sleep(PAUSE).await;
         }
     }
 
@@ -90,7 +89,7 @@ impl Output {
     /// it never began.
     async fn has_begun(&self) -> Option<bool> {
         let begun = self.pods.until(|seen| {
-            let Some((pod, is_here)) = seen.find(&self.uid) else { return Some(None) };
+            let (pod, is_here) = seen.find(&self.uid)?;
             match standing::of(pod, &self.container) {
                 Standing::Running if is_here => Some(Some(false)),
                 Standing::Running | Standing::Ended(_) => Some(Some(true)),
@@ -105,12 +104,7 @@ impl Output {
         self.pods.now().find(&self.uid).is_none_or(|(_, is_here)| !is_here)
     }
 
-    async fn read(
-        &self,
-        mark: &mut Mark,
-        follow: bool,
-        to: &mut Sink,
-    ) -> Result<(), kube::Error> {
+    async fn read(&self, mark: &mut Mark, follow: bool, to: &mut Sink) -> Result<(), kube::Error> {
         let api: Api<Pod> = Api::namespaced(self.run.cluster().streams(), self.run.namespace());
         let parameters = LogParams {
             container: Some(self.container.clone()),
@@ -181,7 +175,8 @@ mod tests {
     #[test]
     fn a_log_that_is_taken_up_again_has_every_line_once() {
         let mut mark = Mark::default();
-        let first = ["2026-01-01T00:00:01.1Z a", "2026-01-01T00:00:01.2Z b", "2026-01-01T00:00:01.2Z c"];
+        let first =
+            ["2026-01-01T00:00:01.1Z a", "2026-01-01T00:00:01.2Z b", "2026-01-01T00:00:01.2Z c"];
         let read = |mark: &mut Mark, lines: &[&str]| -> Vec<String> {
             mark.begin_again();
             lines.iter().filter_map(|line| mark.take(line).map(str::to_owned)).collect()

@@ -4,6 +4,7 @@
 //! machine owns it, so that it can be found and removed however that process ended (`sweep`). Nothing
 //! without them is listed, changed or deleted.
 
+pub mod access;
 mod broker;
 mod cluster;
 mod events;
@@ -16,6 +17,7 @@ mod logs;
 mod nodes;
 mod patience;
 mod pod;
+mod policy;
 mod run;
 mod settings;
 mod standing;
@@ -29,7 +31,8 @@ pub use cluster::Cluster;
 pub use fleet::PodFleet;
 pub(crate) use fleet::{Setup, Wanted};
 pub use label::Maker;
-pub use pod::PodProcess;
+pub(crate) use nodes::ready as nodes_ready;
 pub(crate) use pod::PodEnd;
+pub use pod::PodProcess;
 pub use run::Run;
 pub use sweep::{Found, Where, Which, list, sweep};

@@ -3,18 +3,20 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::{Node, NodeCondition, Pod};
 use kube::api::{Api, EvictParams, ListParams, Patch, PatchParams};
-use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use super::cluster::Cluster;
-use super::label::{Maker, RUN};
+use super::fleet::PodFleet;
+use super::label::Maker;
+use super::patience;
 use super::run::Run;
-use crate::environment::Unavailable;
+use super::watch::Watched;
+use crate::environment::{Seen, Unavailable};
 
 /// Takes a node out of the scheduler's sight. False where somebody else has already.
-pub(super) async fn cordon(run: &Run, name: &str) -> Result<bool, Unavailable> {
+async fn cordon(run: &Run, name: &str) -> Result<bool, Unavailable> {
     let (cluster, api) = (run.cluster(), nodes(run.cluster()));
     let doing = format!("look at node {name}");
     let node = cluster.call(&doing, async || api.get(name).await).await?;
@@ -22,9 +24,14 @@ pub(super) async fn cordon(run: &Run, name: &str) -> Result<bool, Unavailable> {
         return Ok(false);
     }
     let labels = Maker::this().labels(run.id());
-    patch(cluster, "cordon", name, &json!({
-        "metadata": { "labels": labels }, "spec": { "unschedulable": true },
-    }))
+    patch(
+        cluster,
+        "cordon",
+        name,
+        &json!({
+            "metadata": { "labels": labels }, "spec": { "unschedulable": true },
+        }),
+    )
     .await
     .map(|()| true)
 }
@@ -33,42 +40,72 @@ pub(super) async fn cordon(run: &Run, name: &str) -> Result<bool, Unavailable> {
 pub(super) async fn uncordon(cluster: &Cluster, name: &str) -> Result<(), Unavailable> {
     let ours = Maker::this().labels("");
     let none: BTreeMap<&String, Value> = ours.keys().map(|name| (name, Value::Null)).collect();
-    patch(cluster, "uncordon", name, &json!({
-        "metadata": { "labels": none }, "spec": { "unschedulable": null },
-    }))
+    patch(
+        cluster,
+        "uncordon",
+        name,
+        &json!({
+            "metadata": { "labels": none }, "spec": { "unschedulable": null },
+        }),
+    )
     .await
 }
 
-/// Asks for a Pod of ours to be moved off its node. False where a disruption budget does not let it.
-pub(super) async fn evict(run: &Run, pod: &str) -> Result<bool, Unavailable> {
+/// Asks for a Pod of ours to be moved off its node.
+pub(super) async fn evict(run: &Run, pod: &str) -> Result<(), Unavailable> {
     let api: Api<Pod> = run.api();
     let doing = format!("evict pod {pod}");
     let parameters = EvictParams::default();
     let place = run.cluster().place(&doing);
     match api.evict(pod, &parameters).await {
-        Ok(_) => Ok(true),
-        Err(kube::Error::Api(status)) if status.code == 429 => Ok(false),
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 429 => Err(Unavailable(format!(
+            "pod {pod} may not be evicted: {} (a PodDisruptionBudget that is not ours selects it)",
+            status.message
+        ))),
         Err(error) => Err(Unavailable(super::trouble::of_call(&error, &place))),
     }
 }
 
-/// Names of images that the nodes say they have. Nothing, where nodes may not be seen.
-pub(super) async fn images(cluster: &Cluster) -> Vec<String> {
-    list(cluster).await.map_or_else(|_| Vec::new(), |nodes| {
-        let of = |node: Node| node.status.and_then(|it| it.images).unwrap_or_default();
-        nodes.into_iter().flat_map(of).flat_map(|it| it.names.unwrap_or_default()).collect()
-    })
+impl PodFleet {
+    /// Takes a node out of the scheduler's sight. Returns what was seen.
+    pub(crate) async fn cordon(&self, node: &str) -> Seen {
+        match cordon(&self.run, node).await? {
+            true => Ok(format!("node {node} takes no more Pods")),
+            false => Err(Unavailable(format!("somebody else has cordoned node {node} already"))),
+        }
+    }
+
+    /// Gives it back.
+    pub(crate) async fn uncordon(&self, node: &str) -> Result<(), Unavailable> {
+        uncordon(self.run.cluster(), node).await
+    }
 }
 
-/// How many nodes take Pods. Nothing, where nodes may not be seen.
-pub(super) async fn count(cluster: &Cluster) -> Option<usize> {
-    let takes_pods = |node: &Node| {
-        let spec = node.spec.as_ref();
-        let taints = spec.and_then(|it| it.taints.as_deref()).unwrap_or_default();
-        spec.and_then(|it| it.unschedulable) != Some(true)
-            && taints.iter().all(|taint| taint.effect == "PreferNoSchedule")
+/// Waits until every node is ready, and says how many there are.
+pub(crate) async fn ready(cluster: &Cluster) -> Result<usize, Unavailable> {
+    let watched = Watched::start(cluster, "nodes", nodes(cluster), None, None);
+    let is_ready = |node: &Node| {
+        let conditions = node.status.as_ref().and_then(|it| it.conditions.as_deref());
+        let ready = |it: &NodeCondition| it.type_ == "Ready" && it.status == "True";
+        conditions.unwrap_or_default().iter().any(ready)
     };
-    list(cluster).await.ok().map(|nodes| nodes.iter().filter(|node| takes_pods(node)).count())
+    patience::until(&watched, |seen| {
+        let all = !seen.here.is_empty() && seen.here.values().all(|node| is_ready(node));
+        all.then_some(Ok(seen.here.len()))
+    })
+    .await
+}
+
+/// Names of images that the nodes say they have. Nothing, where nodes may not be seen.
+pub(super) async fn images(cluster: &Cluster) -> Vec<String> {
+    list(cluster).await.map_or_else(
+        |_| Vec::new(),
+        |nodes| {
+            let of = |node: Node| node.status.and_then(|it| it.images).unwrap_or_default();
+            nodes.into_iter().flat_map(of).flat_map(|it| it.names.unwrap_or_default()).collect()
+        },
+    )
 }
 
 async fn list(cluster: &Cluster) -> Result<Vec<Node>, Unavailable> {
@@ -93,9 +130,4 @@ async fn patch(
 
 fn nodes(cluster: &Cluster) -> Api<Node> {
     Api::all(cluster.client())
-}
-
-/// Whether a run has labelled it.
-pub(super) fn is_of(run: &Run, node: &Node) -> bool {
-    node.labels().get(RUN).is_some_and(|id| id == run.id())
 }

@@ -1,23 +1,32 @@
 //! A process of the system in a Pod.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use tokio::io::DuplexStream;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
+use super::fleet::{INDEX, PROCESS};
 use super::hand::{self, Answer, Hand};
 use super::logs::{Output, Sink};
+use super::nodes;
+use super::policy::{self, Cut};
 use super::run::Run;
 use super::standing::{self, Ended, Standing};
 use super::watch::Watched;
-use crate::environment::Unavailable;
+use crate::environment::{Seen, Unavailable};
 
 /// Characters of a uid that people are shown: enough to tell two apart.
 const SHOWN: usize = 8;
+
+/// How long an evicted Pod may take to leave: its grace period and more.
+const EVICTED: Duration = Duration::from_secs(60);
 
 /// A Pod whose first container is a process of the system.
 pub struct PodProcess {
@@ -31,6 +40,8 @@ pub struct PodProcess {
     state: Cell<char>,
     /// We have it deleted with no grace.
     was_deleted: Cell<bool>,
+    /// It is cut off by this.
+    cut: RefCell<Option<Cut>>,
 }
 
 /// How a Pod's process ended.
@@ -64,6 +75,7 @@ impl PodProcess {
             container,
             state: Cell::new('S'),
             was_deleted: Cell::new(false),
+            cut: RefCell::default(),
         }
     }
 
@@ -136,7 +148,8 @@ impl PodProcess {
                 _ if is_here => None,
                 _ => Some(PodEnd::Deleted { by_us: self.was_deleted.get() }),
             },
-            None => Some(PodEnd::Deleted { by_us: self.was_deleted.get() }),
+            // It was made just now, and the watch has not come to it.
+            None => None,
         });
         match ended.await {
             Ok(ended) => ended,
@@ -157,6 +170,50 @@ impl PodProcess {
             }
         }
         Ok(())
+    }
+
+    /// Cuts it off from everything; it bites once no new connection to the broker gets through.
+    pub(crate) async fn cut_off(&self, host: &str, port: u16) -> Seen {
+        let cut = policy::cut(&self.run, self).await?;
+        let bites = cut.bites(self, (host, port)).await;
+        self.cut.replace(Some(cut));
+        bites
+    }
+
+    /// Mends that.
+    pub(crate) async fn mend(&self) -> Result<(), Unavailable> {
+        let cut = self.cut.take();
+        match cut {
+            Some(cut) => cut.mend().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Asks for it to be moved off its node, and waits for its end.
+    pub(crate) async fn evict(&self) -> Seen {
+        let node = self.node().unwrap_or_default();
+        nodes::evict(&self.run, &self.name).await?;
+        let how = match timeout(EVICTED, self.ended()).await {
+            Ok(PodEnd::Seen { code, .. }) => format!("it exited with code {code}"),
+            Ok(PodEnd::Deleted { .. }) => "it is gone".to_owned(),
+            Err(_) => return Err(Unavailable(format!("{} does not leave", self.describe()))),
+        };
+        Ok(format!("{} was evicted from node {node}: {how}", self.describe()))
+    }
+
+    /// Whether a connection can be had from the Pod.
+    pub(super) async fn reaches(&self, host: &str, port: u16) -> Result<bool, Unavailable> {
+        match &self.hand {
+            Some(hand) => hand.reaches(host, port).await,
+            None => Err(Unavailable(format!("pod {} was started without a hand", self.name))),
+        }
+    }
+
+    /// Labels that select it and no other.
+    pub(super) fn own_labels(&self) -> BTreeMap<String, String> {
+        let seen = self.pods.now();
+        let labels = seen.find(&self.uid).map(|(pod, _)| pod.labels().clone()).unwrap_or_default();
+        labels.into_iter().filter(|(name, _)| name == PROCESS || name == INDEX).collect()
     }
 
     /// Whether signals can be sent to it.

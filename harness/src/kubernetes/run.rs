@@ -74,10 +74,11 @@ impl Run {
         let (name, parameters) = (&self.namespace, DeleteParams::background());
         let doing = format!("delete namespace {name}");
         // 409: it is on its way already.
-        let deleted = self.cluster.call_for(&doing, async || match api.delete(name, &parameters).await {
-            Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
-            deleted => deleted.map(drop),
-        });
+        let deleted =
+            self.cluster.call_for(&doing, async || match api.delete(name, &parameters).await {
+                Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+                deleted => deleted.map(drop),
+            });
         deleted.await.map(drop)
     }
 

@@ -57,7 +57,8 @@ async fn image(cluster: &Cluster, images: &Images, wanted: Option<&str>) -> Stri
     }
     let there = nodes::images(cluster).await;
     let has = |image: &str| there.iter().any(|it| is_called(it, image));
-    let image = if has(images.ours) && !has(images.official) { images.ours } else { images.official };
+    let image =
+        if has(images.ours) && !has(images.official) { images.ours } else { images.official };
     image.to_owned()
 }
 

@@ -47,8 +47,18 @@ impl Ended {
 
 /// What a registry says where asking again is no use.
 const FINAL: [&str; 12] = [
-    "not found", "denied", "authoriz", "forbidden", "manifest unknown", "does not exist", "x509",
-    "no such host", "connection refused", "no matching manifest", "not available", "invalid",
+    "not found",
+    "denied",
+    "authoriz",
+    "forbidden",
+    "manifest unknown",
+    "does not exist",
+    "x509",
+    "no such host",
+    "connection refused",
+    "no matching manifest",
+    "not available",
+    "invalid",
 ];
 
 /// See [`Standing`].
@@ -70,7 +80,8 @@ pub(super) fn of(pod: &Pod, container: &str) -> Standing {
 
 /// Whether a Pod says that it serves.
 pub(super) fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.as_ref().and_then(|it| it.conditions.as_deref()).unwrap_or_default();
+    let conditions =
+        pod.status.as_ref().and_then(|it| it.conditions.as_deref()).unwrap_or_default();
     let is_leaving = pod.metadata.deletion_timestamp.is_some();
     !is_leaving && conditions.iter().any(|it| it.type_ == "Ready" && it.status == "True")
 }
@@ -99,7 +110,10 @@ fn of_waiting(pod: &Pod, status: &ContainerStatus) -> Option<Standing> {
     let image = image.unwrap_or(&status.image);
     Some(match waiting.reason.as_deref()? {
         "ErrImagePull" if !FINAL.iter().any(|it| message.contains(it)) => Standing::Starting,
-        reason @ ("ErrImagePull" | "ImagePullBackOff" | "ErrImageNeverPull" | "RegistryUnavailable"
+        reason @ ("ErrImagePull"
+        | "ImagePullBackOff"
+        | "ErrImageNeverPull"
+        | "RegistryUnavailable"
         | "ImageInspectError") => Standing::Hopeless(not_pulled(&name, image, reason, message)),
         "InvalidImageName" => Standing::Hopeless(format!(
             "pod {name}: {image} is no name of an image (write it as name:tag)"
@@ -110,15 +124,20 @@ fn of_waiting(pod: &Pod, status: &ContainerStatus) -> Option<Standing> {
                  an image whose program can run as any user)"
             ))
         }
-        reason @ ("CreateContainerConfigError" | "CreateContainerError" | "RunContainerError"
-        | "StartError" | "ContainerCannotRun") => Standing::Hopeless(format!(
+        reason @ ("CreateContainerConfigError"
+        | "CreateContainerError"
+        | "RunContainerError"
+        | "StartError"
+        | "ContainerCannotRun") => Standing::Hopeless(format!(
             "pod {name}: image {image} cannot be started: {reason}: {said} (does it hold the program \
              that is asked for? ci/images makes our own)"
         )),
         "CrashLoopBackOff" => {
             let (restarts, last) = restarts(pod, &status.name);
             let how = last.map_or_else(|| "ended".to_owned(), |last| last.describe());
-            let memory = if how.contains("OOMKilled") { "it needs more memory than its limit" } else {
+            let memory = if how.contains("OOMKilled") {
+                "it needs more memory than its limit"
+            } else {
                 "its log in the run directory says more"
             };
             Standing::Doubtful(format!(
@@ -132,7 +151,11 @@ fn of_waiting(pod: &Pod, status: &ContainerStatus) -> Option<Standing> {
 fn not_pulled(pod: &str, image: &str, reason: &str, message: &str) -> String {
     // Of a long message, what the registry itself said comes last.
     let said = message.rsplit(": ").next().unwrap_or_default();
-    let said = if said.is_empty() { reason.to_owned() } else { format!("{reason}: {}", quoted_to(said, MESSAGE)) };
+    let said = if said.is_empty() {
+        reason.to_owned()
+    } else {
+        format!("{reason}: {}", quoted_to(said, MESSAGE))
+    };
     let ours = ["ttg-worker", "ttg-redis", "ttg-rabbitmq", "ttg-foreign"];
     if ours.iter().any(|name| image.starts_with(name)) {
         return format!(
@@ -168,8 +191,10 @@ fn of_scheduler(pod: &Pod) -> Option<Standing> {
     if scheduled.status != "False" {
         return None;
     }
-    let said = quoted_to(scheduled.message.as_deref().unwrap_or("for no reason that it gives"), MESSAGE);
-    let advice = if said.contains("PersistentVolumeClaim") || said.contains("persistentvolumeclaim") {
+    let said =
+        quoted_to(scheduled.message.as_deref().unwrap_or("for no reason that it gives"), MESSAGE);
+    let advice = if said.contains("PersistentVolumeClaim") || said.contains("persistentvolumeclaim")
+    {
         "the volume claim does not bind: kubectl get pvc and kubectl get storageclass show why; \
          --set broker.storage=ephemeral does without"
     } else if said.contains("Insufficient") {

@@ -153,10 +153,7 @@ where
 
 async fn list_all<K>(cluster: &Cluster, kind: &'static str) -> Result<Vec<Found>, Unavailable>
 where
-    K: Resource<DynamicType = (), Scope = ClusterResourceScope>
-        + Clone
-        + Debug
-        + DeserializeOwned,
+    K: Resource<DynamicType = (), Scope = ClusterResourceScope> + Clone + Debug + DeserializeOwned,
 {
     list_of::<K>(cluster, Api::all(cluster.client()), kind).await
 }
@@ -188,9 +185,11 @@ where
     let listed = cluster.call(&doing, async || api.list(&parameters).await).await?;
     let is_going = |object: &K| object.meta().deletion_timestamp.is_some();
     // The server's own filter is for speed: a label that it shows is what counts.
-    let found = listed.items.iter().filter(|it| !is_going(it)).filter_map(|object| {
-        found(kind, object.name_any(), object.labels())
-    });
+    let found = listed
+        .items
+        .iter()
+        .filter(|it| !is_going(it))
+        .filter_map(|object| found(kind, object.name_any(), object.labels()));
     Ok(found.collect())
 }
 

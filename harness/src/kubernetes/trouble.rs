@@ -95,6 +95,7 @@ pub(super) fn passes(error: &kube::Error) -> bool {
     match error {
         kube::Error::Api(status) => {
             matches!(status.code, 429 | 502 | 503 | 504)
+                || is_too_new(&status.message)
                 || (status.code == 500 && is_a_moment(&status.message))
         }
         kube::Error::HyperError(_) | kube::Error::Service(_) | kube::Error::ReadEvents(_) => {
@@ -102,6 +103,11 @@ pub(super) fn passes(error: &kube::Error) -> bool {
         }
         _ => false,
     }
+}
+
+/// What is said of a namespace that was made a moment ago.
+pub(super) fn is_too_new(message: &str) -> bool {
+    message.contains("error looking up service account")
 }
 
 /// What the storage of an API server says while it changes its leader.

@@ -150,10 +150,7 @@ async fn leave_empty(stage: &Stage) {
     }
 }
 
-async fn conduct(
-    stage: Rc<Stage>,
-    interrupts: &mut Interrupts,
-) -> Result<EndReason, RunError> {
+async fn conduct(stage: Rc<Stage>, interrupts: &mut Interrupts) -> Result<EndReason, RunError> {
     if let Some(waits) = stage.fleet.host().and_then(Host::waits_for) {
         tokio::task::spawn_local(tell_waits(Rc::clone(&stage), waits));
     }
@@ -382,8 +379,7 @@ fn aggregate(stage: &Stage) -> Option<SeenAggregate> {
     }
     let output = stage.fleet.output("aggregator", REPORT_BOUND)?;
     // A host that cannot tell its standard output from its log may have written more after it.
-    let printed: Printed =
-        output.lines().rev().find_map(|line| serde_json::from_str(line).ok())?;
+    let printed: Printed = output.lines().rev().find_map(|line| serde_json::from_str(line).ok())?;
     let none = Stats { sum: 0.0, count: 0, min: 0.0, max: 0.0, avg: 0.0 };
     let Stats { sum, count, min, max, avg } = printed.result.unwrap_or(none);
     Some(SeenAggregate {

@@ -18,7 +18,7 @@ use super::programs::program;
 use super::tap;
 use crate::environment::{BrokerProcess, Exit, Fleet, Host, Process, Server};
 use crate::history::{Event, HeldChunk, Record};
-use crate::plan::{Plan, PlannedFault, Trigger, WorkersIn};
+use crate::plan::{Backend, Environment, Plan, PlannedFault, Trigger, WorkersIn};
 use crate::proxy::Proxy;
 
 /// How often to look who holds a chunk: it bounds the error of recovery times.
@@ -80,6 +80,8 @@ pub struct Stage {
     /// What is in force until a fault heals, by the fault and its target.
     kept: RefCell<HashMap<(String, String), Box<dyn Any>>>,
     broker_turn: Mutex<()>,
+    /// What has to be added to the broker's clock to have ours, in milliseconds.
+    skew_ms: Cell<i64>,
 }
 
 impl Stage {
@@ -106,6 +108,7 @@ impl Stage {
             links: RefCell::default(),
             kept: RefCell::default(),
             broker_turn: Mutex::default(),
+            skew_ms: Cell::new(0),
         }
     }
 
@@ -122,8 +125,21 @@ impl Stage {
 
     /// Something happened at that moment of the broker's clock.
     pub(super) fn emit_at_ms(&self, at_ms: i64, event: Event) {
-        let t_s = (at_ms - self.began_ms).max(0) as f64 / 1000.0;
+        let t_s = (at_ms + self.skew_ms.get() - self.began_ms).max(0) as f64 / 1000.0;
         (self.listener.borrow_mut())(&Record { t_s, event });
+    }
+
+    /// The first task is there, and was seen at once: of another machine's clock, that tells how wrong
+    /// it is.
+    pub(super) fn first_task_seen(&self, at_ms: i64) {
+        if self.plan.environment != Environment::Kubernetes {
+            return self.emit_at_ms(at_ms, Event::SweepStarted);
+        }
+        if self.plan.backend == Backend::Redis {
+            // Its results have the server's time; those of RabbitMQ have ours.
+            self.skew_ms.set(jiff::Timestamp::now().as_millisecond() - at_ms);
+        }
+        self.emit(Event::SweepStarted);
     }
 
     /// Changes where the sweep stands, and lets everybody look who waits.
@@ -215,9 +231,10 @@ impl Stage {
     /// Where a process finds the broker: its proxy, if a fault needs one.
     fn way(&self, process: &str) -> io::Result<Option<SocketAddr>> {
         let listens = self.broker_process.as_ref().and_then(BrokerProcess::listens);
-        let Some(upstream) = listens.filter(|_| self.plan.strikes_the_network()) else {
-            return Ok(None);
-        };
+        // Pods do not reach this machine.
+        let on_cluster = self.plan.environment == Environment::Kubernetes;
+        let needed = self.plan.strikes_the_network() && !on_cluster;
+        let Some(upstream) = listens.filter(|_| needed) else { return Ok(None) };
         if let Some(link) = self.link(process) {
             return Ok(Some(link.address()));
         }
@@ -244,6 +261,11 @@ impl Stage {
     /// The broker's server, where a fault can strike it.
     pub fn server(&self) -> Option<&dyn Server> {
         self.broker_process.as_ref().and_then(BrokerProcess::server)
+    }
+
+    /// Host and port by which a process in a container reaches the broker.
+    pub fn broker_inside(&self) -> Option<(String, u16)> {
+        self.broker_process.as_ref().and_then(BrokerProcess::inside)
     }
 
     /// Waits until nobody else strikes the server.

@@ -106,7 +106,7 @@ async fn wait_for_first_task(stage: &Stage, broker: &dyn Broker) {
         if let Ok(first) = broker.tasks(&mut Cursor::default(), 1).await
             && let Some(first) = first.first()
         {
-            stage.emit_at_ms(first.at_ms, Event::SweepStarted);
+            stage.first_task_seen(first.at_ms);
             stage.last_result.set(Instant::now());
             stage.change(|standing| standing.begun = true);
             return;

@@ -15,8 +15,8 @@ use super::units;
 use super::words::quoted;
 use crate::fault::Site;
 use crate::plan::{
-    Afterwards, Backend, BrokerSetup, BrokerStorage, ClusterChoice, Coverage, Environment, Expect, Fsync, Kernel, Plan,
-    SCHEMA_VERSION, Sweep, WorkersIn,
+    Afterwards, Backend, BrokerSetup, BrokerStorage, ClusterChoice, Coverage, Environment, Expect,
+    Fsync, Kernel, Plan, SCHEMA_VERSION, Sweep, WorkersIn,
 };
 
 const KEYS: &[&str] = &[
@@ -165,7 +165,9 @@ fn workers_in(fields: &Fields<'_>, environment: Environment) -> Result<WorkersIn
     let chosen =
         field.choice(&[("process", WorkersIn::Process), ("container", WorkersIn::Container)])?;
     if chosen == WorkersIn::Process && on_cluster {
-        return Err(field.refuse("is process, but in environment kubernetes workers are Pods (remove it)"));
+        return Err(
+            field.refuse("is process, but in environment kubernetes workers are Pods (remove it)")
+        );
     }
     if chosen == WorkersIn::Container && environment != Environment::Container && !on_cluster {
         return Err(field.refuse(format!(
@@ -185,7 +187,8 @@ fn cluster(fields: &Fields<'_>, environment: Environment) -> Result<ClusterChoic
         )));
     }
     let given = field.mapping(&["context", "namespace"])?;
-    let context = given.get("context").map(|it| it.text("context: kind-ttg-sandbox")).transpose()?;
+    let context =
+        given.get("context").map(|it| it.text("context: kind-ttg-sandbox")).transpose()?;
     let namespace = given.get("namespace").map(|it| namespace(&it)).transpose()?;
     Ok(ClusterChoice { context: context.map(str::to_owned), namespace })
 }
@@ -246,9 +249,9 @@ fn storage(
         None => None,
     };
     match (is_volume, class) {
-        (Some(false), Some(class)) => Err(class.refuse(
-            "is said of a volume, but storage is ephemeral (remove one of them)",
-        )),
+        (Some(false), Some(class)) => {
+            Err(class.refuse("is said of a volume, but storage is ephemeral (remove one of them)"))
+        }
         (Some(false), None) => Ok(Some(BrokerStorage::Ephemeral)),
         (_, Some(class)) => {
             let name = class.text("storage_class: standard")?.to_owned();

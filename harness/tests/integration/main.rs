@@ -2,6 +2,7 @@
 
 mod check;
 mod cluster;
+mod cluster_trouble;
 mod compare;
 mod containers;
 mod docker;

@@ -109,7 +109,7 @@ fn a_kernel_is_one_thing() {
 fn a_backend_or_an_environment_that_does_not_exist_is_refused() {
     insta::assert_snapshot!(refused("backend: redis", "backend: redsi"), @r#"scenarios/x.yaml:4:10: backend is "redsi", which does not exist: did you mean redis? (valid: embedded, redis, rabbitmq, static)"#);
     insta::assert_snapshot!(refused("backend: redis", "backend: kafka"), @r#"scenarios/x.yaml:4:10: backend is "kafka", which does not exist (valid: embedded, redis, rabbitmq, static)"#);
-    insta::assert_snapshot!(refused("seed: 7", "environment: proces"), @r#"scenarios/x.yaml:6:14: environment is "proces", which does not exist: did you mean process? (valid: process, container, external)"#);
+    insta::assert_snapshot!(refused("seed: 7", "environment: proces"), @r#"scenarios/x.yaml:6:14: environment is "proces", which does not exist: did you mean process? (valid: process, container, external, kubernetes)"#);
 }
 
 #[test]

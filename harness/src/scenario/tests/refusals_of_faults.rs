@@ -28,6 +28,7 @@ fn written(entry: &Entry, role: Role) -> String {
     let whom = match role {
         Role::Worker => "worker: 0, ".to_owned(),
         Role::Sweep => String::new(),
+        Role::Node => "node: busy, ".to_owned(),
         _ => format!("role: {}, ", role.name()),
     };
     let value = |word: &&str| match *word {
@@ -59,9 +60,16 @@ fn sites() -> Vec<Site> {
         for environment in Environment::ALL {
             for workers_in in [WorkersIn::Process, WorkersIn::Container] {
                 let served = matches!(backend, Backend::Redis | Backend::RabbitMq);
-                let there = served || environment == Environment::Process;
-                let containers = environment == Environment::Container;
-                if there && (containers || workers_in == WorkersIn::Process) {
+                let on_cluster = environment == Environment::Kubernetes;
+                let there = served
+                    || environment == Environment::Process
+                    || (on_cluster && backend == Backend::Static);
+                let possible = match environment {
+                    Environment::Container => true,
+                    Environment::Kubernetes => workers_in == WorkersIn::Container,
+                    _ => workers_in == WorkersIn::Process,
+                };
+                if there && possible {
                     let site = |foreign| Site { backend, environment, workers_in, foreign };
                     sites.extend([site(false), site(true)]);
                 }

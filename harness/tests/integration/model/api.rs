@@ -78,7 +78,8 @@ pub(super) fn watch(shared: Arc<Shared>, call: Call, torn_after: Option<usize>) 
     let (to, response) = streamed();
     let mut version: u64 =
         call.parameter("resourceVersion").and_then(|it| it.parse().ok()).unwrap_or(0);
-    let seconds: u64 = call.parameter("timeoutSeconds").and_then(|it| it.parse().ok()).unwrap_or(290);
+    let seconds: u64 =
+        call.parameter("timeoutSeconds").and_then(|it| it.parse().ok()).unwrap_or(290);
     tokio::task::spawn_local(async move {
         let end = tokio::time::Instant::now() + std::time::Duration::from_secs(seconds);
         let mut changed = shared.changed.subscribe();
@@ -121,7 +122,8 @@ pub(super) fn watch(shared: Arc<Shared>, call: Call, torn_after: Option<usize>) 
 pub(super) fn gone() -> Response<Body> {
     let (to, response) = streamed();
     let object = status(410, "Expired", "too old resource version", 0);
-    let _ = to.send(Ok(Bytes::from(json!({ "type": "ERROR", "object": object }).to_string() + "\n")));
+    let _ =
+        to.send(Ok(Bytes::from(json!({ "type": "ERROR", "object": object }).to_string() + "\n")));
     response
 }
 
@@ -137,7 +139,8 @@ fn patch(shared: &Shared, call: &Call) -> Response<Body> {
             None => format!("namespaces \"{}\" not found", call.namespace),
             Some(_) => format!("namespace {} is being terminated", call.namespace),
         };
-        let (code, reason) = if of_namespace.is_none() { (404, "NotFound") } else { (403, "Forbidden") };
+        let (code, reason) =
+            if of_namespace.is_none() { (404, "NotFound") } else { (403, "Forbidden") };
         return json(code, &status(code, reason, &message, 0));
     }
     let is_new = before.is_none();

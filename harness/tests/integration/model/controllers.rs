@@ -78,7 +78,13 @@ fn make_pods_of_sets(shared: &Shared) {
             (Some(1), None) => {
                 for claim in set["spec"]["volumeClaimTemplates"].as_array().into_iter().flatten() {
                     let claim_name = format!("{}-{name}", text(claim, &["metadata", "name"]));
-                    if shared.store.lock().unwrap().get("persistentvolumeclaims", namespace, &claim_name).is_some() {
+                    if shared
+                        .store
+                        .lock()
+                        .unwrap()
+                        .get("persistentvolumeclaims", namespace, &claim_name)
+                        .is_some()
+                    {
                         continue;
                     }
                     let mut claim = claim.clone();
@@ -88,7 +94,9 @@ fn make_pods_of_sets(shared: &Shared) {
                 }
                 put(shared, "pods", made_by(&set, "StatefulSet", &name));
             }
-            (Some(0), Some(pod)) if !is_leaving(&pod) => pods::delete(shared, namespace, &name, None),
+            (Some(0), Some(pod)) if !is_leaving(&pod) => {
+                pods::delete(shared, namespace, &name, None)
+            }
             _ => {}
         }
     }
@@ -140,16 +148,24 @@ fn schedule(shared: &Arc<Shared>) {
             continue;
         }
         let pods = all(shared, "pods");
-        let on = |node: &str| pods.iter().filter(|it| text(it, &["spec", "nodeName"]) == node).count();
+        let on =
+            |node: &str| pods.iter().filter(|it| text(it, &["spec", "nodeName"]) == node).count();
         let open = |node: &&&str| {
             let store = shared.store.lock().unwrap();
-            store.get("nodes", "", node).is_some_and(|it| it["spec"]["unschedulable"] != json!(true))
+            store
+                .get("nodes", "", node)
+                .is_some_and(|it| it["spec"]["unschedulable"] != json!(true))
         };
         let node = NODES.iter().filter(open).min_by_key(|node| on(node));
         let (namespace, name) = super::store::place(&pod);
         match node {
             Some(node) => pods::start(shared, &namespace, &name, node),
-            None => pods::wait(shared, &namespace, &name, "0/3 nodes are available: 3 node(s) were unschedulable."),
+            None => pods::wait(
+                shared,
+                &namespace,
+                &name,
+                "0/3 nodes are available: 3 node(s) were unschedulable.",
+            ),
         }
     }
 }

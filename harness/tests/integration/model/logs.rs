@@ -47,7 +47,8 @@ pub(super) fn answer(shared: &Arc<Shared>, call: &Call) -> Response<Body> {
         pod.and_then(|pod| pod["metadata"]["uid"].as_str().map(str::to_owned))
     };
     let Some(log) = uid.and_then(|uid| shared.containers.log(&uid, container)) else {
-        let message = format!("container \"{container}\" in pod \"{}\" is waiting to start", call.name);
+        let message =
+            format!("container \"{container}\" in pod \"{}\" is waiting to start", call.name);
         return json(400, &status(400, "BadRequest", &message, 0));
     };
     let follow = call.parameter("follow") == Some("true");

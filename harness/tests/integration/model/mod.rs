@@ -15,13 +15,14 @@ mod streams;
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 pub(crate) use rules::{Answer, Rule};
 
@@ -38,9 +39,10 @@ pub(crate) struct Shared {
     asked: Mutex<Vec<String>>,
     /// Data of brokers.
     directory: PathBuf,
-    /// Reachable or not.
     containers: containers::Containers,
-    changed: tokio::sync::watch::Sender<u64>,
+    changed: watch::Sender<u64>,
+    /// The API server is to be away for so long.
+    away: watch::Sender<Option<Duration>>,
 }
 
 /// A cluster that runs. It ends, with all its processes, when this is dropped.
@@ -61,7 +63,8 @@ impl ModelCluster {
             asked: Mutex::default(),
             directory: directory.path().to_owned(),
             containers: containers::Containers::default(),
-            changed: tokio::sync::watch::Sender::new(0),
+            changed: watch::Sender::new(0),
+            away: watch::Sender::new(None),
         });
         let (address_to, address) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();
@@ -102,14 +105,14 @@ impl ModelCluster {
         self.shared.tell();
     }
 
+    /// Nobody answers for this long; connections of before are gone.
+    pub(crate) fn api_server_restarts(&self, takes: Duration) {
+        self.shared.away.send_replace(Some(takes));
+    }
+
     /// What was asked of the server so far.
     pub(crate) fn asked(&self) -> Vec<String> {
         self.shared.asked.lock().unwrap().clone()
-    }
-
-    /// The kubeconfig, as text.
-    pub(crate) fn directory(&self) -> &Path {
-        &self.shared.directory
     }
 }
 

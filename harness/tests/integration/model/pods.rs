@@ -50,7 +50,9 @@ pub(super) fn delete(shared: &Shared, namespace: &str, name: &str, grace: Option
         let mut store = shared.store.lock().unwrap();
         let own = |pod: &Value| pod["spec"]["terminationGracePeriodSeconds"].as_u64().unwrap_or(30);
         match store.get("pods", namespace, name).cloned() {
-            Some(pod) if grace == Some(0) => store.remove("pods", namespace, name).map(|_| (pod, 0)),
+            Some(pod) if grace == Some(0) => {
+                store.remove("pods", namespace, name).map(|_| (pod, 0))
+            }
             Some(pod) => {
                 let grace = grace.unwrap_or_else(|| own(&pod));
                 store.change("pods", namespace, name, |it| {
@@ -79,7 +81,13 @@ async fn run(shared: &Arc<Shared>, pod: &Value) {
     let containers = pod["spec"]["containers"].as_array().cloned().unwrap_or_default();
     let Some(first) = containers.first() else { return };
     if let Some((reason, message)) = cannot_be_had(text(first, &["image"])) {
-        set(shared, pod, &containers, first, json!({ "waiting": { "reason": reason, "message": message } }));
+        set(
+            shared,
+            pod,
+            &containers,
+            first,
+            json!({ "waiting": { "reason": reason, "message": message } }),
+        );
         let _ = shared.containers.asked_to_end(&uid).await;
         shared.store.lock().unwrap().remove("pods", &namespace, &name);
         shared.tell();
@@ -125,7 +133,8 @@ async fn run(shared: &Arc<Shared>, pod: &Value) {
 
 fn remove_if_same(shared: &Shared, namespace: &str, name: &str, uid: &str) {
     let mut store = shared.store.lock().unwrap();
-    let is_same = store.get("pods", namespace, name).is_some_and(|it| text(it, &["metadata", "uid"]) == uid);
+    let is_same =
+        store.get("pods", namespace, name).is_some_and(|it| text(it, &["metadata", "uid"]) == uid);
     if is_same {
         store.remove("pods", namespace, name);
     }
@@ -241,7 +250,8 @@ fn port_of(shared: &Shared, namespace: &str, pod: &str) -> u16 {
 fn reach_brokers(shared: &Shared, namespace: &str, environment: &mut [(String, String)]) {
     for of in ["REDIS", "RABBITMQ"] {
         let (host, port) = (format!("{of}_HOST"), format!("{of}_PORT"));
-        let Some(name) = environment.iter().find(|(it, _)| *it == host).map(|it| it.1.clone()) else {
+        let Some(name) = environment.iter().find(|(it, _)| *it == host).map(|it| it.1.clone())
+        else {
             continue;
         };
         let at = port_of(shared, namespace, &name);
@@ -262,10 +272,15 @@ async fn announce(shared: &Shared, pod: &Value, program: &Program) {
     loop {
         let ready = match program {
             Program::System(_) => true,
-            Program::Redis { port, .. } => tokio::net::TcpStream::connect(("127.0.0.1", *port)).await.is_ok(),
+            Program::Redis { port, .. } => {
+                tokio::net::TcpStream::connect(("127.0.0.1", *port)).await.is_ok()
+            }
             Program::RabbitMq { .. } => {
                 let log = shared.containers.log(uid, container);
-                log.is_some_and(|log| log.text().contains("Starting broker... completed"))
+                // Of this life, and not of one before it in the same Pod.
+                let said = log.map(|log| log.text()).unwrap_or_default();
+                let life = said.rsplit("Starting RabbitMQ").next().unwrap_or_default();
+                said.contains("Starting RabbitMQ") && life.contains("Server startup complete")
             }
         };
         if ready {

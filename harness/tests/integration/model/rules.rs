@@ -46,6 +46,8 @@ impl Rule {
 pub(crate) enum Answer {
     /// A status object with this code, reason and message; and after how many seconds to come again.
     Status(u16, &'static str, &'static str, u32),
+    /// This code and this JSON.
+    Text(u16, &'static str),
     /// Nothing, for ever.
     Silence,
     /// The beginning of an answer, and then the connection breaks.

@@ -42,10 +42,6 @@ impl Call {
         self.query.iter().find(|(it, _)| it == name).map(|(_, value)| &**value)
     }
 
-    pub(super) fn parameters<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.query.iter().filter(move |(it, _)| it == name).map(|(_, value)| &**value)
-    }
-
     pub(super) fn watches(&self) -> bool {
         self.parameter("watch") == Some("true")
     }
@@ -55,18 +51,34 @@ pub(super) async fn listen() -> TcpListener {
     TcpListener::bind("127.0.0.1:0").await.unwrap()
 }
 
-pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+pub(super) async fn serve(mut listener: TcpListener, shared: Arc<Shared>) {
+    let address = listener.local_addr().unwrap();
+    let mut away = shared.away.subscribe();
     loop {
-        let Ok((socket, _)) = listener.accept().await else { continue };
+        let socket = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = away.changed() => {
+                let takes = away.borrow_and_update().unwrap_or_default();
+                drop(listener);
+                tokio::time::sleep(takes).await;
+                listener = TcpListener::bind(address).await.unwrap();
+                continue;
+            }
+        };
+        let Ok((socket, _)) = socket else { continue };
         let _ = socket.set_nodelay(true);
         let shared = Arc::clone(&shared);
         tokio::task::spawn_local(async move {
+            let mut away = shared.away.subscribe();
             let service = service_fn(move |request| answer(Arc::clone(&shared), request));
             let connection = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(socket), service)
                 .with_upgrades();
             // A client that goes away is none of our business.
-            let _ = connection.await;
+            tokio::select! {
+                _ = connection => {}
+                _ = away.changed() => {}
+            }
         });
     }
 }
@@ -75,17 +87,24 @@ async fn answer(
     shared: Arc<Shared>,
     mut request: Request<Incoming>,
 ) -> Result<Response<Body>, std::io::Error> {
-    let upgrade = request.headers().contains_key("upgrade").then(|| hyper::upgrade::on(&mut request));
+    let upgrade =
+        request.headers().contains_key("upgrade").then(|| hyper::upgrade::on(&mut request));
     let key = request.headers().get("sec-websocket-key").cloned();
     let call = take_apart(request).await;
     let verb = if call.watches() { "WATCH" } else { &*call.verb };
     shared.asked.lock().unwrap().push(format!("{verb} {}", call.path));
-    let rule = shared.rules.lock().unwrap().iter_mut().find_map(|rule| {
-        rule.meets(verb, &call.path).then(|| rule.answer.clone())
-    });
+    let rule = shared
+        .rules
+        .lock()
+        .unwrap()
+        .iter_mut()
+        .find_map(|rule| rule.meets(verb, &call.path).then(|| rule.answer.clone()));
     match rule {
         Some(Answer::Status(code, reason, message, retry_after)) => {
             return Ok(json(code, &status(code, reason, message, retry_after)));
+        }
+        Some(Answer::Text(code, text)) => {
+            return Ok(json(code, &serde_json::from_str(text).unwrap()));
         }
         Some(Answer::Silence) => std::future::pending().await,
         Some(Answer::Half) => {
@@ -154,7 +173,8 @@ fn plain(text: &str) -> String {
 }
 
 pub(super) fn json(code: u16, value: &Value) -> Response<Body> {
-    let body = Full::new(Bytes::from(value.to_string())).map_err(|never: Infallible| match never {});
+    let body =
+        Full::new(Bytes::from(value.to_string())).map_err(|never: Infallible| match never {});
     Response::builder()
         .status(code)
         .header("content-type", "application/json")
@@ -171,4 +191,3 @@ pub(super) fn streamed() -> (mpsc::UnboundedSender<std::io::Result<Bytes>>, Resp
     });
     (to, Response::new(StreamBody::new(frames).boxed_unsync()))
 }
-

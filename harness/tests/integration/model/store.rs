@@ -29,16 +29,19 @@ impl Store {
         for name in names {
             let node = json!({
                 "apiVersion": "v1", "kind": "Node", "metadata": { "name": name }, "spec": {},
-                "status": { "images": [{ "names": ["docker.io/library/redis:7.2-alpine",
+                "status": { "conditions": [{ "type": "Ready", "status": "True" }], "images": [{ "names": ["docker.io/library/redis:7.2-alpine",
                     "docker.io/library/rabbitmq:3-management", "docker.io/library/ttg-worker:dev"] }] },
             });
             store.put("nodes", node);
         }
-        store.put("storageclasses", json!({
-            "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "provisioner": "model",
-            "metadata": { "name": "standard", "annotations": {
-                "storageclass.kubernetes.io/is-default-class": "true" } },
-        }));
+        store.put(
+            "storageclasses",
+            json!({
+                "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "provisioner": "model",
+                "metadata": { "name": "standard", "annotations": {
+                    "storageclass.kubernetes.io/is-default-class": "true" } },
+            }),
+        );
         store
     }
 

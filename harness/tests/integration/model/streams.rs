@@ -40,11 +40,18 @@ pub(super) fn accept(
         let Ok(upgraded) = upgrade.await else { return };
         let socket =
             WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
-        // Whoever breaks off has no more use for it.
-        let _ = match &*call.below {
-            "portforward" => forward(&shared, &uid, &call, socket).await,
-            _ => shell(&shared, &uid, socket).await,
+        let mut away = shared.away.subscribe();
+        let work = async {
+            match &*call.below {
+                "portforward" => forward(&shared, &uid, &call, socket).await,
+                _ => shell(&shared, &uid, socket).await,
+            }
         };
+        // Whoever breaks off has no more use for it.
+        tokio::select! {
+            _ = work => {}
+            _ = away.changed() => {}
+        }
     });
     let (_, mut response) = streamed();
     *response.status_mut() = hyper::StatusCode::SWITCHING_PROTOCOLS;
