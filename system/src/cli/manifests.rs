@@ -100,6 +100,7 @@ impl Args {
         if !(self.work_ms.is_finite() && self.work_ms >= 0.0) {
             return Err(format!("--work-ms is {}, not a time", self.work_ms));
         }
+        let broker = self.broker()?;
         Ok(SweepSpec {
             image: self.image.clone(),
             namespace: self.namespace.clone(),
@@ -108,7 +109,7 @@ impl Args {
             work_ms: self.work_ms,
             milestone: self.milestone.clone(),
             scaling: self.scaling()?,
-            broker: self.broker()?,
+            broker,
         })
     }
 
