@@ -34,6 +34,15 @@ impl Component {
         }
     }
 
+    /// The image that its makers publish; ours is whichever was made.
+    pub fn official_image(self) -> &'static str {
+        match self {
+            Self::Redis => "redis:7.2-alpine",
+            Self::RabbitMq => "rabbitmq:3-management",
+            Self::Worker | Self::Coordinator | Self::Aggregator => "ttg-worker:dev",
+        }
+    }
+
     /// Value of `app.kubernetes.io/component`.
     pub fn role(self) -> &'static str {
         match self {

@@ -101,6 +101,8 @@ pub(super) fn pod(image: &str, config_map: &str, credentials: &Credentials) -> P
         // So that the first process of the container is the server, and hears its signals.
         variable("RUNNING_UNDER_SYSTEMD", "true"),
         variable("HOME", HOME),
+        // A dump of a crash is as large as its memory, and would fill the Pod's directories.
+        variable("ERL_CRASH_DUMP_SECONDS", "0"),
     ];
     let container = Container {
         name: "rabbitmq".to_owned(),

@@ -39,7 +39,9 @@ pub(super) fn pod(image: &str, fsync: Fsync) -> PodSpec {
     let command = [
         "redis-server",
         "--bind",
-        "* -::*",
+        "*",
+        // Of IPv6 too, where there is any.
+        "-::*",
         // It has no password: who may reach it, the NetworkPolicy says.
         "--protected-mode",
         "no",
