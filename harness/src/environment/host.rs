@@ -23,7 +23,7 @@ pub enum Host {
     /// On a Docker engine.
     Engine(Containers),
     /// On a cluster.
-    Cluster(Pods),
+    Cluster(Box<Pods>),
 }
 
 /// A process that a host has started.
@@ -47,7 +47,8 @@ impl Host {
         match plan.environment {
             Environment::Container => Containers::open().await.map(Self::Engine).map(Some),
             Environment::Kubernetes => {
-                Pods::connect(&plan.cluster).await.map(Self::Cluster).map(Some)
+                let pods = Pods::connect(&plan.cluster).await?;
+                Ok(Some(Self::Cluster(Box::new(pods))))
             }
             Environment::Process | Environment::External => Ok(None),
         }

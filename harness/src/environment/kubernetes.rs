@@ -20,6 +20,7 @@ use crate::kubernetes::{
     BrokerPod, BrokerWanted, Cluster, PodEnd, PodFleet, PodProcess, Setup, Wanted,
 };
 use crate::plan::{Backend, ClusterChoice, Plan, Target};
+use crate::words::counted;
 
 /// What an exit code adds to the signal that ended a container.
 const BY_SIGNAL: i32 = 128;
@@ -52,6 +53,15 @@ impl Pods {
     /// The cluster.
     pub fn cluster(&self) -> &Cluster {
         &self.cluster
+    }
+
+    /// `cluster kind-ttg-sandbox (https://127.0.0.1:6443, Kubernetes v1.36.1), 3 nodes`.
+    pub async fn describe(&self) -> String {
+        let cluster = self.cluster.describe();
+        match self.cluster.nodes().await {
+            Some(nodes) => format!("{cluster}, {}", counted(nodes as u64, "node")),
+            None => cluster,
+        }
     }
 
     /// The run's Pods.

@@ -1,6 +1,6 @@
 //! `drain`: a node takes no more Pods for a time, and those of the run that are on it are evicted, as
-//! before the maintenance of a node. Workers leave for good, as asked; the broker comes back on another
-//! node, or on this one once it is given back.
+//! before the maintenance of a node. Workers leave for good, as asked; coordinator and aggregator are
+//! replaced; the broker comes back on another node, or on this one once it is given back.
 
 use std::rc::Rc;
 
@@ -50,6 +50,12 @@ impl Fault for Drain {
             let proof = Proof::of(container.evict().await);
             evicted += usize::from(proof.bit);
             strike::tell(stage, fault, process.name.clone(), since, proof, held);
+            // A Job has another Pod take its place; workers are Pods of their own.
+            let is_done = process.exit().is_some_and(|exit| exit.code == Some(0));
+            if !process.name.starts_with("worker-") && !is_done {
+                // Where it cannot be started, its part is missing in the end.
+                let _ = stage.start(&process.name).await;
+            }
         }
         let mut seen = format!("{cordoned}, {evicted} of the run's processes were evicted");
         if let Some(server) = stage.server().filter(|it| it.node().as_deref() == Some(name)) {

@@ -22,6 +22,11 @@ pub enum Event {
         /// RFC 3339, UTC.
         at: String,
     },
+    /// The cluster on which the run's Pods are.
+    ClusterReady {
+        /// For people: context, address, version and nodes.
+        cluster: String,
+    },
     /// The broker answers.
     BrokerReady {
         /// For people: program, version and address or file.

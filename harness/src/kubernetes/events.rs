@@ -42,7 +42,9 @@ impl Warnings {
 
 fn of_event(event: &Event) -> Option<String> {
     let reason = event.reason.as_deref()?;
-    if event.type_.as_deref() != Some("Warning") || !HOPELESS.contains(&reason) {
+    // That a claim finds no volume is no warning in the eyes of the cluster.
+    let is_warning = event.type_.as_deref() == Some("Warning") || reason == "FailedBinding";
+    if !is_warning || !HOPELESS.contains(&reason) {
         return None;
     }
     let said = event.message.as_deref().unwrap_or_default();

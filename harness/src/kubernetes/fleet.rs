@@ -142,8 +142,12 @@ impl PodFleet {
     async fn start_role(&self, wanted: &Wanted) -> Result<Pod, Unavailable> {
         let spec = self.spec(wanted, None);
         let mut job = manifests::role_job(&spec, 0);
-        if let Some(pod) = job.spec.as_mut().and_then(|job| job.template.spec.as_mut()) {
-            self.finish(pod);
+        if let Some(job) = &mut job.spec {
+            // Whether another takes its place is for the scenario to say.
+            job.pod_failure_policy = None;
+            if let Some(pod) = &mut job.template.spec {
+                self.finish(pod);
+            }
         }
         let job = self.run.apply(job).await?;
         self.pod_of(&job, &process_label(wanted), None).await

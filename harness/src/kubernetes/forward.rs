@@ -88,7 +88,7 @@ async fn lead(mut client: TcpStream, to: Destination) {
             None => None,
         };
         if said.is_none() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     };
     tokio::select! {

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, ResourceRequirements};
+use k8s_openapi::api::core::v1::{Container, EnvVar, Pod, PodSpec, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::api::{Api, AttachParams, AttachedProcess};
 use tokio::io::{AsyncBufReadExt, AsyncWrite, AsyncWriteExt, BufReader, Lines};
@@ -25,6 +25,12 @@ const MARK: &str = "ttg-hand";
 
 /// See the file.
 const SCRIPT: &str = include_str!("hand.sh");
+
+/// The variable that holds it: the command of a shell is part of an address, which proxies cut off.
+const VARIABLE: &str = "TTG_HAND";
+
+/// What carries it out.
+const RUN_IT: &str = "eval \"$TTG_HAND\"";
 
 /// How long a signal may take to be sent and seen.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -47,12 +53,15 @@ pub(super) fn add(pod: &mut PodSpec, image: &str, ends: Ends) {
         Some(pairs.map(|(name, value)| (name.to_owned(), Quantity(value.to_owned()))).into())
     };
     let mode = if ends == Ends::Never { "stay" } else { "leave" };
-    let words = ["sh", "-c", SCRIPT, MARK, mode];
+    let words = ["sh", "-c", RUN_IT, MARK, mode];
+    let script =
+        EnvVar { name: VARIABLE.to_owned(), value: Some(SCRIPT.to_owned()), value_from: None };
     let hand = Container {
         name: CONTAINER.to_owned(),
         image: Some(image.to_owned()),
         image_pull_policy: Some("IfNotPresent".to_owned()),
         command: Some(words.map(str::to_owned).into()),
+        env: Some(vec![script]),
         security_context: first.security_context.clone(),
         resources: Some(ResourceRequirements {
             requests: quantities("10m", "16Mi"),
@@ -171,7 +180,7 @@ impl Hand {
                 .stderr(false);
         let doing = format!("open a shell in pod {}", self.pod);
         let place = self.run.cluster().place(&doing);
-        let opened = api.exec(&self.pod, ["sh", "-c", SCRIPT, MARK, "serve"], &parameters);
+        let opened = api.exec(&self.pod, ["sh", "-c", RUN_IT, MARK, "serve"], &parameters);
         let mut process = match timeout(ANSWER, opened).await {
             Ok(Ok(process)) => process,
             Ok(Err(error)) => return Err(Unavailable(trouble::of_call(&error, &place))),

@@ -18,7 +18,7 @@ look() {
 
 # Sets: first, the first process of the other container, and all, all that are its own.
 find_them() {
-  first='' all=' ' ours=" 1 $$ " rest=''
+  first='' all=' ' rest=''
   for directory in /proc/[0-9]*; do
     pid=${directory#/proc/}
     look "$pid" || continue
@@ -26,7 +26,8 @@ find_them() {
     if [ "$parent" != 0 ]; then
       rest="$rest $pid:$parent"
     elif [ "$pid" != 1 ] && ! tr '\0' ' ' <"$directory/cmdline" | grep -q ttg-hand; then
-      [ -n "$first" ] || first=$pid
+      # Probes of the kubelet have no parent either, and came later.
+      if [ -z "$first" ] || [ "$pid" -lt "$first" ]; then first=$pid; fi
       all="$all$pid "
     fi
   done 2>/dev/null

@@ -12,6 +12,9 @@ use crate::words::quoted;
 /// Contexts that are named where one is wrong; a kubeconfig of a large company has hundreds.
 const NAMED: usize = 12;
 
+/// What the cluster that this process itself is on is called, where there is no kubeconfig.
+const IN_CLUSTER: &str = "in-cluster";
+
 /// A client for the API server of a context, and what it is called.
 pub(super) struct Found {
     /// For calls and watches: it notices a server that is silent.
@@ -30,10 +33,10 @@ pub(super) async fn find(context: Option<&str>) -> Result<Found, Unavailable> {
     let kubeconfig = match Kubeconfig::read() {
         Ok(kubeconfig) => kubeconfig,
         Err(KubeconfigError::ReadConfig(error, path)) => {
-            if context.is_none()
+            if context.is_none_or(|it| it == IN_CLUSTER)
                 && let Ok(config) = Config::incluster()
             {
-                return connect(config, "in-cluster".to_owned());
+                return connect(config, IN_CLUSTER.to_owned());
             }
             return Err(Unavailable(format!(
                 "no cluster: the kubeconfig {} cannot be read: {error} (harness cluster up makes a \

@@ -67,6 +67,19 @@ pub(super) async fn evict(run: &Run, pod: &str) -> Result<(), Unavailable> {
     }
 }
 
+impl Cluster {
+    /// How many nodes take Pods. Nothing, where nodes may not be seen.
+    pub(crate) async fn nodes(&self) -> Option<usize> {
+        let takes_pods = |node: &Node| {
+            let spec = node.spec.as_ref();
+            let taints = spec.and_then(|it| it.taints.as_deref()).unwrap_or_default();
+            spec.and_then(|it| it.unschedulable) != Some(true)
+                && taints.iter().all(|taint| taint.effect == "PreferNoSchedule")
+        };
+        list(self).await.ok().map(|nodes| nodes.iter().filter(|node| takes_pods(node)).count())
+    }
+}
+
 impl PodFleet {
     /// Takes a node out of the scheduler's sight. Returns what was seen.
     pub(crate) async fn cordon(&self, node: &str) -> Seen {

@@ -7,11 +7,9 @@ use kube::Resource;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use super::standing;
 use super::watch::{Seen, Watched};
 use crate::environment::Unavailable;
-
-/// How long a doubt may last: a volume that binds and a scheduler that looks again take less.
-const DOUBT: Duration = Duration::from_secs(10);
 
 /// How long anything may take at all: a large image comes slowly.
 const START: Duration = Duration::from_secs(300);
@@ -44,7 +42,8 @@ where
             // A doubt that is gone.
             None => told.is_some().then_some(Err(None)),
         });
-        let lasts = doubt.as_ref().map_or(end, |(_, since)| end.min(*since + DOUBT));
+        let lasts =
+            doubt.as_ref().map_or(end, |(why, since)| end.min(*since + standing::may_last(why)));
         let decided = tokio::select! {
             decided = timeout_at(end, decided) => decided,
             () = sleep_until(lasts), if doubt.is_some() => {

@@ -128,7 +128,12 @@ impl PodProcess {
 
     /// Waits until it runs, or has run.
     pub(crate) async fn runs(&self) -> Result<(), Unavailable> {
-        wait_until_it_runs(&self.pods, &self.uid, &self.container).await
+        wait_until_it_runs(&self.pods, &self.uid, &self.container).await?;
+        match &self.hand {
+            // A fault may come soon.
+            Some(_) => wait_until_it_runs(&self.pods, &self.uid, hand::CONTAINER).await,
+            None => Ok(()),
+        }
     }
 
     /// Makes ready to send signals, once there is somebody who can.

@@ -1,6 +1,8 @@
 //! How a Pod stands, read from what the API shows of it; and what is wrong with it, in one line that
 //! says what to do.
 
+use std::time::Duration;
+
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
 use kube::ResourceExt;
 
@@ -60,6 +62,23 @@ const FINAL: [&str; 12] = [
     "not available",
     "invalid",
 ];
+
+/// How long a doubt of this kind may last before it is told as what keeps a Pod from starting: a
+/// scheduler looks again within seconds, a cloud takes longer to make a volume, and the kubelet waits
+/// before it starts once more what has ended.
+pub(super) fn may_last(doubt: &str) -> Duration {
+    Duration::from_secs(match doubt {
+        it if it.contains(NO_VOLUME) => 45,
+        it if it.contains(AGAIN) => 30,
+        _ => 10,
+    })
+}
+
+/// How it is said that a container does not stay.
+const AGAIN: &str = "again and again";
+
+/// How it is said that a volume is missing.
+const NO_VOLUME: &str = "the volume claim does not bind";
 
 /// See [`Standing`].
 pub(super) fn of(pod: &Pod, container: &str) -> Standing {
@@ -141,7 +160,7 @@ fn of_waiting(pod: &Pod, status: &ContainerStatus) -> Option<Standing> {
                 "its log in the run directory says more"
             };
             Standing::Doubtful(format!(
-                "pod {name}: its container {how} again and again, {restarts} times by now ({memory})"
+                "pod {name}: its container {how} {AGAIN}, {restarts} times by now ({memory})"
             ))
         }
         _ => return None,
@@ -213,14 +232,14 @@ mod tests {
 
     use super::*;
 
-    fn pod(status: Value) -> Pod {
+    fn pod(status: &Value) -> Pod {
         let spec = json!({"containers": [{"name": "worker", "image": "ttg-worker:dev"}]});
         let pod = json!({"metadata": {"name": "worker-0"}, "spec": spec, "status": status});
         serde_json::from_value(pod).unwrap()
     }
 
-    fn with_state(state: Value) -> Pod {
-        pod(json!({"containerStatuses": [{
+    fn with_state(state: &Value) -> Pod {
+        pod(&json!({"containerStatuses": [{
             "name": "worker", "image": "ttg-worker:dev", "imageID": "", "ready": false,
             "restartCount": 4, "state": state,
             "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}},
@@ -228,7 +247,7 @@ mod tests {
     }
 
     fn waiting(reason: &str, message: &str) -> Standing {
-        of(&with_state(json!({"waiting": {"reason": reason, "message": message}})), "worker")
+        of(&with_state(&json!({"waiting": {"reason": reason, "message": message}})), "worker")
     }
 
     fn told(standing: Standing) -> String {
@@ -265,7 +284,7 @@ mod tests {
         let unscheduled = |message: &str| {
             let condition = json!({"type": "PodScheduled", "status": "False",
                 "reason": "Unschedulable", "message": message});
-            told(of(&pod(json!({"phase": "Pending", "conditions": [condition]})), "worker"))
+            told(of(&pod(&json!({"phase": "Pending", "conditions": [condition]})), "worker"))
         };
         assert_snapshot!(unscheduled("0/3 nodes are available: 3 Insufficient cpu."), @"pod worker-0 finds no node: 0/3 nodes are available: 3 Insufficient cpu. (run fewer workers with --set workers=2, or add nodes)");
         assert_snapshot!(unscheduled("0/3 nodes are available: 3 node(s) had untolerated taint {a: b}."), @"pod worker-0 finds no node: 0/3 nodes are available: 3 node(s) had untolerated taint {a: b}. (make a node that fits it, or lift what keeps it away: kubectl describe nodes shows taints)");
@@ -275,17 +294,17 @@ mod tests {
     #[test]
     fn a_pod_that_its_node_threw_out() {
         let evicted = json!({"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."});
-        assert_snapshot!(told(of(&pod(evicted), "worker")), @"pod worker-0: Evicted: The node was low on resource: memory. (the node has no room for it: free some, or add a node)");
+        assert_snapshot!(told(of(&pod(&evicted), "worker")), @"pod worker-0: Evicted: The node was low on resource: memory. (the node has no room for it: free some, or add a node)");
     }
 
     #[test]
     fn one_that_runs_and_one_that_ended() {
-        let running = with_state(json!({"running": {"startedAt": "2026-01-01T00:00:00Z"}}));
+        let running = with_state(&json!({"running": {"startedAt": "2026-01-01T00:00:00Z"}}));
         assert_eq!(of(&running, "worker"), Standing::Running);
         assert_eq!(restarts(&running, "worker").0, 4);
-        let ended = with_state(json!({"terminated": {"exitCode": 137, "reason": "Error"}}));
+        let ended = with_state(&json!({"terminated": {"exitCode": 137, "reason": "Error"}}));
         let Standing::Ended(ended) = of(&ended, "worker") else { panic!() };
         assert_eq!(ended.describe(), "exited with code 137");
-        assert_eq!(of(&pod(json!({})), "worker"), Standing::Starting);
+        assert_eq!(of(&pod(&json!({})), "worker"), Standing::Starting);
     }
 }

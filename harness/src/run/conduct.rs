@@ -87,6 +87,9 @@ async fn run_in(
     let describe = process.as_ref().map(BrokerProcess::describe);
     let stage = Rc::new(Stage::new(plan.clone(), fleet, process, broker, listener));
     stage.emit(Event::RunStarted { at: jiff::Timestamp::now().to_string() });
+    if let Some(pods) = stage.fleet.host().and_then(Host::pods) {
+        stage.emit(Event::ClusterReady { cluster: pods.describe().await });
+    }
     if let Some(broker) = &stage.broker {
         // Some brokers say who holds what only from the first question on.
         let _ = broker.held().await;
@@ -125,7 +128,7 @@ async fn start_broker(
                 anstream::eprintln!("{why}");
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     };
     tokio::select! {
         started = start => started,

@@ -35,7 +35,7 @@ fn the_same_file_passes_on_a_cluster(#[case] scenario: &str) {
         proof.starts_with("pod ttg-worker-") && proof.ends_with("ended by signal 9"),
         "{proof}"
     );
-    let ready = &events(&sandbox.latest(scenario))[1]["broker"];
+    let ready = &json(sandbox.latest(scenario).join("results.json"))["broker"];
     assert!(ready.as_str().unwrap().contains("volume of the default StorageClass"), "{ready}");
     assert_eq!(namespaces(&model), [""; 0]);
 }
@@ -100,7 +100,7 @@ fn without_a_volume_only_the_container_of_a_broker_is_killed() {
     assert!(
         proof.as_str().unwrap().contains("the container of pod ttg-redis-0 exited with code 137")
     );
-    let ready = events(&run)[1]["broker"].to_string();
+    let ready = json(run.join("results.json"))["broker"].to_string();
     assert!(ready.contains("data in an emptyDir, lost with its Pod"), "{ready}");
 }
 

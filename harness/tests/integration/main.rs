@@ -8,6 +8,7 @@ mod containers;
 mod docker;
 mod exec_kernel;
 mod exit_codes;
+mod hand;
 mod leaves_nothing_behind;
 mod model;
 mod output;

@@ -95,7 +95,7 @@ fn make_pods_of_sets(shared: &Shared) {
                 put(shared, "pods", made_by(&set, "StatefulSet", &name));
             }
             (Some(0), Some(pod)) if !is_leaving(&pod) => {
-                pods::delete(shared, namespace, &name, None)
+                pods::delete(shared, namespace, &name, None);
             }
             _ => {}
         }

@@ -86,7 +86,7 @@ async fn run(shared: &Arc<Shared>, pod: &Value) {
             pod,
             &containers,
             first,
-            json!({ "waiting": { "reason": reason, "message": message } }),
+            &json!({ "waiting": { "reason": reason, "message": message } }),
         );
         let _ = shared.containers.asked_to_end(&uid).await;
         shared.store.lock().unwrap().remove("pods", &namespace, &name);
@@ -105,7 +105,7 @@ async fn run(shared: &Arc<Shared>, pod: &Value) {
             Err(error) => panic!("the model cannot start a container: {error}"),
         };
         let running = json!({ "running": { "startedAt": store::now() } });
-        set(shared, pod, &containers, first, running);
+        set(shared, pod, &containers, first, &running);
         let ready = announce(shared, pod, &spec.program);
         let (code, asked) = tokio::select! {
             ended = until_the_end(shared, &uid, child) => ended,
@@ -120,7 +120,7 @@ async fn run(shared: &Arc<Shared>, pod: &Value) {
             continue;
         }
         log.end();
-        set(shared, pod, &containers, first, ended);
+        set(shared, pod, &containers, first, &ended);
         if asked {
             shared.store.lock().unwrap().change("pods", &namespace, &name, |it| {
                 it["status"]["phase"] = json!(if code == 0 { "Succeeded" } else { "Failed" });
@@ -298,7 +298,7 @@ async fn announce(shared: &Shared, pod: &Value, program: &Program) {
 }
 
 /// Shows the state of a Pod's first container; the others run.
-fn set(shared: &Shared, pod: &Value, containers: &[Value], first: &Value, state: Value) {
+fn set(shared: &Shared, pod: &Value, containers: &[Value], first: &Value, state: &Value) {
     let (namespace, name) = store::place(pod);
     shared.store.lock().unwrap().change("pods", &namespace, &name, |it| {
         let restarts = it["status"]["containerStatuses"][0]["restartCount"].as_u64().unwrap_or(0);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::stream;
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full, StreamBody};
+use http_body_util::{BodyExt, Collected, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -145,7 +145,7 @@ async fn take_apart(request: Request<Incoming>) -> Call {
     };
     let part = |at: usize| rest.get(at).copied().unwrap_or_default().to_owned();
     let (namespace, resource, name, below) = (namespace.to_owned(), part(0), part(1), part(2));
-    let body = request.into_body().collect().await.map(|it| it.to_bytes()).unwrap_or_default();
+    let body = request.into_body().collect().await.map(Collected::to_bytes).unwrap_or_default();
     let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
     Call { verb, path, namespace, resource, name, below, query, is_apply, body }
 }
