@@ -183,8 +183,9 @@ fn read_setting(
 /// What chaos draws from.
 fn mix(field: &Field<'_>, ground: Ground<'_>) -> Result<Vec<Draw>, Problem> {
     let example = "mix: [{ weight: 3, restart: { worker: random } }]";
-    let kinds: Vec<&str> =
-        entries().filter(|entry| entry.on != [Role::Sweep]).map(|entry| entry.name).collect();
+    // What strikes a node strikes whoever is on it, and they do not come back.
+    let is_drawn = |entry: &&Entry| entry.on != [Role::Sweep] && entry.on != [Role::Node];
+    let kinds: Vec<&str> = entries().filter(is_drawn).map(|entry| entry.name).collect();
     let keys = [&["weight"], &kinds[..]].concat();
     let mut mix = Vec::new();
     for item in field.list(example)? {

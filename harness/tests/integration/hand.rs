@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use crate::support::finish;
 
-const IMAGE: &str = "ttg-foreign:debian";
+const IMAGE: &str = "ttg-redis:debian";
 
 fn docker(arguments: &[&str]) -> String {
     let said = finish(Command::new("docker").args(arguments).stdin(Stdio::null()));

@@ -141,7 +141,9 @@ fn doctor_says_what_a_lack_costs() {
                           install rabbitmq-server)
     docker           no   environment container cannot be had (Debian, Ubuntu:
                           apt-get install docker.io; then ci/images)
-    kubernetes       no   nothing yet: no scenario needs a cluster
+    kubernetes       no   no cluster: the kubeconfig nowhere cannot be read: No such
+                          file or directory (os error 2) (harness cluster up makes a
+                          cluster; another kubeconfig is named by KUBECONFIG)
     ");
 }
 
@@ -202,8 +204,13 @@ fn help_of_run_names_every_flag() {
     Options:
           --backend <BACKEND>          Another backend than the scenario's: embedded, redis, rabbitmq or
                                        static
-          --environment <ENVIRONMENT>  Where it runs: process, container or external; without it, what
-                                       the scenario says, else the first that works here
+          --environment <ENVIRONMENT>  Where it runs: process, container, external or kubernetes;
+                                       without it, what the scenario says, else the first that works
+                                       here
+          --context <NAME>             The cluster, as a context of the kubeconfig; without it, the
+                                       current one
+          --namespace <NAME>           A namespace of the cluster that is there already; without it,
+                                       each run has one of its own
           --seed <SEED>                The seed of every random choice; without one it is drawn, and
                                        printed
           --out <DIRECTORY>            Where run directories go [default: runs]
