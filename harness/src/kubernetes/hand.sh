@@ -81,7 +81,10 @@ trap 'exit 0' TERM
 case $1 in
 serve) serve ;;
 leave)
-  until [ -n "$first" ]; do nap; find_them; done
+  find_them
+  naps=0
+  # Those that are not seen within a minute have come and gone.
+  until [ -n "$first" ] || [ $naps -ge 60 ]; do nap; naps=$((naps + 1)); find_them; done
   while [ -n "$first" ]; do nap; find_them; done
   ;;
 *) while :; do nap; done ;;

@@ -8,12 +8,12 @@ fn an_unknown_key_is_refused_with_the_nearest_and_all_valid_ones() {
     insta::assert_snapshot!(refused("chunk_size", "chunksize"), @r#"scenarios/x.yaml:3:24: unknown key "chunksize" in sweep: did you mean chunk_size? (valid: params, chunk_size, kernel)"#);
     insta::assert_snapshot!(refused("reference:", "refrence:"), @r#"scenarios/x.yaml:3:50: unknown key "refrence" in kernel: did you mean reference? (valid: reference, exec)"#);
     insta::assert_snapshot!(refused("work_ms", "work"), @r#"scenarios/x.yaml:3:63: unknown key "work" in reference: did you mean work_ms? (valid: work_ms)"#);
-    insta::assert_snapshot!(refused("    name: first", "    nam: first"), @r#"scenarios/x.yaml:9:5: unknown key "nam" in a fault: did you mean name? (valid: at, after, name, every, kill, terminate, pause, restart, slow, out-of-memory, wipe, disk-full, partition, latency, bandwidth, reset, drop, half-open, slice, poison, slow-chunks, chaos)"#);
-    insta::assert_snapshot!(refused("worker: busy", "workr: busy"), @r#"scenarios/x.yaml:10:13: unknown key "workr" in kill: did you mean worker? (valid: worker, role, for)"#);
+    insta::assert_snapshot!(refused("    name: first", "    nam: first"), @r#"scenarios/x.yaml:9:5: unknown key "nam" in a fault: did you mean name? (valid: at, after, name, every, kill, terminate, pause, restart, slow, out-of-memory, wipe, disk-full, partition, latency, bandwidth, reset, drop, half-open, slice, poison, slow-chunks, chaos, cordon, drain)"#);
+    insta::assert_snapshot!(refused("worker: busy", "workr: busy"), @r#"scenarios/x.yaml:10:13: unknown key "workr" in kill: did you mean worker? (valid: worker, role, for, by)"#);
     insta::assert_snapshot!(refused("recovery_max", "recovery"), @r#"scenarios/x.yaml:13:3: unknown key "recovery" in expect: did you mean recovery_max? (valid: coverage, dead_letters, retries_min, throughput_min, duration_max, efficiency_min, recovery_max, finish_max)"#);
     insta::assert_snapshot!(refused("seed: 7", "system: { environment: {} }"), @r#"scenarios/x.yaml:6:11: unknown key "environment" in system (valid: env, command, image, workers)"#);
     insta::assert_snapshot!(refused("seed: 7", "zzz: 7"), @r#"scenarios/x.yaml:6:1: unknown key "zzz" in the scenario (valid: name, description, sweep, backend, environment, workers, workers_in, cluster, broker, seed, faults, system, afterwards, expect, stall_after, timeout)"#);
-    insta::assert_snapshot!(refused("    kill: { worker: busy }", "    kil: { worker: busy }"), @r#"scenarios/x.yaml:10:5: unknown key "kil" in a fault: did you mean kill? (valid: at, after, name, every, kill, terminate, pause, restart, slow, out-of-memory, wipe, disk-full, partition, latency, bandwidth, reset, drop, half-open, slice, poison, slow-chunks, chaos)"#);
+    insta::assert_snapshot!(refused("    kill: { worker: busy }", "    kil: { worker: busy }"), @r#"scenarios/x.yaml:10:5: unknown key "kil" in a fault: did you mean kill? (valid: at, after, name, every, kill, terminate, pause, restart, slow, out-of-memory, wipe, disk-full, partition, latency, bandwidth, reset, drop, half-open, slice, poison, slow-chunks, chaos, cordon, drain)"#);
     insta::assert_snapshot!(refused("kernel: { reference: { work_ms: 100 } }", "kernel: { exec: { comand: [] } }"), @r#"scenarios/x.yaml:3:58: unknown key "comand" in exec: did you mean command? (valid: command)"#);
 }
 
@@ -132,7 +132,7 @@ fn a_fault_has_one_trigger_and_one_kind() {
     insta::assert_snapshot!(refused("    kill: { worker: busy }\n", ""), @"scenarios/x.yaml:8:5: a fault has no kill, terminate, pause, restart, slow, out-of-memory, wipe, disk-full, partition, latency, bandwidth, reset, drop, half-open, slice, poison, slow-chunks, chaos, cordon or drain (write for example kill: { worker: busy })");
     insta::assert_snapshot!(refused("worker: busy", "worker: busy, role: aggregator"), @"scenarios/x.yaml:10:27: kill has worker and role, but must have exactly one of worker or role (remove one)");
     insta::assert_snapshot!(refused("worker: busy", ""), @"scenarios/x.yaml:10:11: kill has no worker or role (write for example kill: { worker: busy })");
-    insta::assert_snapshot!(refused("kill: { worker: busy }", "kill: busy"), @r#"scenarios/x.yaml:10:11: kill is "busy", but must be a mapping with the keys worker, role and for"#);
+    insta::assert_snapshot!(refused("kill: { worker: busy }", "kill: busy"), @r#"scenarios/x.yaml:10:11: kill is "busy", but must be a mapping with the keys worker, role, for and by"#);
     insta::assert_snapshot!(refused("faults:\n  - at: 30%", "faults:\n    at: 30%"), @"scenarios/x.yaml:8:5: faults is a mapping, but must be a list (write for example faults: [{ at: 30%, kill: { worker: busy } }])");
 }
 
