@@ -6,27 +6,23 @@ use std::collections::BTreeMap;
 
 use futures_util::StreamExt;
 use lapin::message::Delivery as Message;
-use lapin::options::{BasicConsumeOptions, QueueBindOptions, QueueDeclareOptions};
-use lapin::types::{AMQPValue, FieldTable};
-use lapin::{Channel, Consumer};
-use tokio::time::timeout;
+use lapin::options::{
+    BasicConsumeOptions, BasicPublishOptions, QueueBindOptions, QueueDeclareOptions,
+};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::{BasicProperties, Channel, Consumer};
 
 use super::life::{Life, Outcome, Trouble};
 use super::queues::{LETTERS_EXCHANGE, RESULTS_EXCHANGE, RETRY_EXCHANGE};
-use super::record;
 use crate::queue::{Held, Token};
 use crate::wire::{self, Task, TaskResult};
 
 const TRACE_EXCHANGE: &str = "amq.rabbitmq.trace";
 
-/// How long our own mark may take through the trace: longer, and tracing is off.
-const ECHO: std::time::Duration = std::time::Duration::from_millis(500);
-
 /// See the file.
 #[derive(Default)]
 pub(super) struct Trace {
-    reading: Option<(u64, Channel, Consumer)>,
-    is_off: bool,
+    reading: Option<Reading>,
     /// Chunk to connection and number of its delivery.
     held: BTreeMap<u64, (String, u64)>,
     /// Deliveries of each chunk that was delivered more than once.
@@ -35,6 +31,15 @@ pub(super) struct Trace {
     names: BTreeMap<String, String>,
     /// Deliveries beyond the first of each task.
     pub(super) redelivered: u64,
+}
+
+/// A queue of our own, into which the server copies what it traces.
+struct Reading {
+    /// Of the connection that it is read over.
+    life: u64,
+    channel: Channel,
+    queue: ShortString,
+    consumer: Consumer,
 }
 
 impl Trace {
@@ -49,29 +54,19 @@ impl Trace {
 
     /// Takes in everything that was traced until now.
     pub(super) async fn read_on(&mut self, life: &Life, mine: &str) -> Outcome<()> {
-        if self.reading.as_ref().is_none_or(|(number, ..)| *number != life.number) {
-            let (channel, consumer) = subscribe(life).await?;
-            self.reading = Some((life.number, channel, consumer));
-            self.is_off = false;
-            // Of connections that nobody watched.
-            self.held.clear();
-        }
-        if self.is_off {
-            return Ok(());
-        }
-        life.publish(&[record::mark(&life.queues, mine)]).await?;
+        let mut reading = match self.reading.take() {
+            Some(reading) if reading.life == life.number => reading,
+            _ => {
+                // Of connections that nobody watched.
+                self.held.clear();
+                Reading::begin(life).await?
+            }
+        };
+        reading.mark(mine).await?;
         loop {
-            let (_, _, consumer) = self.reading.as_mut().expect("it was opened just now");
-            let message = match timeout(ECHO, consumer.next()).await {
-                Ok(Some(message)) => message?,
-                Ok(None) => return Err(Trouble::new("the server ended the trace")),
-                Err(_) => {
-                    tracing::debug!("the server is not traced: who holds what is not known");
-                    self.is_off = true;
-                    return Ok(());
-                }
-            };
-            if message.routing_key.as_str() == "publish." && message.data == mine.as_bytes() {
+            let message = life.answered(reading.next()).await?;
+            if message.exchange.as_str().is_empty() && message.data == mine.as_bytes() {
+                self.reading = Some(reading);
                 return Ok(());
             }
             self.take_in(life, &message);
@@ -132,21 +127,37 @@ impl Trace {
     }
 }
 
-async fn subscribe(life: &Life) -> Outcome<(Channel, Consumer)> {
-    let channel = life.connection.create_channel().await?;
-    let none = FieldTable::default;
-    let own = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
-    let queue = channel.queue_declare("".into(), own, none()).await?.name().clone();
-    let deliver = format!("deliver.{}", life.queues.tasks);
-    let publish = ["", RESULTS_EXCHANGE, RETRY_EXCHANGE, LETTERS_EXCHANGE];
-    let publish = publish.map(|exchange| format!("publish.{exchange}"));
-    for key in publish.iter().chain([&deliver]) {
-        let (exchange, bind) = (TRACE_EXCHANGE.into(), QueueBindOptions::default());
-        channel.queue_bind(queue.clone(), exchange, key.as_str().into(), bind, none()).await?;
+impl Reading {
+    async fn begin(life: &Life) -> Outcome<Self> {
+        let channel = life.connection.create_channel().await?;
+        let none = FieldTable::default;
+        let own = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
+        let queue = channel.queue_declare("".into(), own, none()).await?.name().clone();
+        let deliver = format!("deliver.{}", life.queues.tasks);
+        let publish = ["", RESULTS_EXCHANGE, RETRY_EXCHANGE, LETTERS_EXCHANGE];
+        let publish = publish.map(|exchange| format!("publish.{exchange}"));
+        for key in publish.iter().chain([&deliver]) {
+            let (exchange, bind) = (TRACE_EXCHANGE.into(), QueueBindOptions::default());
+            channel.queue_bind(queue.clone(), exchange, key.as_str().into(), bind, none()).await?;
+        }
+        let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
+        let consumer = channel.basic_consume(queue.clone(), "".into(), options, none()).await?;
+        Ok(Self { life: life.number, channel, queue, consumer })
     }
-    let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
-    let consumer = channel.basic_consume(queue, "".into(), options, none()).await?;
-    Ok((channel, consumer))
+
+    /// Puts a mark into the queue, and nowhere else: it comes after all that is traced by then,
+    /// whether anything is or not. In the journal, every worker that starts would read it.
+    async fn mark(&self, mine: &str) -> Outcome<()> {
+        let (queue, options) = (self.queue.clone(), BasicPublishOptions::default());
+        let properties = BasicProperties::default();
+        self.channel.basic_publish("".into(), queue, options, mine.as_bytes(), properties).await?;
+        Ok(())
+    }
+
+    async fn next(&mut self) -> Outcome<Message> {
+        let ended = || Trouble::new("the server ended the trace");
+        Ok(self.consumer.next().await.ok_or_else(ended)??)
+    }
 }
 
 fn value<'a>(message: &'a Message, name: &str) -> Option<&'a AMQPValue> {
