@@ -152,6 +152,11 @@ impl Stage {
         now.params as f64 >= percent / 100.0 * self.plan.sweep.params() as f64
     }
 
+    /// A fault is being carried out from now on.
+    pub fn fault_begins(&self) {
+        self.change(|standing| standing.in_flight += 1);
+    }
+
     /// A fault has struck, and healed where it heals. What it held up has all the time again.
     pub fn fault_is_over(&self, name: &str) {
         self.last_result.set(Instant::now());
@@ -329,12 +334,10 @@ impl Stage {
         self.held().await.into_iter().map(|held| held.worker).collect()
     }
 
-    /// Workers that hold the chunk with this index.
-    pub async fn holders_of(&self, chunk: Option<u64>) -> Vec<String> {
-        let held = self.held().await.into_iter();
-        held.filter(|held| held.chunk_index == chunk && chunk.is_some())
-            .map(|held| held.worker)
-            .collect()
+    /// The delivery that has a worker at the chunk with this index.
+    pub async fn attempt_of(&self, chunk: Option<u64>) -> Option<Held> {
+        let mut held = self.held().await.into_iter();
+        held.find(|held| held.begun && held.chunk_index.is_some() && held.chunk_index == chunk)
     }
 
     /// What that worker holds.
