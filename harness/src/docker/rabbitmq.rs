@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use lapin::{Connection, ConnectionProperties};
+use lapin::options::BasicPublishOptions;
+use lapin::{BasicProperties, Connection, ConnectionProperties};
 use testcontainers::{ContainerRequest, CopyDataSource, CopyTargetOptions, GenericImage, ImageExt};
 
 use super::engine::Run;
@@ -20,6 +21,16 @@ const IMAGES: Images = Images {
 
 /// How long it may take to answer one client.
 const ANSWER: Duration = Duration::from_secs(5);
+
+/// What is left of its disk, in KiB: less than the 50 MB below which it takes nothing, and enough for
+/// what it writes all the same. One that cannot write at all loses its queues.
+const SPARE_KIB: u64 = 24 << 10;
+
+/// How long it may take to notice that its disk is full: it looks every 10 s at the least.
+const NOTICE: Duration = Duration::from_secs(15);
+
+/// How often it is given something, to see whether it takes it.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Who holds what can only be seen in the server's trace of every message; and its user comes from
 /// other containers.
@@ -61,6 +72,22 @@ impl Flavour for RabbitMq {
         request.with_copy_to(target, CopyDataSource::Data(CONFIGURATION.into()))
     }
 
+    fn spare_kib(&self) -> u64 {
+        SPARE_KIB
+    }
+
+    fn takes_nothing(&self, port: u16) -> BoxFuture<'static, Result<String, Unavailable>> {
+        Box::pin(async move {
+            match tokio::time::timeout(NOTICE, blocked(port)).await {
+                Ok(Ok(())) => Ok(", and it takes nothing (connection.blocked)".to_owned()),
+                Ok(Err(error)) => Err(Unavailable(format!("rabbitmq does not answer: {error}"))),
+                Err(_) => {
+                    Err(Unavailable(format!("rabbitmq still took messages after {NOTICE:?}")))
+                }
+            }
+        })
+    }
+
     fn greet(&self, port: u16) -> BoxFuture<'static, Option<String>> {
         let asked = async move {
             let address = format!("amqp://127.0.0.1:{port}/%2f");
@@ -73,4 +100,18 @@ impl Flavour for RabbitMq {
         };
         Box::pin(async move { tokio::time::timeout(ANSWER, asked).await.ok()? })
     }
+}
+
+/// Publishes what goes nowhere until the server says that it takes nothing: it tells only those who
+/// try.
+async fn blocked(port: u16) -> lapin::Result<()> {
+    let address = format!("amqp://127.0.0.1:{port}/%2f");
+    let connection = Connection::connect(&address, ConnectionProperties::default()).await?;
+    let channel = connection.create_channel().await?;
+    while !connection.status().blocked() {
+        let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default());
+        channel.basic_publish("".into(), "nowhere".into(), options, b"", properties).await?;
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(())
 }

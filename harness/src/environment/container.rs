@@ -11,7 +11,7 @@ use rustix::process::Signal;
 
 use super::process::{Contained, Exit, Program};
 use super::server::{Seen, Server};
-use super::{Unavailable, guard_helper};
+use super::{Unavailable, this_program};
 use crate::docker::{
     self, Engine, Network, Run, ServerContainer, Which, WorkerContainer, WorkerSpec, sweep,
 };
@@ -91,7 +91,7 @@ impl Containers {
             Some(image) => image.clone(),
             None => std::env::var("TTG_WORKER_IMAGE").unwrap_or_else(|_| WORKER_IMAGE.to_owned()),
         };
-        let helper = if program.may_run_out { Some(guard_helper()?) } else { None };
+        let helper = if program.may_run_out { Some(this_program()?) } else { None };
         let spec = WorkerSpec {
             name,
             image,

@@ -155,6 +155,11 @@ impl Stage {
         now.params as f64 >= percent / 100.0 * self.plan.sweep.params() as f64
     }
 
+    /// A fault is being carried out from now on.
+    pub fn fault_begins(&self) {
+        self.change(|standing| standing.in_flight += 1);
+    }
+
     /// A fault has struck, and healed where it heals. What it held up has all the time again.
     pub fn fault_is_over(&self, name: &str) {
         self.last_result.set(Instant::now());
@@ -332,13 +337,12 @@ impl Stage {
         self.held().await.iter().map(|held| held.worker.clone()).collect()
     }
 
-    /// Workers that hold the chunk with this index.
-    pub async fn holders_of(&self, chunk: Option<u64>) -> Vec<String> {
+    /// The delivery that has a worker at the chunk with this index.
+    pub async fn attempt_of(&self, chunk: Option<u64>) -> Option<Held> {
         let held = self.held().await;
         held.iter()
-            .filter(|held| held.chunk_index == chunk && chunk.is_some())
-            .map(|held| held.worker.clone())
-            .collect()
+            .find(|held| held.begun && held.chunk_index.is_some() && held.chunk_index == chunk)
+            .cloned()
     }
 
     /// What that worker holds.

@@ -297,7 +297,7 @@ impl Digest {
 
 /// A set of chunks.
 #[derive(Default)]
-struct Bits {
+pub(super) struct Bits {
     words: Vec<u64>,
     count: u64,
 }
@@ -306,12 +306,12 @@ struct Bits {
 const INDEX_BOUND: u64 = 1 << 27;
 
 impl Bits {
-    fn has(&self, chunk: u64) -> bool {
+    pub(super) fn has(&self, chunk: u64) -> bool {
         let (word, bit) = Self::place(chunk);
         self.words.get(word).is_some_and(|word| word & bit != 0)
     }
 
-    fn set(&mut self, chunk: u64) {
+    pub(super) fn set(&mut self, chunk: u64) {
         if chunk >= INDEX_BOUND || self.has(chunk) {
             return;
         }
