@@ -20,6 +20,10 @@ use crate::run::Stage;
 /// How often to look who has the chunk.
 const LOOK: Duration = Duration::from_millis(3);
 
+/// How long a worker has the chunk until it is taken to be at it, and the share of the chunk's time
+/// that this is at most: one that finds too many attempts makes it a dead letter at once.
+const AT_IT: (Duration, u32) = (Duration::from_millis(20), 4);
+
 pub(super) static ENTRY: Entry = Entry {
     kind: FaultKind::Poison,
     name: "poison",
@@ -69,6 +73,10 @@ impl Fault for Poison {
 
 /// Stops the worker of this attempt; none where the attempt is over by then.
 async fn caught(stage: &Stage, poison: Option<u64>, attempt: &Held) -> Option<Victim> {
+    sleep(AT_IT.0.min(stage.plan.sweep.chunk_time() / AT_IT.1)).await;
+    if stage.attempt_of(poison).await.as_ref() != Some(attempt) {
+        return None;
+    }
     let process = stage.fleet.get(&attempt.worker)?;
     let victim = arrest(stage, process).await.ok()?;
     if stage.attempt_of(poison).await.as_ref() == Some(attempt) {

@@ -96,16 +96,15 @@ impl Inspect for Redis {
         for (id, ..) in &pending {
             lookup.cmd("XRANGE").arg(TASKS).arg(id).arg(id);
         }
-        let entries: Vec<Vec<Entry>> =
-            self.link.call(async |mut c| lookup.query_async(&mut c).await).await?;
+        // At once: whoever looks for a moment in a chunk has no time to lose.
+        let (entries, members): (Vec<Vec<Entry>>, HashSet<String>) = tokio::try_join!(
+            self.link.call(async |mut c| lookup.query_async(&mut c).await),
+            self.link.call(async |mut c| cmd("HKEYS").arg(MEMBERS).query_async(&mut c).await),
+        )?;
         let chunk_index = |entries: &[Entry]| {
             let (_, values) = entries.first()?;
             Task::from_fields(&to_fields(values)).ok().map(|task| task.chunk.index)
         };
-        let members: HashSet<String> = self
-            .link
-            .call(async |mut c| cmd("HKEYS").arg(MEMBERS).query_async(&mut c).await)
-            .await?;
         let first = first_of_each(&pending);
         Ok(pending
             .into_iter()
