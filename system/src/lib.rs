@@ -7,6 +7,7 @@ pub mod chunk;
 pub mod cli;
 pub mod coordinator;
 pub mod kernel;
+pub mod manifests;
 pub mod queue;
 pub mod static_mode;
 pub mod stats;

@@ -60,10 +60,10 @@ pub(super) struct BrokerArgs {
     #[arg(long, env = "MAX_DELIVERIES", default_value_t = 10,
         value_parser = clap::value_parser!(u32).range(1..), help_heading = "Broker")]
     max_deliveries: u32,
-    /// How long a broker that went away is waited for.
-    #[arg(long, env = "BROKER_PATIENCE_SECONDS", default_value = "60",
-        value_parser = seconds, help_heading = "Broker")]
-    broker_patience_seconds: Duration,
+    /// How long a broker that went away, or is not there yet, is waited for [default: 60; but
+    /// whoever is no worker tries a first time for 3].
+    #[arg(long, env = "BROKER_PATIENCE_SECONDS", value_parser = seconds, help_heading = "Broker")]
+    broker_patience_seconds: Option<Duration>,
 }
 
 impl BrokerArgs {
@@ -91,14 +91,16 @@ impl BrokerArgs {
             },
             Backend::RabbitMq => self.rabbitmq.address(),
         };
+        let usual = Settings::new(address);
         let mut settings = Settings {
             lease: Duration::from_millis(self.stale_threshold_ms),
             takeover_interval: self.stale_check_interval_seconds,
             max_retries: self.max_retries(),
             retry_delay: Duration::from_millis(self.retry_delay_ms()),
             max_deliveries: self.max_deliveries,
-            patience: self.broker_patience_seconds,
-            ..Settings::new(address)
+            patience: self.broker_patience_seconds.unwrap_or(usual.patience),
+            first_contact: self.broker_patience_seconds.unwrap_or(usual.first_contact),
+            ..usual
         };
         (hooks.settings)(&mut settings);
         settings

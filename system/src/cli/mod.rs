@@ -6,6 +6,7 @@ mod coordinator;
 mod dead_letters;
 mod hooks;
 mod letter;
+mod manifests;
 mod rabbitmq;
 mod worker;
 
@@ -52,6 +53,8 @@ enum Role {
     Aggregate(aggregate::Args),
     /// List, show, replay or drop tasks that nobody will attempt again.
     DeadLetters(Box<dead_letters::Args>),
+    /// Print a sweep's objects for Kubernetes, as YAML for kubectl.
+    Manifests(Box<manifests::Args>),
 }
 
 /// How a role ended.
@@ -96,6 +99,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, hooks: &Hooks) -> Exi
             Role::Worker(args) => worker::run(*args, hooks).await,
             Role::Aggregate(args) => aggregate::run(args, hooks).await,
             Role::DeadLetters(args) => dead_letters::run(*args, hooks).await,
+            Role::Manifests(args) => manifests::run(&args),
         }
     });
     // A blocking step that a frozen broker holds up must not hold up the end.

@@ -40,11 +40,15 @@ pub(super) struct Args {
     #[arg(long, env = "USE_QUEUE", default_value = "false", value_parser = switch,
         action = clap::ArgAction::Set, value_name = "BOOL")]
     use_queue: bool,
-    /// Number of this worker [env: WORKER_ID or JOB_COMPLETION_INDEX] [default: 0]
+    /// Number of this worker [env: WORKER_ID, JOB_COMPLETION_INDEX, or the end of WORKER_NAME]
+    /// [default: 0]
     #[arg(long, env = "WORKER_ID", hide_env = true)]
     worker_id: Option<u64>,
     #[arg(long, env = "JOB_COMPLETION_INDEX", hide = true)]
     job_completion_index: Option<u64>,
+    /// A name that ends in the worker's number, where that is all there is: a StatefulSet's Pod's.
+    #[arg(long, env = "WORKER_NAME", hide = true)]
+    worker_name: Option<String>,
     /// Worker 0 submits the sweep before it works, where there is no coordinator.
     #[arg(long, env = "COORDINATE", default_value = "false", value_parser = switch,
         num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
@@ -150,13 +154,26 @@ impl KernelArgs {
     }
 }
 
+impl Args {
+    fn number(&self) -> Result<u64, Failed> {
+        if let Some(number) = self.worker_id.or(self.job_completion_index) {
+            return Ok(number);
+        }
+        let Some(name) = &self.worker_name else { return Ok(0) };
+        let number = name.rsplit('-').next().and_then(|end| end.parse().ok());
+        number.ok_or_else(|| {
+            Failed::Usage(format!("--worker-name is {name:?}, not a name with -NUMBER at its end"))
+        })
+    }
+}
+
 fn usage<T>(message: String) -> Result<T, Failed> {
     Err(Failed::Usage(message))
 }
 
 pub(super) async fn run(args: Args, hooks: &Hooks) -> Result<Ended, Failed> {
     args.log.start();
-    let number = args.worker_id.or(args.job_completion_index).unwrap_or(0);
+    let number = args.number()?;
     if number >= WORKER_BOUND {
         return usage(format!("--worker-id is {number}, not below {WORKER_BOUND}"));
     }

@@ -44,6 +44,8 @@ pub struct Settings {
     pub max_deliveries: u32,
     /// How long a broker that does not answer is tried before an error is reported.
     pub patience: Duration,
+    /// As `patience`, of the first connection of whoever is no worker.
+    pub first_contact: Duration,
 }
 
 impl Settings {
@@ -57,6 +59,7 @@ impl Settings {
             retry_delay: Duration::from_secs(1),
             max_deliveries: 10,
             patience: Duration::from_secs(60),
+            first_contact: FIRST_CONTACT,
         }
     }
 }
@@ -400,13 +403,13 @@ pub async fn connect(settings: &Settings, worker: Option<&str>) -> Result<Rc<dyn
     })
 }
 
-/// How long people wait for a first connection, who may have typed the address.
+/// How long people wait for a first connection, who may have typed the address, unless they say.
 const FIRST_CONTACT: Duration = Duration::from_secs(3);
 
 /// How long the first connection is tried. A worker may be started, or started again, while its
 /// broker is away: to it the first time is like any other.
 fn first_contact(settings: &Settings, worker: Option<&str>) -> Duration {
-    if worker.is_some() { settings.patience } else { settings.patience.min(FIRST_CONTACT) }
+    if worker.is_some() { settings.patience } else { settings.first_contact }
 }
 
 /// Name under which deliveries wait that were given back: nobody's.
