@@ -1,4 +1,4 @@
-//! How often a fault strikes, and when that is told.
+//! How often and when a fault strikes, and when that is told.
 
 use rstest::rstest;
 use serde_json::Value;
@@ -81,4 +81,25 @@ fn a_strike_on_a_broker_is_told_while_it_is_down() {
     assert_eq!(fault["at_s"], struck["t_s"], "{fault}");
     let proof = fault["proof"].as_str().unwrap();
     assert!(proof.contains("signal: 9") && proof.contains("now process"), "{proof}");
+}
+
+#[test]
+fn a_fault_waits_until_its_target_is_not_frozen_by_another() {
+    let sandbox = Sandbox::new();
+    let file = sandbox.write(
+        "frozen.yaml",
+        "name: frozen\n\
+         description: A worker is to be ended while it is frozen.\n\
+         sweep: { params: 600, chunk_size: 10, kernel: { reference: { work_ms: 10 } } }\n\
+         workers: 2\n\
+         faults:\n\
+         - { at: 10%, pause: { worker: 0, for: 800ms } }\n\
+         - { at: 12%, terminate: { worker: 0 } }\n\
+         expect: { coverage: exactly-once }\n",
+    );
+    let said = sandbox.run(&["run", &file]);
+    assert_eq!(said.code, Some(0), "{said}");
+    let kinds: Vec<String> =
+        strikes(&sandbox, "frozen").iter().map(|it| it["kind"].to_string()).collect();
+    assert_eq!(kinds, ["\"pause\"", "\"terminate\""]);
 }
