@@ -266,7 +266,7 @@ mod tests {
     }
 
     fn healed(worker: u32) -> Event {
-        Event::FaultHealed { fault: "f".into(), target: format!("worker-{worker}") }
+        Event::FaultHealed { fault: "f".into(), target: format!("worker-{worker}"), seen: None }
     }
 
     /// The ideal time of a sweep that started at 2 s, to which these things happened.

@@ -75,6 +75,12 @@ impl Plan {
             .any(|fault| is_so(fault) || fault.settings.mix.iter().any(|draw| is_so(&draw.fault)))
     }
 
+    /// The program that is a process in place of our worker, if one is.
+    pub fn foreign(&self, process: &str) -> Option<&Foreign> {
+        let number: u32 = process.strip_prefix("worker-")?.parse().ok()?;
+        self.foreign.as_ref().filter(|foreign| number < foreign.workers)
+    }
+
     /// Whether something has to stand between processes and the broker.
     pub fn strikes_the_network(&self) -> bool {
         use FaultKind::{Bandwidth, Drop, HalfOpen, Latency, Partition, Reset, Slice};

@@ -311,14 +311,8 @@ fn read_plan(path: &Path) -> Result<Plan, JudgeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::testing::{History, plan, plan_with_kill};
+    use crate::check::testing::{History, judged, plan, plan_with_kill};
     use crate::history::{Event, Recorder};
-
-    fn judged(history: &History) -> Results {
-        let mut judge = Judge::new(&history.plan);
-        history.records.iter().for_each(|record| judge.observe(record));
-        judge.conclude()
-    }
 
     fn written(history: &History) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();

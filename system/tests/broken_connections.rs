@@ -2,10 +2,11 @@
 
 mod support;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, LocalSet, spawn_local};
 use tokio::time::{sleep, timeout};
@@ -13,7 +14,7 @@ use ttg_system::chunk::Sweep;
 use ttg_system::coordinator;
 use ttg_system::queue::{self, Address, Settings};
 
-use support::bench::{PATIENCE, computed};
+use support::bench::{PATIENCE, claim_one, commit, computed};
 use support::rabbitmq_server::RabbitMqServer;
 
 const CHUNKS: u64 = 16;
@@ -26,6 +27,8 @@ const RECOVERY: Duration = Duration::from_secs(4);
 struct Cable {
     port: u16,
     ways: Rc<RefCell<Vec<AbortHandle>>>,
+    /// Bytes that came from the server.
+    brought: Rc<Cell<u64>>,
 }
 
 impl Cable {
@@ -33,13 +36,20 @@ impl Cable {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let port = listener.local_addr().expect("it has one").port();
         let ways = Rc::new(RefCell::new(Vec::new()));
-        let cable = Self { port, ways: Rc::clone(&ways) };
+        let brought = Rc::new(Cell::new(0));
+        let cable = Self { port, ways: Rc::clone(&ways), brought: Rc::clone(&brought) };
         spawn_local(async move {
             loop {
-                let (mut near, _) = listener.accept().await.expect("a connection");
+                let (near, _) = listener.accept().await.expect("a connection");
+                let brought = Rc::clone(&brought);
                 let way = spawn_local(async move {
-                    let mut far = TcpStream::connect(("127.0.0.1", server)).await?;
-                    tokio::io::copy_bidirectional(&mut near, &mut far).await
+                    let far = TcpStream::connect(("127.0.0.1", server)).await?;
+                    let (mut from_near, to_near) = near.into_split();
+                    let (from_far, mut to_far) = far.into_split();
+                    tokio::try_join!(
+                        tokio::io::copy(&mut from_near, &mut to_far),
+                        carry(from_far, to_near, &brought),
+                    )
                 });
                 ways.borrow_mut().push(way.abort_handle());
             }
@@ -49,6 +59,23 @@ impl Cable {
 
     fn cut(&self) {
         self.ways.borrow_mut().drain(..).for_each(|way| way.abort());
+    }
+}
+
+/// Carries bytes, and counts them.
+async fn carry(
+    mut from: impl AsyncReadExt + Unpin,
+    mut to: impl AsyncWriteExt + Unpin,
+    count: &Cell<u64>,
+) -> std::io::Result<()> {
+    let mut bytes = vec![0; 1 << 16];
+    loop {
+        let length = from.read(&mut bytes).await?;
+        if length == 0 {
+            return to.shutdown().await;
+        }
+        count.set(count.get() + length as u64);
+        to.write_all(&bytes[..length]).await?;
     }
 }
 
@@ -90,4 +117,48 @@ async fn commits_over_breaking_connections() {
             committed.expect("commits");
         }
     }
+}
+
+#[tokio::test]
+async fn what_was_read_of_a_sweep_is_not_read_again() {
+    LocalSet::new().run_until(reads_of_a_sweep()).await;
+}
+
+async fn reads_of_a_sweep() {
+    let server = RabbitMqServer::start();
+    let direct = Settings::new(server.address());
+    let sweep = Sweep { start: 0, params: 4000, chunk_size: 1 };
+    let coordinator = queue::connect(&direct, None).await.expect("connects");
+    coordinator::run(&*coordinator, &sweep, None).await.expect("submits");
+
+    let cable = Cable::to(server.port).await;
+    let Address::RabbitMq(mut address) = server.address() else { unreachable!() };
+    address.port = cable.port;
+    let settings = Settings::new(Address::RabbitMq(address));
+    let onlooker = queue::connect(&settings, None).await.expect("connects");
+    let standing = onlooker.standing().await.expect("reads");
+    assert_eq!(standing.submitted, 4000);
+    let whole = cable.brought.get();
+
+    // Whoever loses the connection goes on where it was.
+    cable.cut();
+    assert_eq!(onlooker.standing().await.expect("reads"), standing);
+    let again = cable.brought.get() - whole;
+    assert!(again < whole / 4, "{again} bytes of {whole} after the connection broke");
+
+    // Whoever comes to a task that nobody had before need not know what became of the others.
+    let before = cable.brought.get();
+    let worker = queue::connect(&settings, Some("worker-1")).await.expect("connects");
+    let first = claim_one(&*worker).await;
+    let start = cable.brought.get() - before;
+    assert!(start < whole / 2, "{start} bytes of {whole} until the first task was there");
+    commit(&*worker, &first, "worker-1").await;
+
+    // Another sweep is another journal, however alike its beginning.
+    coordinator.reset().await.expect("resets");
+    let other = Sweep { start: 0, params: 7, chunk_size: 1 };
+    coordinator::run(&*coordinator, &other, None).await.expect("submits");
+    cable.cut();
+    let standing = onlooker.standing().await.expect("reads");
+    assert_eq!((standing.submitted, standing.committed), (7, 0));
 }

@@ -118,6 +118,37 @@ fn a_broker_that_does_not_answer_is_69(#[case] role: &str) {
     }
 }
 
+#[rstest]
+#[case::coordinator("coordinator", "redis")]
+#[case::aggregate("aggregate", "rabbitmq")]
+#[case::worker("worker", "redis")]
+fn a_broker_whose_name_is_not_known_yet_is_waited_for(#[case] role: &str, #[case] backend: &str) {
+    // No name under `.invalid` is known to anybody (RFC 2606).
+    let mut ttg = ttg(&[role]);
+    ttg.env("QUEUE_BACKEND", backend).env("BROKER_PATIENCE_SECONDS", "5");
+    for variable in ["REDIS_HOST", "RABBITMQ_HOST"] {
+        ttg.env(variable, "ttg-broker.invalid");
+    }
+    let began = Instant::now();
+    let ended = run(&mut ttg);
+    assert_eq!(ended.status.code(), Some(69), "{ended}");
+    // Without being asked to, whoever is no worker waits for three seconds at most.
+    assert!(began.elapsed() > Duration::from_secs(3), "gave up after {:?}", began.elapsed());
+}
+
+#[test]
+fn a_worker_finds_its_number_at_the_end_of_a_name() {
+    let mut worker = ttg(&["worker"]);
+    worker.env_remove("USE_QUEUE").envs([("SIMULATE_WORK_MS", "0"), ("TOTAL_PARAMETERS", "30")]);
+    let ended = run(worker.env("WORKER_NAME", "ttg-worker-2"));
+    assert_eq!(ended.summary()["worker_id"], "worker-2", "{ended}");
+    let ended = run(worker.env("WORKER_ID", "1"));
+    assert_eq!(ended.summary()["worker_id"], "worker-1", "{ended}");
+    let ended = run(worker.env_remove("WORKER_ID").env("WORKER_NAME", "ttg-worker"));
+    assert_eq!(ended.status.code(), Some(64), "{ended}");
+    assert!(ended.stderr.contains("not a name with -NUMBER at its end"), "{ended}");
+}
+
 #[tokio::test]
 async fn another_sweep_is_1_and_a_reset_makes_room() {
     let bench = Bench::start(Embedded);

@@ -24,7 +24,7 @@ fn aggregator(bench: &Bench) -> Process {
 
 fn assert_it_says_so(process: Process, what: &str) {
     let ended = process.end();
-    assert_eq!(ended.status.code(), Some(1), "{what}: {ended}");
+    assert_eq!(ended.status.code(), Some(65), "{what}: {ended}");
     assert!(ended.stderr.contains("no longer holds the sweep"), "{what}: {ended}");
     assert!(!ended.stdout.contains("complete"), "{what}: {ended}");
 }

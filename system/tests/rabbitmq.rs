@@ -9,6 +9,7 @@ use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptio
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, ExchangeKind};
 use rustix::process::Signal;
+use tokio::time::timeout;
 use ttg_system::chunk::Sweep;
 use ttg_system::coordinator;
 use ttg_system::queue::rabbitmq::{QueueType, Queues};
@@ -16,7 +17,7 @@ use ttg_system::queue::{self, Address, Commit, QueueError, Settings};
 use ttg_system::wire;
 
 use support::bench::Backend::RabbitMq;
-use support::bench::{Bench, assert_nothing_to_claim, claim_one, commit, computed};
+use support::bench::{Bench, PATIENCE, assert_nothing_to_claim, claim_one, commit, computed};
 use support::process::{Process, until};
 use support::rabbitmq_server::RabbitMqServer;
 
@@ -83,6 +84,121 @@ async fn a_wrong_password_is_told_at_once_and_never_shown() {
     let refused = queue::connect(&settings, None).await.map(drop).expect_err("is refused");
     assert!(refused.to_string().contains("ACCESS_REFUSED"), "{refused}");
     assert!(!format!("{refused} {refused:?} {settings:?}").contains("hunter2"));
+}
+
+#[tokio::test]
+async fn a_lock_that_somebody_keeps_is_not_waited_for_for_ever() {
+    let (mut bench, sweep) = Bench::start(RabbitMq).with_sweep(1).await;
+    bench.settings.patience = Duration::from_secs(2);
+    let url = format!("amqp://127.0.0.1:{}", bench.rabbitmq().port);
+    let keeper = Connection::connect(&url, Default::default()).await.expect("connects");
+    let channel = keeper.create_channel().await.expect("a channel");
+    let lock = format!("{}.lock", bench.rabbitmq().queues().tasks);
+    let own = QueueDeclareOptions { exclusive: true, ..Default::default() };
+    channel.queue_declare(lock.as_str().into(), own, FieldTable::default()).await.expect("is free");
+    let onlooker = bench.onlooker().await;
+    let locked_out = timeout(PATIENCE, coordinator::run(&*onlooker, &sweep, None)).await;
+    let Ok(Err(QueueError::Unreachable { cause, .. })) = locked_out else {
+        panic!("{locked_out:?}")
+    };
+    assert!(cause.contains(&format!("the lock {lock} for 2s")), "{cause}");
+    keeper.close(200, "enough".into()).await.expect("closes");
+    coordinator::run(&*onlooker, &sweep, None).await.expect("its turn has come");
+}
+
+/// Takes a task as a foreign worker does, and leaves without acknowledging it.
+async fn take_and_leave(bench: &Bench, result: Option<&str>) {
+    let server = bench.rabbitmq();
+    let url = format!("amqp://127.0.0.1:{}", server.port);
+    let connection = Connection::connect(&url, Default::default()).await.expect("connects");
+    let channel = connection.create_channel().await.expect("a channel");
+    let tasks = server.queues().tasks.as_str().into();
+    channel.basic_get(tasks, Default::default()).await.expect("answers").expect("a task");
+    if let Some(body) = result {
+        let results = server.queues().results.clone();
+        server.publish("ttg.results.exchange", &results, body.as_bytes()).await;
+    }
+    connection.close(200, "goodbye".into()).await.expect("closes");
+}
+
+#[tokio::test]
+async fn what_is_settled_is_with_nobody_though_it_is_delivered_again() {
+    let (bench, sweep) = Bench::start(RabbitMq).with_sweep(1).await;
+    let onlooker = bench.onlooker().await;
+    let stats = support::bench::stats(&sweep.chunk(0));
+    let result = wire::TaskResult {
+        chunk_index: 0,
+        worker_id: "worker-1".to_owned(),
+        duration_seconds: 0.1,
+        completed_at: wire::now(),
+        stats,
+    };
+    take_and_leave(&bench, Some(&wire::to_json(&result.to_fields()))).await;
+    // One that came later has seen no result, only the journal.
+    let late = bench.onlooker().await;
+    let worker = bench.worker("worker-2").await;
+    assert_nothing_to_claim(&*worker).await;
+    for onlooker in [onlooker, late] {
+        assert_eq!(onlooker.held().await.expect("reads"), []);
+    }
+}
+
+#[tokio::test]
+async fn a_worker_that_comes_back_holds_nothing_of_its_former_life() {
+    let (bench, _) = Bench::start(RabbitMq).with_sweep(1).await;
+    let onlooker = bench.onlooker().await;
+    let worker = bench.worker("worker-1").await;
+    claim_one(&*worker).await;
+    assert_eq!(onlooker.held().await.expect("reads").len(), 1);
+    // Killed: nobody asks for tasks, so the one that it had goes to nobody.
+    drop(worker);
+    let _again = bench.worker("worker-1").await;
+    until("its former life is over", async || onlooker.held().await.expect("reads").is_empty())
+        .await;
+}
+
+#[tokio::test]
+async fn what_comes_again_and_is_only_sent_ahead_is_not_begun() {
+    let (bench, _) = Bench::start(RabbitMq).with_sweep(3).await;
+    let onlooker = bench.onlooker().await;
+    for _ in 0..3 {
+        take_and_leave(&bench, None).await;
+    }
+    let worker = bench.worker("worker-1").await;
+    let first = claim_one(&*worker).await;
+    let is_begun = async || {
+        let held = onlooker.held().await.expect("reads");
+        let of = |chunk| held.iter().any(|it| it.chunk_index == Some(chunk) && it.begun);
+        (held.len(), of(first.task.chunk.index))
+    };
+    assert_eq!(is_begun().await, (1, true));
+    commit(&*worker, &first, "worker-1").await;
+    // More than one at a time is asked for: the server sends ahead, and one that came back twice is
+    // attempted alone.
+    let claimed = worker.claim(4, PATIENCE).await.expect("claims");
+    until("both are there", async || onlooker.held().await.expect("reads").len() == 2).await;
+    let held = onlooker.held().await.expect("reads");
+    let begun: Vec<_> = held.iter().filter(|it| it.begun).map(|it| it.chunk_index).collect();
+    let attempted: Vec<_> = claimed.iter().map(|it| Some(it.task.chunk.index)).collect();
+    assert_eq!(begun, attempted);
+}
+
+#[tokio::test]
+async fn of_what_a_foreign_worker_has_it_is_at_the_first() {
+    let (bench, _) = Bench::start(RabbitMq).with_sweep(2).await;
+    let onlooker = bench.onlooker().await;
+    let server = bench.rabbitmq();
+    let url = format!("amqp://127.0.0.1:{}", server.port);
+    let connection = Connection::connect(&url, Default::default()).await.expect("connects");
+    let channel = connection.create_channel().await.expect("a channel");
+    let tasks = server.queues().tasks.as_str();
+    for _ in 0..2 {
+        let got = channel.basic_get(tasks.into(), Default::default()).await;
+        got.expect("answers").expect("a task");
+    }
+    let held = onlooker.held().await.expect("reads");
+    let begun: Vec<_> = held.iter().map(|it| (it.chunk_index, it.begun)).collect();
+    assert_eq!(begun, [(Some(0), true), (Some(1), false)]);
 }
 
 #[tokio::test]

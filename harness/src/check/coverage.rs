@@ -20,7 +20,7 @@ pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
         Coverage::ExactlyOnce => exactly_once(plan, facts, &missing, spoilt),
         Coverage::LostWithWorker => lost_with_worker(plan, facts, &missing, spoilt),
         Coverage::LostWithBroker if !spoilt.words.is_empty() => worse_than_lost(spoilt),
-        Coverage::LostWithBroker => wiped::judge(facts, &missing),
+        Coverage::LostWithBroker => wiped::judge(plan, facts, &missing),
     }
 }
 

@@ -52,14 +52,13 @@ fn unexplained(plan: &Plan, facts: &Facts) -> (Vec<String>, u64) {
     let loses = plan.expect.coverage == Coverage::LostWithBroker;
     let wipe = wiped::wipe(facts).filter(|_| loses);
     for exit in &facts.exits {
-        let stopped =
-            facts.stops.iter().any(|(name, t_s)| *name == exit.process && *t_s <= exit.t_s);
+        let stopped = facts.was_stopped(exit);
         if stopped && complete {
             count += 1;
             let process = quoted(&exit.process);
             lines.push(|| format!("{process} did not leave when the sweep was complete"));
         }
-        let wiped = wipe.is_some_and(|wipe| wiped::says_so(exit, wipe));
+        let wiped = wipe.is_some_and(|wipe| wiped::told(plan, exit, wipe).is_some());
         if stopped || exit.is_clean() || says_incomplete(exit) || wiped {
             continue;
         }

@@ -11,6 +11,7 @@ use crate::plan::{
     Backend, BrokerSetup, ClusterChoice, Coverage, Environment, Expect, FaultKind, Kernel, Plan,
     PlannedFault, SCHEMA_VERSION, Settings, Sweep, Target, Trigger, WorkersIn,
 };
+use crate::results::{Judge, Results};
 
 /// 1,000 parameters in 100 chunks of one second on three workers, and no fault.
 pub(crate) fn plan() -> Plan {
@@ -331,6 +332,13 @@ fn seen(id: &str, start: u64, end: u64, worker: u32) -> SeenResult {
         max: right.max,
         avg: right.avg,
     }
+}
+
+/// The results of a history.
+pub(crate) fn judged(history: &History) -> Results {
+    let mut judge = Judge::new(&history.plan);
+    history.records.iter().for_each(|record| judge.observe(record));
+    judge.conclude()
 }
 
 /// An outcome as text: the verdict, the summary, the evidence.

@@ -30,6 +30,9 @@ const STOP: i32 = 30;
 /// A port that was free may be taken by the time the server wants it; so many are tried.
 const PORTS: usize = 5;
 
+/// What a disk is filled with at a time, in KiB.
+const PIECE_KIB: u64 = 64;
+
 /// How one broker differs from another.
 pub(super) trait Flavour: Sync {
     /// On the network of the run, and of its node.
@@ -40,6 +43,17 @@ pub(super) trait Flavour: Sync {
     fn data(&self) -> &'static str;
     /// Command, variables and files.
     fn configure(&self, image: ContainerRequest<GenericImage>) -> ContainerRequest<GenericImage>;
+    /// What is left of its disk where that is full, in KiB: what it needs to live on.
+    fn spare_kib(&self) -> u64 {
+        0
+    }
+    /// Waits until it shows its clients that it takes nothing for want of space, where it does; how.
+    fn takes_nothing(
+        &self,
+        _port: u16,
+    ) -> futures_util::future::BoxFuture<'static, Result<String, Unavailable>> {
+        Box::pin(async { Ok(String::new()) })
+    }
     /// Its name, and its version where a client is told, once it serves one.
     fn greet(&self, port: u16) -> futures_util::future::BoxFuture<'static, Option<String>>;
 }
@@ -155,11 +169,15 @@ impl ServerContainer {
     /// # Errors
     /// Where it does not start, or is not ready in time.
     pub async fn start_again(&self) -> Result<String, Unavailable> {
-        self.container.start().await?;
-        until_ready(self.flavour.as_ref(), &self.container, self.port).await?;
-        let seen = format!("{} runs, now process {}", self.container.describe(), self.pid().await?);
+        let started = async {
+            self.container.start().await?;
+            until_ready(self.flavour.as_ref(), &self.container, self.port).await?;
+            Ok(format!("{} runs, now process {}", self.container.describe(), self.pid().await?))
+        };
+        let seen = started.await;
+        // Those who watch for its end learn of it where it did not start.
         self.is_down.send_replace(false);
-        Ok(seen)
+        seen
     }
 
     /// Freezes all of its processes. Returns what was seen.
@@ -180,7 +198,7 @@ impl ServerContainer {
         self.paused_is(false).await
     }
 
-    /// Kills it, deletes all that it kept, and starts it again. Returns what was seen.
+    /// Kills it, and deletes all that it kept. Returns what was seen.
     ///
     /// # Errors
     /// Where one of these fails.
@@ -192,39 +210,58 @@ impl ServerContainer {
         if !left.is_empty() {
             return Err(Unavailable(format!("{data} is not empty after it was wiped: {left}")));
         }
-        let started = self.start_again().await?;
-        Ok(format!("{killed}, its data were deleted, {started}"))
+        Ok(format!("{killed}, its data were deleted"))
     }
 
-    /// Fills the file system of its data. Returns what was seen.
+    /// Fills the file system of its data, and waits until the server shows it, where it does. Returns
+    /// what was seen.
     ///
     /// # Errors
     /// Where it has none of its own, or there is room left.
     pub async fn fill_disk(&self) -> Result<String, Unavailable> {
         self.has_own_disk()?;
+        let (spare, before) = (self.flavour.spare_kib(), self.free_kib().await?);
         let ballast = format!("of={}", self.ballast());
-        let dd = ["dd", "if=/dev/zero", &ballast, "bs=64k"];
-        let filled = self.keeper.execute(&dd, By::Root).await?;
+        // One piece more than there is room for, where nothing is to be left.
+        let pieces = format!("count={}", before.saturating_sub(spare) / PIECE_KIB + 1);
+        let dd = ["dd", "if=/dev/zero", &ballast, "bs=64k", &pieces];
+        // It may end of this, and is started again by the one who frees the disk.
+        self.is_down.send_replace(true);
+        let Executed { code, said } = self.keeper.execute(&dd, By::Root).await?;
         let free = self.free_kib().await?;
-        if filled.code == 0 || free > 0 {
-            let Executed { code, said } = filled;
+        if free > spare {
             return Err(Unavailable(format!(
                 "the disk is not full: {free} KiB are free, dd ended with {code}: {said}"
             )));
         }
-        Ok(format!("0 KiB free at {}", self.flavour.data()))
+        let shown = self.flavour.takes_nothing(self.port).await?;
+        Ok(format!("{free} KiB free at {}{shown}", self.flavour.data()))
     }
 
-    /// Ends [`Self::fill_disk`]. Returns what was seen.
+    /// Ends [`Self::fill_disk`]; a server that has ended of it is started again. Returns what was seen.
     ///
     /// # Errors
-    /// Where there is no room afterwards.
+    /// Where there is no room afterwards, or the server does not come back.
     pub async fn free_disk(&self) -> Result<String, Unavailable> {
         self.has_own_disk()?;
         self.keep_clear(&["rm", "-f", &self.ballast()]).await?;
-        match self.free_kib().await? {
-            0 => Err(Unavailable("the disk is full still".to_owned())),
-            free => Ok(format!("{free} KiB free at {}", self.flavour.data())),
+        let free = self.free_kib().await?;
+        if free <= self.flavour.spare_kib() {
+            return Err(Unavailable("the disk is full still".to_owned()));
+        }
+        let freed = format!("{free} KiB free at {}", self.flavour.data());
+        // One that answers now was not about to end.
+        match until_ready(self.flavour.as_ref(), &self.container, self.port).await {
+            Ok(_) => {
+                self.is_down.send_replace(false);
+                Ok(freed)
+            }
+            Err(_) if self.pid().await? == 0 => {
+                let how = how(&self.container.state().await?);
+                let started = self.start_again().await?;
+                Ok(format!("{freed}, it had ended for want of space ({how}), {started}"))
+            }
+            Err(problem) => Err(problem),
         }
     }
 

@@ -11,7 +11,7 @@ use rustix::process::Signal;
 
 use super::process::{Contained, Exit, Program};
 use super::server::{Seen, Server};
-use super::{Unavailable, guard_helper, worker_image};
+use super::{Unavailable, this_program, worker_image};
 use crate::docker::{
     self, Engine, Network, Run, ServerContainer, Which, WorkerContainer, WorkerSpec, sweep,
 };
@@ -85,7 +85,7 @@ impl Containers {
             more => format!("{}-life-{more}", program.name),
         };
         let image = program.image.clone().unwrap_or_else(worker_image);
-        let helper = if program.may_run_out { Some(guard_helper()?) } else { None };
+        let helper = if program.may_run_out { Some(this_program()?) } else { None };
         let spec = WorkerSpec {
             name,
             image,

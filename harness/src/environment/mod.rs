@@ -198,7 +198,7 @@ fn worker_image() -> String {
 }
 
 /// This program, which is put beside a worker that is to run out of memory.
-fn guard_helper() -> Result<PathBuf, Unavailable> {
+fn this_program() -> Result<PathBuf, Unavailable> {
     std::env::current_exe()
         .map_err(|error| Unavailable(format!("this program does not know where it is: {error}")))
 }

@@ -92,8 +92,7 @@ impl Server for RabbitMqServer {
 
     async fn wipe(&self) -> Seen {
         let killed = self.kill().await?;
-        let removed = life::remove(&self.directory.join(DATA))?;
-        Ok(format!("{killed}, {removed}, {}", self.start_again().await?))
+        Ok(format!("{killed}, {}", life::remove(&self.directory.join(DATA))?))
     }
 
     async fn pause(&self) -> Seen {

@@ -91,8 +91,7 @@ impl Server for RedisServer {
 
     async fn wipe(&self) -> Seen {
         let killed = self.kill().await?;
-        let removed = life::remove(&self.directory.join(APPENDED))?;
-        Ok(format!("{killed}, {removed}, {}", self.start_again().await?))
+        Ok(format!("{killed}, {}", life::remove(&self.directory.join(APPENDED))?))
     }
 
     async fn pause(&self) -> Seen {

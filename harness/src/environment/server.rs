@@ -60,7 +60,7 @@ pub trait Server {
     /// Starts it again after an end, on the same port and with what it kept; it can be used then.
     async fn start_again(&self) -> Seen;
 
-    /// Ends it by SIGKILL, removes its data, and starts it again.
+    /// Ends it by SIGKILL, and removes its data.
     async fn wipe(&self) -> Seen;
 
     /// Freezes it.
@@ -69,12 +69,12 @@ pub trait Server {
     /// Lets it go on.
     async fn resume(&self) -> Seen;
 
-    /// Fills the file system that holds its data.
+    /// Fills the file system that holds its data. It may end of that.
     async fn fill_disk(&self) -> Seen {
         Err(Unavailable("the server has no file system of its own".to_owned()))
     }
 
-    /// Frees it again.
+    /// Frees it again. It can be used then, and is started again where it has ended.
     async fn free_disk(&self) -> Seen {
         Err(Unavailable("the server has no file system of its own".to_owned()))
     }

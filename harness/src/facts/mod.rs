@@ -217,7 +217,9 @@ impl Facts {
                     healed_s: None,
                 });
             }
-            Event::FaultHealed { fault, target } => self.heal(fault, target, t_s),
+            Event::FaultHealed { fault, target, seen } => {
+                self.heal(fault, target, seen.as_deref(), t_s);
+            }
             Event::TakenOver { fault, chunk_id, from, to, after_ms } => {
                 self.takeovers.push(TakeOver {
                     fault: fault.clone(),
@@ -246,13 +248,21 @@ impl Facts {
         }
     }
 
-    fn heal(&mut self, fault: &str, target: &str, t_s: f64) {
+    fn heal(&mut self, fault: &str, target: &str, seen: Option<&str>, t_s: f64) {
         let struck = |strike: &&mut Strike| {
             strike.fault == fault && strike.target == target && strike.healed_s.is_none()
         };
         if let Some(strike) = self.strikes.iter_mut().find(struck) {
             strike.healed_s = Some(t_s);
+            if let Some(seen) = seen {
+                strike.proof += &format!(", {seen}");
+            }
         }
+    }
+
+    /// Whether the harness itself had told the process to end by then.
+    pub fn was_stopped(&self, exit: &Exit) -> bool {
+        self.stops.iter().any(|(name, t_s)| *name == exit.process && *t_s <= exit.t_s)
     }
 
     /// Whether the run was watched to its end: what is missing then will not come.

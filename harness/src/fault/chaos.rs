@@ -36,7 +36,7 @@ pub(super) struct Chaos;
 #[async_trait(?Send)]
 impl Fault for Chaos {
     async fn pervade(&self, stage: Rc<Stage>, fault: PlannedFault) {
-        stage.change(|standing| standing.in_flight += 1);
+        stage.fault_begins();
         let pace = fault.settings.pace.unwrap_or(PACE);
         let end = Instant::now() + fault.hold.unwrap_or_default();
         let mut strikes = Vec::new();

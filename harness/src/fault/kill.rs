@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::entry::PROCESSES_AND_BROKER;
 use super::{Ends, Entry, Fault, Lasts, Proof, SIGNAL, Site, describe};
-use crate::environment::{Process, Server};
+use crate::environment::{Process, Seen, Server};
 use crate::plan::{FaultKind, KillBy, PlannedFault};
 use crate::run::Stage;
 
@@ -54,8 +54,8 @@ impl Fault for Kill {
         Proof::of(server.kill().await)
     }
 
-    async fn heal_broker(&self, _: &PlannedFault, server: &dyn Server) -> Result<(), String> {
-        server.start_again().await.map(drop).map_err(|error| error.to_string())
+    async fn heal_broker(&self, _: &PlannedFault, server: &dyn Server) -> Seen {
+        server.start_again().await
     }
 }
 

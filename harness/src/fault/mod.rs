@@ -35,7 +35,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::{Instant, sleep};
 
-use crate::environment::{Exit, Process, Server};
+use crate::environment::{Exit, Process, Seen, Server, Unavailable};
 use crate::plan::{FaultKind, PlannedFault};
 use crate::run::Stage;
 
@@ -116,9 +116,10 @@ pub trait Fault: Sync {
         Proof::missed("this fault strikes no broker")
     }
 
-    /// Ends that, where it lasts for a time. What could not be ended is said.
-    async fn heal_broker(&self, _: &PlannedFault, _: &dyn Server) -> Result<(), String> {
-        Ok(())
+    /// Puts the server right again, and says what was seen of that where it belongs to the proof;
+    /// or why it cannot be put right.
+    async fn heal_broker(&self, _: &PlannedFault, _: &dyn Server) -> Seen {
+        Err(Unavailable("this fault strikes no broker".to_owned()))
     }
 
     /// Strikes a node of the cluster, and proves that it took.

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 use super::entry::PROCESSES_AND_BROKER;
 use super::{Ends, Entry, Fault, Lasts, Proof, Site, becomes_stopped};
-use crate::environment::{Process, Server};
+use crate::environment::{Process, Seen, Server};
 use crate::plan::{FaultKind, PlannedFault};
 use crate::run::Stage;
 
@@ -49,7 +49,7 @@ impl Fault for Pause {
         Proof::of(server.pause().await)
     }
 
-    async fn heal_broker(&self, _: &PlannedFault, server: &dyn Server) -> Result<(), String> {
-        server.resume().await.map(drop).map_err(|error| error.to_string())
+    async fn heal_broker(&self, _: &PlannedFault, server: &dyn Server) -> Seen {
+        server.resume().await
     }
 }

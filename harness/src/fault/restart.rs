@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use super::entry::PROCESSES_AND_BROKER;
 use super::kill::Kill;
 use super::{Ends, Entry, Fault, Lasts, Proof, Site};
-use crate::environment::{Process, Server};
+use crate::environment::{Process, Seen, Server};
 use crate::plan::{FaultKind, PlannedFault};
 use crate::run::Stage;
 
@@ -53,13 +53,10 @@ impl Fault for Restart {
     }
 
     async fn inject_broker(&self, _: &PlannedFault, server: &dyn Server) -> Proof {
-        let restarted = async {
-            let stopped = server.stop().await?;
-            Ok::<_, crate::environment::Unavailable>(format!(
-                "{stopped}, {}",
-                server.start_again().await?
-            ))
-        };
-        Proof::of(restarted.await)
+        Proof::of(server.stop().await)
+    }
+
+    async fn heal_broker(&self, _: &PlannedFault, server: &dyn Server) -> Seen {
+        server.start_again().await
     }
 }

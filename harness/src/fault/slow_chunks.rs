@@ -36,7 +36,7 @@ pub(super) struct SlowChunks;
 impl Fault for SlowChunks {
     async fn pervade(&self, stage: Rc<Stage>, fault: PlannedFault) {
         let slow = stage.plan.slow_chunks();
-        stage.change(|standing| standing.in_flight += 1);
+        stage.fault_begins();
         let proof = match slow.len() {
             0 => Proof::missed("the seed draws no chunk"),
             some => Proof::bit(format!("{some} of {} chunks", stage.plan.sweep.chunks())),

@@ -41,7 +41,7 @@ pub(super) fn numbered(fault: &PlannedFault, number: usize) -> PlannedFault {
 }
 
 async fn one_of(stage: &Rc<Stage>, fault: &PlannedFault, strike: PlannedFault) {
-    stage.change(|standing| standing.in_flight += 1);
+    stage.fault_begins();
     once(Rc::clone(stage), strike).await;
     stage.fault_is_over(&fault.name);
 }
@@ -94,7 +94,8 @@ async fn strike_one(stage: Rc<Stage>, fault: PlannedFault, victim: Victim) {
     if let Some(hold) = fault.hold {
         over(&stage, since + hold).await;
         action.heal(&stage, &fault, &process).await;
-        stage.emit(Event::FaultHealed { fault: fault.name, target: process.name });
+        let (fault, target) = (fault.name, process.name);
+        stage.emit(Event::FaultHealed { fault, target, seen: None });
     }
 }
 
@@ -107,18 +108,22 @@ async fn strike_broker(stage: &Rc<Stage>, fault: &PlannedFault) {
     // One thing at a time is done to a server.
     let _turn = stage.broker_turn().await;
     let since = Instant::now();
-    let mut proof = action.inject_broker(fault, server).await;
+    let proof = action.inject_broker(fault, server).await;
     let bit = proof.bit;
+    tell(stage, fault, BROKER.to_owned(), since, proof, Vec::new());
     if let Some(hold) = fault.hold {
-        over(stage, since + hold).await;
+        over(stage, Instant::now() + hold).await;
     }
     // A server that was ended comes back in any case.
-    if let Err(error) = action.heal_broker(fault, server).await {
-        proof.seen += &format!("; it cannot be put right: {error}");
-    }
-    tell(stage, fault, BROKER.to_owned(), since, proof, Vec::new());
-    if bit {
-        stage.emit(Event::FaultHealed { fault: fault.name.clone(), target: BROKER.to_owned() });
+    let healed = action.heal_broker(fault, server).await;
+    let (fault, target) = (fault.name.clone(), BROKER.to_owned());
+    match healed {
+        Ok(seen) if bit => stage.emit(Event::FaultHealed { fault, target, seen: Some(seen) }),
+        Ok(_) => {}
+        Err(error) => {
+            let reason = format!("the broker cannot be put right after {fault}: {error}");
+            stage.emit(Event::BrokerLost { reason });
+        }
     }
 }
 

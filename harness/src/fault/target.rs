@@ -44,7 +44,12 @@ pub(super) async fn choose(
                 Err((name.clone(), format!("{name} had left: it {}", super::describe(exit))))
             }
             Some(_) => Ok(Victim { process, held: Vec::new(), since: Instant::now() }),
-            None => take(process).await,
+            None => {
+                if arrests {
+                    until_awake(stage, &process).await;
+                }
+                take(process).await
+            }
         }
     };
     match fault.target {
@@ -69,6 +74,13 @@ pub(super) async fn choose(
             }
             if victims.is_empty() { Err(nobody("all")) } else { Ok(victims) }
         }
+    }
+}
+
+/// Waits while another fault keeps the one that is to be struck stopped.
+async fn until_awake(stage: &Stage, process: &Process) {
+    while process.state() == Some('T') && !stage.standing().is_over() {
+        sleep(LOOK).await;
     }
 }
 

@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 
 use super::{Ends, Entry, Fault, Lasts, Proof, Role, Site};
-use crate::environment::Server;
+use crate::environment::{Seen, Server};
 use crate::plan::{FaultKind, PlannedFault};
 
 pub(super) static ENTRY: Entry = Entry {
@@ -29,5 +29,9 @@ pub(super) struct Wipe;
 impl Fault for Wipe {
     async fn inject_broker(&self, _: &PlannedFault, server: &dyn Server) -> Proof {
         Proof::of(server.wipe().await)
+    }
+
+    async fn heal_broker(&self, _: &PlannedFault, server: &dyn Server) -> Seen {
+        server.start_again().await
     }
 }

@@ -102,6 +102,9 @@ pub enum Event {
         fault: String,
         /// The process.
         target: String,
+        /// What was seen of its end, where that is a part of the proof.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seen: Option<String>,
     },
     /// A chunk that a struck worker held is with another delivery, or committed.
     TakenOver {

@@ -86,9 +86,9 @@ pub(super) fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::testing::{History, plan_with_kill};
+    use crate::check::testing::{History, judged, plan_with_kill};
     use crate::history::Event;
-    use crate::report::testing::{judged, timeline};
+    use crate::report::testing::timeline;
 
     fn rendered(history: &History) -> String {
         render(&history.plan, &judged(history), &timeline(history))

@@ -12,8 +12,7 @@ pub fn render(results: &Results) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::check::testing::{History, plan_with_kill};
-    use crate::report::testing::judged;
+    use crate::check::testing::{History, judged, plan_with_kill};
 
     #[test]
     fn the_results_of_a_run_that_lost_a_chunk() {

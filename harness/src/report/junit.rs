@@ -60,9 +60,8 @@ fn wall_time(results: &Results) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::testing::{History, plan_with_kill};
+    use crate::check::testing::{History, judged, plan_with_kill};
     use crate::history::{EndReason, Event};
-    use crate::report::testing::judged;
 
     fn rendered(history: &History) -> String {
         render(&[(&history.plan, &judged(history))])

@@ -67,8 +67,7 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::testing::{History, plan, plan_with_kill};
-    use crate::report::testing::judged;
+    use crate::check::testing::{History, judged, plan, plan_with_kill};
     use insta::assert_snapshot;
 
     fn rendered(history: &History) -> String {

@@ -172,13 +172,6 @@ pub fn say(text: std::fmt::Arguments<'_>) {
 mod testing {
     use super::*;
     use crate::check::testing::History;
-    use crate::results::Judge;
-
-    pub(super) fn judged(history: &History) -> Results {
-        let mut judge = Judge::new(&history.plan);
-        history.records.iter().for_each(|record| judge.observe(record));
-        judge.conclude()
-    }
 
     pub(super) fn timeline(history: &History) -> Timeline {
         let mut timeline = Timeline::new(&history.plan);
@@ -190,7 +183,7 @@ mod testing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::testing::{History, plan_with_kill};
+    use crate::check::testing::{History, judged, plan_with_kill};
     use crate::history::{FILE_NAME, Recorder};
 
     #[test]
@@ -199,7 +192,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut recorder = Recorder::create(dir.path()).unwrap();
         history.records.iter().for_each(|record| recorder.record(record).unwrap());
-        let results = testing::judged(&history);
+        let results = judged(&history);
         write_all(dir.path(), &history.plan, &results, &dir.path().join(FILE_NAME)).unwrap();
         for name in ["results.json", "report.md", "report.html", "junit.xml"] {
             assert!(dir.path().join(name).metadata().unwrap().len() > 100, "{name}");
@@ -209,7 +202,7 @@ mod tests {
     #[test]
     fn a_directory_that_cannot_be_written_is_named() {
         let history = History::of(plan_with_kill());
-        let results = testing::judged(&history);
+        let results = judged(&history);
         let nowhere = Path::new("/nonexistent");
         let error = write_all(nowhere, &history.plan, &results, nowhere).unwrap_err();
         assert!(error.to_string().starts_with("cannot write /nonexistent/results.json: "));

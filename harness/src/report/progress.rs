@@ -161,8 +161,10 @@ fn news(record: &Record, facts: &Facts) -> Option<String> {
                 format!("{fault}: did not bite {target} ({proof})")
             }
         }
-        Event::FaultHealed { fault, target } => {
-            format!("{}: over, {} goes on", quoted(fault), quoted(target))
+        Event::FaultHealed { fault, target, seen } => {
+            let seen = seen.as_ref().map(|seen| format!(" ({})", quoted(seen)));
+            let (fault, target) = (quoted(fault), quoted(target));
+            format!("{fault}: over, {target} goes on{}", seen.unwrap_or_default())
         }
         Event::TakenOver { fault, chunk_id, to, after_ms, .. } => {
             let strikes = facts.strikes.iter().filter(|strike| strike.fault == *fault);

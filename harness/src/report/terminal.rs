@@ -160,9 +160,8 @@ pub(crate) fn wrapped(text: &str, columns: usize) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::testing::{History, plan, plan_with_kill};
+    use crate::check::testing::{History, judged, plan, plan_with_kill};
     use crate::history::Event;
-    use crate::report::testing::judged;
     use insta::assert_snapshot;
 
     fn plain(history: &History) -> String {

@@ -37,11 +37,7 @@ pub(super) fn program(
         variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     variables.extend(plan.env.clone());
     variables.extend(env.clone());
-    let number: Option<u32> = number.and_then(|number| number.parse().ok());
-    let foreign = plan
-        .foreign
-        .as_ref()
-        .filter(|foreign| number.is_some_and(|number| number < foreign.workers));
+    let foreign = plan.foreign(name);
     let command = match foreign {
         // The image's own entry point is the program.
         Some(_) if in_container => Vec::new(),

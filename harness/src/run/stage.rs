@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::sync::{Mutex, MutexGuard, watch};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 use ttg_system::chunk::ChunkId;
 use ttg_system::queue::{Broker, Held};
 
@@ -79,6 +79,8 @@ pub struct Stage {
     links: RefCell<HashMap<String, Rc<Proxy>>>,
     /// What is in force until a fault heals, by the fault and its target.
     kept: RefCell<HashMap<(String, String), Box<dyn Any>>>,
+    /// When was looked last who holds what, and what was seen.
+    looked: Mutex<Option<(Instant, Rc<[Held]>)>>,
     broker_turn: Mutex<()>,
     /// What has to be added to the broker's clock to have ours, in milliseconds.
     skew_ms: Cell<i64>,
@@ -107,6 +109,7 @@ impl Stage {
             watched: RefCell::default(),
             links: RefCell::default(),
             kept: RefCell::default(),
+            looked: Mutex::default(),
             broker_turn: Mutex::default(),
             skew_ms: Cell::new(0),
         }
@@ -166,6 +169,11 @@ impl Stage {
     /// Whether this share of the sweep is committed.
     pub fn has_come_to(&self, percent: f64, now: &Standing) -> bool {
         now.params as f64 >= percent / 100.0 * self.plan.sweep.params() as f64
+    }
+
+    /// A fault is being carried out from now on.
+    pub fn fault_begins(&self) {
+        self.change(|standing| standing.in_flight += 1);
     }
 
     /// A fault has struck, and healed where it heals. What it held up has all the time again.
@@ -345,21 +353,21 @@ impl Stage {
 
     /// Workers that hold chunks. An error counts as nobody: the broker may be away.
     pub async fn holders(&self) -> HashSet<String> {
-        self.held().await.into_iter().map(|held| held.worker).collect()
+        self.held().await.iter().map(|held| held.worker.clone()).collect()
     }
 
-    /// Workers that hold the chunk with this index.
-    pub async fn holders_of(&self, chunk: Option<u64>) -> Vec<String> {
-        let held = self.held().await.into_iter();
-        held.filter(|held| held.chunk_index == chunk && chunk.is_some())
-            .map(|held| held.worker)
-            .collect()
+    /// The delivery that has a worker at the chunk with this index.
+    pub async fn attempt_of(&self, chunk: Option<u64>) -> Option<Held> {
+        let held = self.held().await;
+        held.iter()
+            .find(|held| held.begun && held.chunk_index.is_some() && held.chunk_index == chunk)
+            .cloned()
     }
 
     /// What that worker holds.
     pub async fn held_by(&self, worker: &str) -> Vec<HeldChunk> {
         let mut chunks = Vec::new();
-        for held in self.held().await.into_iter().filter(|held| held.worker == worker) {
+        for held in self.held().await.iter().filter(|held| held.worker == worker) {
             if let Some(index) = held.chunk_index {
                 self.watched.borrow_mut().entry(index).or_default();
                 let chunk_id = ChunkId(index).to_string();
@@ -374,13 +382,12 @@ impl Stage {
     pub async fn successor(&self, from: &str, chunk: &HeldChunk) -> Option<String> {
         let index = chunk.chunk_id.parse().ok()?;
         loop {
-            let now_with =
-                self.held().await.into_iter().find(|held| held.chunk_index == Some(index));
-            if let Some(held) = now_with
+            let held = self.held().await;
+            if let Some(held) = held.iter().find(|held| held.chunk_index == Some(index))
                 && (held.worker != from || held.token.number != chunk.delivery)
                 && held.worker.starts_with("worker-")
             {
-                return Some(held.worker);
+                return Some(held.worker.clone());
             }
             let by = self.watched.borrow().get(&index).cloned().flatten();
             if let Some(by) = by {
@@ -390,10 +397,21 @@ impl Stage {
         }
     }
 
-    async fn held(&self) -> Vec<Held> {
-        match &self.broker {
-            Some(broker) => broker.held().await.unwrap_or_default(),
-            None => Vec::new(),
+    /// What is held, as seen by a look that began after the question. Whoever asks meanwhile shares
+    /// it: one look for each of many would keep the broker from its work.
+    async fn held(&self) -> Rc<[Held]> {
+        let Some(broker) = &self.broker else { return Rc::default() };
+        let asked = Instant::now();
+        let mut looked = self.looked.lock().await;
+        if let Some((began, held)) = &*looked {
+            if *began >= asked {
+                return Rc::clone(held);
+            }
+            sleep_until(*began + LOOK).await;
         }
+        let began = Instant::now();
+        let held: Rc<[Held]> = broker.held().await.unwrap_or_default().into();
+        *looked = Some((began, Rc::clone(&held)));
+        held
     }
 }

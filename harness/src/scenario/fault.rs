@@ -97,7 +97,8 @@ fn one<'a>(item: &'a Node, number: usize, ground: Ground<'_>) -> Result<Written<
     let what = fields.exactly_one(&kinds, "kill: { worker: busy }")?;
     let entry = named(&what);
     let when = when(&fields, entry)?;
-    let every = fields.get("every").map(|field| every(&field, entry)).transpose()?;
+    let repeats = fields.get("every");
+    let every = repeats.as_ref().map(|field| every(field, entry)).transpose()?;
     let fault = PlannedFault {
         name: match &name {
             Some(field) => field.name("name: first")?.to_owned(),
@@ -110,6 +111,12 @@ fn one<'a>(item: &'a Node, number: usize, ground: Ground<'_>) -> Result<Written<
         every,
         ..what_of(&what, entry, ground)?
     };
+    if let Some(field) = repeats.filter(|_| ends_worker(&fault)) {
+        return Err(field.refuse(format!(
+            "lets {} strike until no worker is left (write restart, which replaces them)",
+            entry.name
+        )));
+    }
     let name_place = name.map_or(&item.place, |field| &field.node.place);
     Ok(Written { fault, name_place, when: when.unwrap_or(what) })
 }

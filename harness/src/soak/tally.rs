@@ -97,14 +97,7 @@ impl fmt::Display for Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::testing::{History, plan, plan_with_kill};
-    use crate::results::Judge;
-
-    fn judged(history: &History) -> Results {
-        let mut judge = Judge::new(&history.plan);
-        history.records.iter().for_each(|record| judge.observe(record));
-        judge.conclude()
-    }
+    use crate::check::testing::{History, judged, plan, plan_with_kill};
 
     fn of(verdicts: &[(Verdict, u64)]) -> Verdict {
         let mut tally = Tally::default();

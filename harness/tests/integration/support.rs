@@ -140,12 +140,20 @@ pub(crate) fn finish(command: &mut Command) -> Said {
 }
 
 /// Tries until it succeeds. The one place where a test sleeps: the system has no event to tell.
-pub(crate) fn eventually<T>(mut attempt: impl FnMut() -> Result<T, String>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+pub(crate) fn eventually<T>(attempt: impl FnMut() -> Result<T, String>) -> T {
+    eventually_within(PATIENCE, attempt)
+}
+
+/// The same with a patience of its own.
+pub(crate) fn eventually_within<T>(
+    patience: Duration,
+    mut attempt: impl FnMut() -> Result<T, String>,
+) -> T {
+    let deadline = Instant::now() + patience;
     loop {
         match attempt() {
             Ok(value) => return value,
-            Err(why) if Instant::now() > deadline => panic!("after {PATIENCE:?} still: {why}"),
+            Err(why) if Instant::now() > deadline => panic!("after {patience:?} still: {why}"),
             Err(_) => std::thread::sleep(Duration::from_millis(5)),
         }
     }

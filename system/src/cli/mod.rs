@@ -31,14 +31,17 @@ struct Cli {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 finished, 1 failed or incomplete, 64 wrong arguments, 69 the broker does not \
-answer, 130 or 143 interrupted.
+Exit codes: 0 finished, 1 failed or incomplete, 64 wrong arguments, 65 the broker has lost the \
+sweep, 69 the broker does not answer, 130 or 143 interrupted.
 
 Example, on one machine with nothing installed:
   export USE_QUEUE=true QUEUE_BACKEND=embedded EMBEDDED_PATH=sweep.db
   ttg coordinator --total-parameters 10000 --chunk-size 100
   ttg worker --worker-id 1 & ttg worker --worker-id 2
   ttg aggregate";
+
+/// Exit code of whoever finds that the broker no longer holds the sweep: nothing else ends so.
+pub const SWEEP_LOST: u8 = 65;
 
 #[derive(Debug, Subcommand)]
 enum Role {
@@ -108,6 +111,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, hooks: &Hooks) -> Exi
         Err(Failed::Usage(message)) => report(&message, 64),
         Err(Failed::Queue(error @ QueueError::Unreachable { .. })) => {
             report(&error.to_string(), 69)
+        }
+        Err(Failed::Queue(error @ QueueError::SweepLost { .. })) => {
+            report(&error.to_string(), SWEEP_LOST)
         }
         Err(Failed::Queue(error)) => report(&error.to_string(), 1),
         Err(Failed::Other(message)) => report(&message, 1),

@@ -30,6 +30,16 @@ impl Dead {
 pub(super) struct Known(Cell<Option<Sweep>>);
 
 impl Known {
+    /// Whether nothing is known of it.
+    pub(super) fn is_blank(&self) -> bool {
+        self.0.get().is_none()
+    }
+
+    /// Takes this sweep to be the present one until a task says otherwise.
+    pub(super) fn suppose(&self, sweep: Option<Sweep>) {
+        self.0.set(sweep);
+    }
+
     /// Reads a task whose workers died or fell silent so often: a task, or why it can be none.
     pub(super) async fn arrival(
         &self,

@@ -381,6 +381,9 @@ pub struct Held {
     pub worker: String,
     /// The delivery.
     pub token: Token,
+    /// The worker is at it, or about to be. What is only sent ahead is no attempt, and does not
+    /// count as one.
+    pub begun: bool,
 }
 
 /// Everything that a backend can do.

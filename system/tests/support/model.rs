@@ -382,6 +382,7 @@ impl Inspect for Member {
                 chunk_index: Some(entry.task.chunk.index),
                 worker: worker.clone(),
                 token: Token { id: entry.id.clone(), number: entry.number },
+                begun: true,
             }),
             _ => None,
         };

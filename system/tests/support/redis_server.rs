@@ -2,10 +2,18 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use tempfile::TempDir;
 use ttg_system::queue::Address;
+
+use super::bench::PATIENCE;
+use super::process::wait_for;
+
+/// What it says when it can be used.
+const READY: &str = "Ready to accept";
 
 /// How many ports are tried: another process may take a free one first.
 const PORTS: usize = 10;
@@ -24,7 +32,7 @@ impl RedisServer {
             let free = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
             let port = free.local_addr().expect("an address").port();
             drop(free);
-            if let Some(child) = launch(port, &directory) {
+            if let Some(child) = launch(port, &directory, READY, &[]) {
                 return Self { port, directory, child };
             }
         }
@@ -51,7 +59,50 @@ impl RedisServer {
 
     /// Starts it again, on the same port and with what it kept.
     pub(crate) fn restart(&mut self) {
-        self.child = launch(self.port, &self.directory).expect("the port is still ours");
+        self.child =
+            launch(self.port, &self.directory, READY, &[]).expect("the port is still ours");
+    }
+
+    /// As `restart`, but every key takes so long to read, and it is not waited for.
+    pub(crate) fn restart_slowly(&mut self, per_key: Duration) {
+        let micros = per_key.as_micros().to_string();
+        let slowly =
+            ["--key-load-delay", &micros, "--loading-process-events-interval-bytes", "1024"];
+        let listens = "Server initialized";
+        let launched = launch(self.port, &self.directory, listens, &slowly);
+        self.child = launched.expect("the port is still ours");
+    }
+
+    /// Where it keeps everything.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// So many keys that nobody needs.
+    pub(crate) fn fill(&self, keys: u32) {
+        let mut all = redis::cmd("MSET");
+        for key in 0..keys {
+            all.arg(format!("filler:{key}")).arg("");
+        }
+        let client = redis::Client::open(self.url()).expect("a URL");
+        all.exec(&mut client.get_connection().expect("connects")).expect("is done");
+        // One command of the log each is what a restart takes its time for: in a snapshot, each key.
+        self.command(&["BGREWRITEAOF"]);
+        wait_for(PATIENCE, "a snapshot", || {
+            let told = self.ask(&["INFO", "persistence"]);
+            let is_done = |line: &str| told.contains(line);
+            (is_done("aof_rewrite_in_progress:0") && is_done("aof_rewrite_scheduled:0"))
+                .then_some(())
+        });
+    }
+
+    /// The answer to a command of people's; empty where it is refused.
+    pub(crate) fn ask(&self, words: &[&str]) -> String {
+        let client = redis::Client::open(self.url()).expect("a URL");
+        let mut command = redis::cmd(words[0]);
+        command.arg(&words[1..]);
+        let asked = client.get_connection().and_then(|mut it| command.query(&mut it));
+        asked.unwrap_or_default()
     }
 
     /// What it kept is gone. To be called while it is not running.
@@ -75,20 +126,21 @@ impl Drop for RedisServer {
     }
 }
 
-/// None where it ended before it was ready.
-fn launch(port: u16, directory: &TempDir) -> Option<Child> {
+/// None where it ended before it said so.
+fn launch(port: u16, directory: &TempDir, sign: &str, more: &[&str]) -> Option<Child> {
     let mut child = Command::new("redis-server")
         .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "yes"])
         .arg("--port")
         .arg(port.to_string())
         .arg("--dir")
         .arg(directory.path())
+        .args(more)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .unwrap_or_else(|error| panic!("redis-server is missing: run ci/test ({error})"));
     let said = BufReader::new(child.stdout.take().expect("standard output is piped"));
-    let ready = said.lines().map_while(Result::ok).any(|line| line.contains("Ready to accept"));
+    let ready = said.lines().map_while(Result::ok).any(|line| line.contains(sign));
     if !ready {
         let _ = child.kill();
         let _ = child.wait();

@@ -163,6 +163,13 @@ fn a_fault_of_the_sweep_has_no_moment_and_strikes_again_by_itself() {
 }
 
 #[test]
+fn workers_that_are_not_replaced_are_not_struck_again_and_again() {
+    insta::assert_snapshot!(refused("every: 1s, kill: { worker: busy }"), @"scenarios/x.yaml:8:23: every lets kill strike until no worker is left (write restart, which replaces them)");
+    insta::assert_snapshot!(refused("every: 1s, terminate: { worker: all }"), @"scenarios/x.yaml:8:23: every lets terminate strike until no worker is left (write restart, which replaces them)");
+    read(&with("{ at: 30%, every: 1s, kill: { role: broker } }")).expect("a broker comes back");
+}
+
+#[test]
 fn a_share_that_is_submitted_leaves_something_to_submit() {
     let at =
         |at: &str| message(&with(&format!("{{ at: {at}, restart: {{ role: coordinator }} }}")));

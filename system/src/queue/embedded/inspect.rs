@@ -89,6 +89,7 @@ impl Inspect for Embedded {
                     chunk_index: task.ok().map(|task| task.chunk.index),
                     worker: row.get(1)?,
                     token: Token { id: row.get::<_, i64>(0)?.to_string(), number: row.get(2)? },
+                    begun: true,
                 })
             })?;
             rows.collect()

@@ -77,7 +77,7 @@ impl Inspect for RabbitMq {
     }
 
     async fn held(&self) -> Result<Vec<Held>> {
-        self.traced(Trace::held).await
+        self.traced(|trace| trace.held(&self.journal)).await
     }
 
     async fn dead_letters(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<DeadLetter>> {
@@ -208,6 +208,11 @@ impl RabbitMq {
                     Some(trace) => trace,
                     none => none.insert(Trace::default()),
                 };
+                if !trace.has_begun(&life) {
+                    trace.begin(&life).await?;
+                    // What was settled before somebody watched.
+                    self.journal.read_on(&life).await?;
+                }
                 trace.read_on(&life, &self.journal.new_mark()).await?;
                 Ok(ask(trace))
             })

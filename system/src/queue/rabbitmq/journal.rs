@@ -42,15 +42,24 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) async fn open(life: &Life, from: u64) -> Outcome<Self> {
+        let place = AMQPValue::LongLongInt(i64::try_from(from).unwrap_or(i64::MAX));
+        Self::open_at(life, from, place).await
+    }
+
+    /// Reads what comes from now on.
+    async fn open_at_end(life: &Life) -> Outcome<Self> {
+        Self::open_at(life, 0, AMQPValue::LongString("next".into())).await
+    }
+
+    async fn open_at(life: &Life, next: u64, offset: AMQPValue) -> Outcome<Self> {
         let channel = life.connection.create_channel().await?;
         channel.basic_qos(AHEAD, BasicQosOptions::default()).await?;
         let mut place = FieldTable::default();
-        let offset = AMQPValue::LongLongInt(i64::try_from(from).unwrap_or(i64::MAX));
         place.insert("x-stream-offset".into(), offset);
         let (journal, options) = (life.queues.journal(), BasicConsumeOptions::default());
         let consumer =
             channel.basic_consume(journal.as_str().into(), "".into(), options, place).await?;
-        Ok(Self { life: life.number, next: from, _channel: channel, consumer, unacknowledged: 0 })
+        Ok(Self { life: life.number, next, _channel: channel, consumer, unacknowledged: 0 })
     }
 
     /// The next message, where there is one: a mark of our own at least.
@@ -66,18 +75,17 @@ impl Reader {
                 Some(message) => message?,
                 None => return Err(Trouble::new("the journal was deleted")),
             };
-            let place = place(&message).unwrap_or(self.next);
-            if place < self.next {
-                continue;
-            }
-            self.next = place + 1;
             self.unacknowledged += 1;
             if self.unacknowledged >= STEP {
                 self.unacknowledged = 0;
                 // Not awaited for long: the answer of nobody is needed.
                 message.acker.ack(BasicAckOptions { multiple: true }).now_or_never();
             }
-            return Ok(message);
+            let place = place(&message).unwrap_or(self.next);
+            if place >= self.next {
+                self.next = place + 1;
+                return Ok(message);
+            }
         }
     }
 }
@@ -94,6 +102,8 @@ pub(super) struct Journal {
     queues: Queues,
     reader: Mutex<Option<Reader>>,
     digest: RefCell<Digest>,
+    /// Place of the last mark of ours that was come to, and its text, which nobody else has.
+    read_to: RefCell<Option<(u64, String)>>,
     marks: Cell<u64>,
 }
 
@@ -103,6 +113,7 @@ impl Journal {
             queues: queues.clone(),
             reader: Mutex::default(),
             digest: RefCell::default(),
+            read_to: RefCell::default(),
             marks: Cell::new(0),
         }
     }
@@ -114,28 +125,86 @@ impl Journal {
 
     /// As `catch_up`, on this connection.
     pub(super) async fn read_on(&self, life: &Life) -> Outcome<()> {
-        let mut reader = self.reader.lock().await;
-        if reader.as_ref().is_none_or(|reader| reader.life != life.number) {
-            // First opened: on a connection that is gone, what was read stays as it is.
-            let opened = life.answered(Reader::open(life, 0)).await?;
-            // It may be another journal by now.
-            *self.digest.borrow_mut() = Digest::default();
-            *reader = Some(opened);
+        self.read_until(life, |_| false).await
+    }
+
+    /// The name of the data, on this connection. It is written before anything else where the
+    /// coordinator is ours, and no more is read than is needed: whoever starts starts at once,
+    /// however much there is.
+    pub(super) async fn read_store(&self, life: &Life) -> Outcome<Option<String>> {
+        self.read_until(life, |digest| digest.store.is_some()).await?;
+        Ok(self.store())
+    }
+
+    /// A sweep that was opened in this data, as `read_store`.
+    pub(super) async fn read_sweep(&self, life: &Life) -> Outcome<Option<SweepInfo>> {
+        self.read_until(life, |digest| digest.sweep.is_some()).await?;
+        Ok(self.sweep())
+    }
+
+    /// Reads until enough is known, or everything that is there now.
+    async fn read_until(&self, life: &Life, is_enough: impl Fn(&Digest) -> bool) -> Outcome<()> {
+        let mut slot = self.reader.lock().await;
+        if slot.as_ref().is_none_or(|reader| reader.life != life.number) {
+            *slot = Some(self.open(life).await?);
         }
+        if is_enough(&self.digest()) {
+            return Ok(());
+        }
+        let reader = slot.as_mut().expect("it was opened just now");
+        let read = self.read_with(reader, life, is_enough).await;
+        if read.is_err() {
+            *slot = None;
+        }
+        read
+    }
+
+    async fn read_with(
+        &self,
+        reader: &mut Reader,
+        life: &Life,
+        is_enough: impl Fn(&Digest) -> bool,
+    ) -> Outcome<()> {
         let mine = self.new_mark();
         life.publish(&[record::mark(&self.queues, &mine)]).await?;
-        let open = reader.as_mut().expect("it was opened just now");
-        loop {
-            let message = match open.next_soon().await {
-                Ok(message) => message,
-                Err(trouble) => {
-                    *reader = None;
-                    return Err(trouble);
+        while !is_enough(&self.digest()) {
+            match Record::read(&reader.next_soon().await?) {
+                Record::Mark(mark) if mark == mine => {
+                    self.read_to.replace(Some((reader.next - 1, mark)));
+                    break;
                 }
-            };
-            match Record::read(&message) {
-                Record::Mark(mark) if mark == mine => return Ok(()),
-                record => self.digest.borrow_mut().take_in(open.next, record),
+                record => self.digest.borrow_mut().take_in(reader.next, record),
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on after our last mark, where that is still in its place. In another journal it is not:
+    /// that one is read from its beginning.
+    async fn open(&self, life: &Life) -> Outcome<Reader> {
+        let read_to = self.read_to.borrow().clone();
+        if let Some((place, last)) = read_to
+            && place < self.end(life).await?
+        {
+            let mut reader = life.answered(Reader::open(life, place)).await?;
+            if matches!(Record::read(&reader.next_soon().await?), Record::Mark(it) if it == last) {
+                return Ok(reader);
+            }
+        }
+        let reader = life.answered(Reader::open(life, 0)).await?;
+        self.read_to.replace(None);
+        *self.digest.borrow_mut() = Digest::default();
+        Ok(reader)
+    }
+
+    /// The place of a new mark: nothing ever comes to whoever reads from a place beyond the end.
+    async fn end(&self, life: &Life) -> Outcome<u64> {
+        let mut reader = life.answered(Reader::open_at_end(life)).await?;
+        let mine = self.new_mark();
+        life.publish(&[record::mark(&self.queues, &mine)]).await?;
+        loop {
+            if matches!(Record::read(&reader.next_soon().await?), Record::Mark(it) if it == mine) {
+                return Ok(reader.next - 1);
             }
         }
     }
@@ -227,6 +296,8 @@ impl Journal {
 
 #[derive(Default)]
 struct Digest {
+    /// The place after the last that was taken in.
+    next: u64,
     store: Option<String>,
     sweep: Option<SweepInfo>,
     submitted: Bits,
@@ -245,7 +316,13 @@ struct Digest {
 }
 
 impl Digest {
+    /// Takes in what stands before this place, once: whoever goes on after a mark may have read
+    /// further before.
     fn take_in(&mut self, place: u64, record: Record) {
+        if place <= self.next {
+            return;
+        }
+        self.next = place;
         let chunks = self.sweep.as_ref().map_or(INDEX_BOUND, |info| info.sweep.chunks());
         match record {
             Record::Store(name) => {
@@ -297,7 +374,7 @@ impl Digest {
 
 /// A set of chunks.
 #[derive(Default)]
-struct Bits {
+pub(super) struct Bits {
     words: Vec<u64>,
     count: u64,
 }
@@ -306,12 +383,12 @@ struct Bits {
 const INDEX_BOUND: u64 = 1 << 27;
 
 impl Bits {
-    fn has(&self, chunk: u64) -> bool {
+    pub(super) fn has(&self, chunk: u64) -> bool {
         let (word, bit) = Self::place(chunk);
         self.words.get(word).is_some_and(|word| word & bit != 0)
     }
 
-    fn set(&mut self, chunk: u64) {
+    pub(super) fn set(&mut self, chunk: u64) {
         if chunk >= INDEX_BOUND || self.has(chunk) {
             return;
         }

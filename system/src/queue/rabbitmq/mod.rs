@@ -127,6 +127,10 @@ impl RabbitMq {
             // Over this connection: what is there is what was seen.
             self.look_for_loss().await?;
             self.sight.has_seen.set(true);
+            if self.known.is_blank() {
+                let read = self.link.call(async |life| self.journal.read_sweep(&life).await);
+                self.known.suppose(read.await?.map(|info| info.sweep));
+            }
         }
         let messages = self.attempted_together(life, messages).await?;
         let mut deliveries = Vec::new();

@@ -48,10 +48,7 @@ impl RabbitMq {
         }
         let (life, mut store) = self
             .link
-            .call(async |life| {
-                self.journal.read_on(&life).await?;
-                Ok((life.number, self.journal.store()))
-            })
+            .call(async |life| Ok((life.number, self.journal.read_store(&life).await?)))
             .await?;
         if store.is_none() || self.sight.is_lost(store.as_ref()) {
             // Somebody may be about to write it: alone, one sees the end of that.

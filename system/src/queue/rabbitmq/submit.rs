@@ -8,9 +8,9 @@ use lapin::{Channel, ErrorKind};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
-use super::life::{Life, Outcome, Outgoing};
+use super::life::{Life, Outcome, Outgoing, Trouble};
 use super::queues::TASKS_EXCHANGE;
 use super::{RabbitMq, record};
 use crate::chunk::Sweep;
@@ -104,27 +104,43 @@ impl RabbitMq {
                 let lock = self.lock(&life).await?;
                 let outcome = step(&life).await;
                 let name = self.queues.lock();
-                lock.queue_delete(name.as_str().into(), QueueDeleteOptions::default()).await?;
+                let unlock = lock.queue_delete(name.as_str().into(), QueueDeleteOptions::default());
+                life.answered(async { Ok(unlock.await?) }).await?;
                 outcome
             })
             .await
     }
 
+    /// Waits for its turn. The lock of one that dies or falls silent goes with its connection; one
+    /// that keeps it all the same must not hold up everybody for ever.
     async fn lock(&self, life: &Life) -> Outcome<Channel> {
-        let name = self.queues.lock();
+        let (name, patience) = (self.queues.lock(), self.settings.patience);
+        let deadline = Instant::now() + patience;
         loop {
-            // A refusal closes the channel.
-            let channel = life.connection.create_channel().await?;
-            let own = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
-            match channel.queue_declare(name.as_str().into(), own, FieldTable::default()).await {
-                Ok(_) => return Ok(channel),
-                Err(error) => match error.kind() {
-                    ErrorKind::ProtocolError(e) if e.get_id() == RESOURCE_LOCKED => {
-                        sleep(LOOK).await;
-                    }
-                    _ => return Err(error.into()),
-                },
+            if let Some(channel) = life.answered(try_lock(life, &name)).await? {
+                return Ok(channel);
             }
+            if Instant::now() >= deadline {
+                return Err(Trouble::new(format!(
+                    "somebody else has had the lock {name} for {patience:?} (find the connection \
+                     that has it with rabbitmqctl list_queues name owner_pid, and close it)"
+                )));
+            }
+            sleep(LOOK).await;
         }
+    }
+}
+
+/// The channel of the lock; none where it is somebody else's.
+async fn try_lock(life: &Life, name: &str) -> Outcome<Option<Channel>> {
+    // A refusal closes the channel.
+    let channel = life.connection.create_channel().await?;
+    let own = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
+    match channel.queue_declare(name.into(), own, FieldTable::default()).await {
+        Ok(_) => Ok(Some(channel)),
+        Err(error) => match error.kind() {
+            ErrorKind::ProtocolError(told) if told.get_id() == RESOURCE_LOCKED => Ok(None),
+            _ => Err(error.into()),
+        },
     }
 }

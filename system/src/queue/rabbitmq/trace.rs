@@ -1,77 +1,117 @@
 //! Who holds what, from the server's own trace of every message (the firehose): AMQP has no other
 //! way to learn it. Where tracing is off (`rabbitmqctl trace_on` switches it on), nobody seems to
-//! hold anything.
+//! hold anything. Acknowledgements are not traced: what is settled is with nobody, whoever has it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use futures_util::StreamExt;
 use lapin::message::Delivery as Message;
-use lapin::options::{BasicConsumeOptions, QueueBindOptions, QueueDeclareOptions};
-use lapin::types::{AMQPValue, FieldTable};
-use lapin::{Channel, Consumer};
-use tokio::time::timeout;
+use lapin::options::{
+    BasicConsumeOptions, BasicPublishOptions, QueueBindOptions, QueueDeclareOptions,
+};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::{BasicProperties, Channel, Consumer};
 
+use super::journal::{Bits, Journal};
 use super::life::{Life, Outcome, Trouble};
 use super::queues::{LETTERS_EXCHANGE, RESULTS_EXCHANGE, RETRY_EXCHANGE};
-use super::record;
 use crate::queue::{Held, Token};
 use crate::wire::{self, Task, TaskResult};
 
 const TRACE_EXCHANGE: &str = "amq.rabbitmq.trace";
 
-/// How long our own mark may take through the trace: longer, and tracing is off.
-const ECHO: std::time::Duration = std::time::Duration::from_millis(500);
-
 /// See the file.
 #[derive(Default)]
 pub(super) struct Trace {
-    reading: Option<(u64, Channel, Consumer)>,
-    is_off: bool,
-    /// Chunk to connection and number of its delivery.
-    held: BTreeMap<u64, (String, u64)>,
+    reading: Option<Reading>,
+    /// Chunk to its delivery.
+    held: BTreeMap<u64, Delivered>,
+    /// Chunks with a result that was traced. What was settled before is in the journal.
+    committed: Bits,
     /// Deliveries of each chunk that was delivered more than once.
     again: BTreeMap<u64, u64>,
     /// Connection to worker.
-    names: BTreeMap<String, String>,
+    names: BTreeMap<String, Name>,
+    /// Deliveries that were traced.
+    deliveries: u64,
     /// Deliveries beyond the first of each task.
     pub(super) redelivered: u64,
 }
 
+/// A queue of our own, into which the server copies what it traces.
+struct Reading {
+    /// Of the connection that it is read over.
+    life: u64,
+    channel: Channel,
+    queue: ShortString,
+    consumer: Consumer,
+}
+
+/// One delivery of a chunk.
+struct Delivered {
+    connection: String,
+    number: u64,
+    /// Its place among all deliveries.
+    place: u64,
+    /// Of a worker of ours: it came for the first time, or the worker has said that it begins.
+    begun: bool,
+}
+
+/// Who is at the other end of a connection.
+struct Name {
+    worker: String,
+    /// It has introduced itself, and so says when it begins with what comes to it again.
+    is_ours: bool,
+}
+
 impl Trace {
-    pub(super) fn held(&self) -> Vec<Held> {
-        let one = |(&chunk, (connection, number)): (&u64, &(String, u64))| Held {
-            chunk_index: Some(chunk),
-            worker: self.names.get(connection).unwrap_or(connection).clone(),
-            token: Token { id: chunk.to_string(), number: *number },
+    /// What is with whom, as far as was traced and the journal was read.
+    pub(super) fn held(&self, journal: &Journal) -> Vec<Held> {
+        let is_open = |chunk: &u64| !self.committed.has(*chunk) && !journal.is_settled(*chunk);
+        let open = || self.held.iter().filter(|(chunk, _)| is_open(chunk));
+        let mut first: HashMap<&str, u64> = HashMap::new();
+        for (_, Delivered { connection, place, .. }) in open() {
+            let earliest = first.entry(connection).or_insert(*place);
+            *earliest = (*earliest).min(*place);
+        }
+        let one = |(&chunk, delivered): (&u64, &Delivered)| {
+            let Delivered { connection, number, place, begun } = delivered;
+            let name = self.names.get(connection);
+            Held {
+                chunk_index: Some(chunk),
+                worker: name.map_or(connection, |name| &name.worker).clone(),
+                token: Token { id: chunk.to_string(), number: *number },
+                // A foreign worker does one after another.
+                begun: match name {
+                    Some(Name { is_ours: true, .. }) => *begun,
+                    _ => first.get(connection.as_str()) == Some(place),
+                },
+            }
         };
-        self.held.iter().map(one).collect()
+        open().map(one).collect()
+    }
+
+    /// Begins anew on a connection where nobody has watched yet.
+    pub(super) async fn begin(&mut self, life: &Life) -> Outcome<()> {
+        self.reading = Some(Reading::begin(life).await?);
+        self.forget();
+        Ok(())
+    }
+
+    /// Whether somebody watches on this connection.
+    pub(super) fn has_begun(&self, life: &Life) -> bool {
+        self.reading.as_ref().is_some_and(|reading| reading.life == life.number)
     }
 
     /// Takes in everything that was traced until now.
     pub(super) async fn read_on(&mut self, life: &Life, mine: &str) -> Outcome<()> {
-        if self.reading.as_ref().is_none_or(|(number, ..)| *number != life.number) {
-            let (channel, consumer) = subscribe(life).await?;
-            self.reading = Some((life.number, channel, consumer));
-            self.is_off = false;
-            // Of connections that nobody watched.
-            self.held.clear();
-        }
-        if self.is_off {
-            return Ok(());
-        }
-        life.publish(&[record::mark(&life.queues, mine)]).await?;
+        let unwatched = || Trouble::new("nobody watches on this connection");
+        let mut reading = self.reading.take().ok_or_else(unwatched)?;
+        reading.mark(mine).await?;
         loop {
-            let (_, _, consumer) = self.reading.as_mut().expect("it was opened just now");
-            let message = match timeout(ECHO, consumer.next()).await {
-                Ok(Some(message)) => message?,
-                Ok(None) => return Err(Trouble::new("the server ended the trace")),
-                Err(_) => {
-                    tracing::debug!("the server is not traced: who holds what is not known");
-                    self.is_off = true;
-                    return Ok(());
-                }
-            };
-            if message.routing_key.as_str() == "publish." && message.data == mine.as_bytes() {
+            let message = life.answered(reading.next()).await?;
+            if message.exchange.as_str().is_empty() && message.data == mine.as_bytes() {
+                self.reading = Some(reading);
                 return Ok(());
             }
             self.take_in(life, &message);
@@ -94,7 +134,9 @@ impl Trace {
                     *self.again.entry(chunk).or_insert(1) += 1;
                 }
                 let number = self.again.get(&chunk).copied().unwrap_or(1);
-                self.held.insert(chunk, (connection, number));
+                self.deliveries += 1;
+                let (place, begun) = (self.deliveries, !again);
+                self.held.insert(chunk, Delivered { connection, number, place, begun });
             }
             return;
         }
@@ -104,7 +146,15 @@ impl Trace {
             let ours = keys(message).contains(&journal);
             match kind(message).as_deref() {
                 Some("hello") if ours => {
-                    self.names.insert(connection, text.into_owned());
+                    self.greet(connection, text.into_owned());
+                }
+                Some("sweep") if ours => self.forget(),
+                // Written again after what was there is discarded.
+                Some("store") if ours => self.committed = Bits::default(),
+                Some("redelivered") if ours => {
+                    if let Some(delivered) = self.of(&text, &connection) {
+                        delivered.begun = true;
+                    }
                 }
                 Some("released" | "returned") if ours => {
                     if let Ok(chunk) = text.parse() {
@@ -116,7 +166,9 @@ impl Trace {
         } else if is(RESULTS_EXCHANGE) {
             if let Ok(result) = TaskResult::from_fields(&wire::from_json(&text)) {
                 self.release(result.chunk_index, &connection);
-                self.names.entry(connection).or_insert(result.worker_id);
+                self.committed.set(result.chunk_index);
+                let worker = result.worker_id;
+                self.names.entry(connection).or_insert(Name { worker, is_ours: false });
             }
         } else if (is(RETRY_EXCHANGE) || is(LETTERS_EXCHANGE))
             && let Ok(task) = Task::from_fields(&wire::from_json(&text))
@@ -125,28 +177,68 @@ impl Trace {
         }
     }
 
+    fn forget(&mut self) {
+        self.held.clear();
+        self.committed = Bits::default();
+    }
+
+    /// A worker has introduced itself. What came over a connection that it had before is lost to it.
+    fn greet(&mut self, connection: String, worker: String) {
+        let (names, present) = (&mut self.names, &connection);
+        names.retain(|other, name| {
+            let is_gone = other != present && name.worker == worker;
+            if is_gone {
+                self.held.retain(|_, delivered| delivered.connection != *other);
+            }
+            !is_gone
+        });
+        names.insert(connection, Name { worker, is_ours: true });
+    }
+
+    /// The chunk with this number, if it is with this connection.
+    fn of(&mut self, chunk: &str, connection: &str) -> Option<&mut Delivered> {
+        let delivered = self.held.get_mut(&chunk.parse().ok()?)?;
+        Some(delivered).filter(|delivered| delivered.connection == connection)
+    }
+
     fn release(&mut self, chunk: u64, connection: &str) {
-        if self.held.get(&chunk).is_some_and(|(by, _)| by == connection) {
+        if self.held.get(&chunk).is_some_and(|delivered| delivered.connection == connection) {
             self.held.remove(&chunk);
         }
     }
 }
 
-async fn subscribe(life: &Life) -> Outcome<(Channel, Consumer)> {
-    let channel = life.connection.create_channel().await?;
-    let none = FieldTable::default;
-    let own = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
-    let queue = channel.queue_declare("".into(), own, none()).await?.name().clone();
-    let deliver = format!("deliver.{}", life.queues.tasks);
-    let publish = ["", RESULTS_EXCHANGE, RETRY_EXCHANGE, LETTERS_EXCHANGE];
-    let publish = publish.map(|exchange| format!("publish.{exchange}"));
-    for key in publish.iter().chain([&deliver]) {
-        let (exchange, bind) = (TRACE_EXCHANGE.into(), QueueBindOptions::default());
-        channel.queue_bind(queue.clone(), exchange, key.as_str().into(), bind, none()).await?;
+impl Reading {
+    async fn begin(life: &Life) -> Outcome<Self> {
+        let channel = life.connection.create_channel().await?;
+        let none = FieldTable::default;
+        let own = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
+        let queue = channel.queue_declare("".into(), own, none()).await?.name().clone();
+        let deliver = format!("deliver.{}", life.queues.tasks);
+        let publish = ["", RESULTS_EXCHANGE, RETRY_EXCHANGE, LETTERS_EXCHANGE];
+        let publish = publish.map(|exchange| format!("publish.{exchange}"));
+        for key in publish.iter().chain([&deliver]) {
+            let (exchange, bind) = (TRACE_EXCHANGE.into(), QueueBindOptions::default());
+            channel.queue_bind(queue.clone(), exchange, key.as_str().into(), bind, none()).await?;
+        }
+        let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
+        let consumer = channel.basic_consume(queue.clone(), "".into(), options, none()).await?;
+        Ok(Self { life: life.number, channel, queue, consumer })
     }
-    let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
-    let consumer = channel.basic_consume(queue, "".into(), options, none()).await?;
-    Ok((channel, consumer))
+
+    /// Puts a mark into the queue, and nowhere else: it comes after all that is traced by then,
+    /// whether anything is or not. In the journal, every worker that starts would read it.
+    async fn mark(&self, mine: &str) -> Outcome<()> {
+        let (queue, options) = (self.queue.clone(), BasicPublishOptions::default());
+        let properties = BasicProperties::default();
+        self.channel.basic_publish("".into(), queue, options, mine.as_bytes(), properties).await?;
+        Ok(())
+    }
+
+    async fn next(&mut self) -> Outcome<Message> {
+        let ended = || Trouble::new("the server ended the trace");
+        Ok(self.consumer.next().await.ok_or_else(ended)??)
+    }
 }
 
 fn value<'a>(message: &'a Message, name: &str) -> Option<&'a AMQPValue> {

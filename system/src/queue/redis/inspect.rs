@@ -1,12 +1,12 @@
 //! The onlooker's side. Nothing here changes what the server holds.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use ::redis::{Pipeline, cmd};
 use async_trait::async_trait;
 
-use super::keys::{GROUP, LETTERS, METADATA, PROGRESS, RESULTS, RETRY, TASKS};
+use super::keys::{GROUP, LETTERS, MEMBERS, METADATA, PROGRESS, RESULTS, RETRY, TASKS};
 use super::submit::from_metadata;
 use super::{Entry, Read, Redis, entry_ms, to_fields};
 use crate::queue::{
@@ -96,17 +96,23 @@ impl Inspect for Redis {
         for (id, ..) in &pending {
             lookup.cmd("XRANGE").arg(TASKS).arg(id).arg(id);
         }
-        let entries: Vec<Vec<Entry>> =
-            self.link.call(async |mut c| lookup.query_async(&mut c).await).await?;
+        // At once: whoever looks for a moment in a chunk has no time to lose.
+        let (entries, members): (Vec<Vec<Entry>>, HashSet<String>) = tokio::try_join!(
+            self.link.call(async |mut c| lookup.query_async(&mut c).await),
+            self.link.call(async |mut c| cmd("HKEYS").arg(MEMBERS).query_async(&mut c).await),
+        )?;
         let chunk_index = |entries: &[Entry]| {
             let (_, values) = entries.first()?;
             Task::from_fields(&to_fields(values)).ok().map(|task| task.chunk.index)
         };
+        let first = first_of_each(&pending);
         Ok(pending
             .into_iter()
             .zip(&entries)
             .map(|((id, worker, _idle, number), entries)| Held {
                 chunk_index: chunk_index(entries),
+                // A foreign worker may read several, and does one after another.
+                begun: members.contains(&worker) || first.contains(&id),
                 worker,
                 token: Token { id, number },
             })
@@ -185,6 +191,19 @@ impl Redis {
         advance(cursor, &entries);
         Ok(entries)
     }
+}
+
+/// Of what each worker has, the entry that was delivered to it before all others.
+fn first_of_each(pending: &[(String, String, u64, u64)]) -> HashSet<String> {
+    let mut first: HashMap<&str, (u64, &str)> = HashMap::new();
+    // Entries come in the order of the stream, in which a read delivers them.
+    for (id, worker, idle_ms, _) in pending {
+        let longest = first.entry(worker).or_insert((*idle_ms, id));
+        if *idle_ms > longest.0 {
+            *longest = (*idle_ms, id);
+        }
+    }
+    first.into_values().map(|(_, id)| id.to_owned()).collect()
 }
 
 fn task((id, values): &Entry) -> Option<Stamped<Task>> {

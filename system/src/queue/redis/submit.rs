@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use ::redis::cmd;
 use async_trait::async_trait;
 
-use super::keys::{ALL, METADATA, PROGRESS, STORE, TASKS};
-use super::{Redis, create_group, store_name};
+use super::keys::{ALL, MEMBERS, METADATA, PROGRESS, STORE, TASKS};
+use super::{Redis, client_name, create_group, store_name};
 use crate::chunk::Sweep;
 use crate::queue::{QueueError, Result, Submit, SweepInfo};
 use crate::wire::{self, Task};
@@ -49,7 +49,21 @@ impl Submit for Redis {
     }
 
     async fn reset(&self) -> Result<()> {
-        self.link.call(async |mut c| cmd("DEL").arg(&ALL).query_async(&mut c).await).await
+        self.link.call(async |mut c| cmd("DEL").arg(&ALL).query_async::<()>(&mut c).await).await?;
+        // Workers live on; those that were killed are of no sweep any more.
+        let connected = self.connected().await?;
+        let mut members: HashMap<String, String> = self
+            .link
+            .call(async |mut c| cmd("HGETALL").arg(MEMBERS).query_async(&mut c).await)
+            .await?;
+        members.retain(|name, nonce| !connected.contains(&client_name(name, nonce)));
+        if members.is_empty() {
+            return Ok(());
+        }
+        let dead: Vec<String> = members.into_keys().collect();
+        self.link
+            .call(async |mut c| cmd("HDEL").arg(MEMBERS).arg(&dead).query_async(&mut c).await)
+            .await
     }
 }
 

@@ -1,0 +1,105 @@
+//! How often and when a fault strikes, and when that is told.
+
+use rstest::rstest;
+use serde_json::Value;
+
+use crate::support::{Sandbox, events, eventually, json, scenarios, shipped};
+
+/// Strikes of a run that took.
+fn strikes(sandbox: &Sandbox, scenario: &str) -> Vec<Value> {
+    let results = json(sandbox.latest(scenario).join("results.json"));
+    let faults = results["faults"].as_array().unwrap();
+    faults.iter().filter(|fault| fault["bit"] == true).cloned().collect()
+}
+
+/// `MAX_DELIVERIES` of the shipped scenarios. One more may be struck while it makes the chunk a dead
+/// letter.
+fn assert_one_for_each_attempt(strikes: &[Value]) {
+    assert!((4..=5).contains(&strikes.len()), "{strikes:#?}");
+}
+
+#[rstest]
+#[case::embedded("embedded-poison")]
+#[case::redis("redis-poison")]
+#[case::rabbitmq("rabbitmq-poison")]
+fn poison_strikes_once_for_each_attempt(#[case] scenario: &str) {
+    let sandbox = Sandbox::new();
+    let said = sandbox.run(&["run", &shipped(scenario)]);
+    assert_eq!(said.code, Some(0), "{said}");
+    assert_one_for_each_attempt(&strikes(&sandbox, scenario));
+}
+
+#[test]
+fn poison_strikes_a_foreign_worker_once_for_each_attempt() {
+    let sandbox = Sandbox::new();
+    let worker = scenarios().join("../fixtures/foreign/worker.py");
+    let file = sandbox.write(
+        "mixed.yaml",
+        &format!(
+            "name: mixed\n\
+             description: One chunk kills whoever has it, a foreign worker too.\n\
+             sweep: {{ params: 600, chunk_size: 10, kernel: {{ reference: {{ work_ms: 10 }} }} }}\n\
+             backend: redis\n\
+             workers: 3\n\
+             faults: [{{ poison: {{ chunk: 17 }} }}]\n\
+             system:\n  command: [/usr/bin/python3, {}]\n  workers: 2\n  \
+               env: {{ MAX_DELIVERIES: 4, STALE_THRESHOLD_MS: 1000, STALE_CHECK_INTERVAL_SECONDS: 1, \
+               IDLE_TIMEOUT_SECONDS: 5 }}\n\
+             expect: {{ coverage: exactly-once, dead_letters: 1 }}\n",
+            worker.display()
+        ),
+    );
+    let said = sandbox.run(&["run", &file]);
+    assert_eq!(said.code, Some(0), "{said}");
+    assert_one_for_each_attempt(&strikes(&sandbox, "mixed"));
+}
+
+#[test]
+fn a_strike_on_a_broker_is_told_while_it_is_down() {
+    let sandbox = Sandbox::new();
+    let file = sandbox.write(
+        "down.yaml",
+        "name: down\n\
+         description: The broker is down for seconds.\n\
+         sweep: { params: 600, chunk_size: 10, kernel: { reference: { work_ms: 5 } } }\n\
+         backend: redis\n\
+         workers: 2\n\
+         faults: [{ at: 30%, kill: { role: broker, for: 3s } }]\n",
+    );
+    let mut harness = sandbox.start(&["run", &file]);
+    let of = |name: &str| {
+        let seen = events(&sandbox.latest("down"));
+        seen.into_iter().find(|event| event["event"] == name)
+    };
+    eventually(|| of("fault-injected").map(drop).ok_or_else(|| "no strike is told".to_owned()));
+    assert_eq!(of("fault-healed"), None, "it is down for seconds yet");
+    assert!(harness.wait().unwrap().success());
+    let (struck, healed) = (of("fault-injected").unwrap(), of("fault-healed").unwrap());
+    let (from, to) = (struck["t_s"].as_f64().unwrap(), healed["t_s"].as_f64().unwrap());
+    assert!(to - from >= 3.0, "{struck} {healed}");
+    let fault = &strikes(&sandbox, "down")[0];
+    assert_eq!(fault["at_s"], struck["t_s"], "{fault}");
+    let proof = fault["proof"].as_str().unwrap();
+    assert!(proof.contains("signal: 9") && proof.contains("now process"), "{proof}");
+}
+
+#[test]
+fn a_fault_waits_until_its_target_is_not_frozen_by_another() {
+    let sandbox = Sandbox::new();
+    let file = sandbox.write(
+        "frozen.yaml",
+        "name: frozen\n\
+         description: A worker is to be ended while it is frozen.\n\
+         sweep: { params: 600, chunk_size: 10, kernel: { reference: { work_ms: 10 } } }\n\
+         workers: 2\n\
+         faults:\n\
+         - { at: 10%, pause: { worker: 0, for: 800ms } }\n\
+         - { at: 12%, terminate: { worker: 0 } }\n\
+         expect: { coverage: exactly-once }\n",
+    );
+    let said = sandbox.run(&["run", &file]);
+    assert_eq!(said.code, Some(0), "{said}");
+    let kinds: Vec<String> =
+        strikes(&sandbox, "frozen").iter().map(|it| it["kind"].to_string()).collect();
+    assert_eq!(kinds, ["\"pause\"", "\"terminate\""]);
+}
