@@ -11,6 +11,7 @@ pub mod facts;
 pub mod fault;
 pub mod history;
 pub mod ideal;
+pub mod kubernetes;
 pub mod plan;
 pub mod proxy;
 pub mod report;

@@ -32,6 +32,9 @@ pub struct Plan {
     /// Where the system's own processes run.
     #[serde(default)]
     pub workers_in: WorkersIn,
+    /// Which cluster, in environment `kubernetes`.
+    #[serde(default)]
+    pub cluster: ClusterChoice,
     /// How the broker is set up.
     #[serde(default)]
     pub broker: BrokerSetup,
@@ -235,11 +238,13 @@ pub enum Environment {
     Container,
     /// A broker that is there already; workers are processes of this machine.
     External,
+    /// The broker and all processes as Pods of a cluster.
+    Kubernetes,
 }
 
 impl Environment {
     /// Every environment.
-    pub const ALL: [Self; 3] = [Self::Process, Self::Container, Self::External];
+    pub const ALL: [Self; 4] = [Self::Process, Self::Container, Self::External, Self::Kubernetes];
 
     /// Its name in scenarios and on the command line.
     pub fn name(self) -> &'static str {
@@ -247,6 +252,7 @@ impl Environment {
             Self::Process => "process",
             Self::Container => "container",
             Self::External => "external",
+            Self::Kubernetes => "kubernetes",
         }
     }
 }
@@ -268,14 +274,37 @@ pub enum WorkersIn {
     Container,
 }
 
+/// Which cluster, and where in it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterChoice {
+    /// Context of the kubeconfig; none: the current one.
+    pub context: Option<String>,
+    /// A namespace that is there already; none: one of the run's own.
+    pub namespace: Option<String>,
+}
+
 /// How the broker is set up, where the harness starts it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BrokerSetup {
-    /// Image, in environment `container`.
+    /// Image, in environments `container` and `kubernetes`.
     pub image: Option<String>,
+    /// Where its data is, in environment `kubernetes`. Where the scenario does not say: on a volume,
+    /// if the cluster has a default StorageClass.
+    #[serde(default)]
+    pub storage: Option<BrokerStorage>,
     /// When Redis has what it confirms on the disk. Where the scenario does not say: always, if a
     /// fault strikes the broker, else every second.
     pub fsync: Option<Fsync>,
+}
+
+/// Where the data of a broker on a cluster is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BrokerStorage {
+    /// On a volume of this StorageClass; none: of the default one.
+    Volume(Option<String>),
+    /// In a directory of the node, which goes with the Pod.
+    Ephemeral,
 }
 
 /// When what Redis confirms is on the disk, and no longer only with the operating system.
@@ -364,6 +393,8 @@ pub struct Settings {
     pub factor: Option<f64>,
     /// Index of a chunk.
     pub chunk: Option<u64>,
+    /// How a Pod is killed.
+    pub by: KillBy,
     /// The mean time between two strikes of `chaos`.
     #[serde(rename = "pace_ms", with = "optional_millis")]
     pub pace: Option<Duration>,
@@ -432,6 +463,8 @@ pub enum FaultKind {
     Poison,
     SlowChunks,
     Chaos,
+    Cordon,
+    Drain,
 }
 
 /// Whom a fault strikes.
@@ -454,6 +487,31 @@ pub enum Target {
     Broker,
     /// The sweep itself: its chunks, whoever has them.
     Sweep,
+    /// A node of the cluster, by who is on it.
+    Node(Occupant),
+}
+
+/// By whose Pod a node is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Occupant {
+    /// A worker that holds an uncommitted chunk.
+    Busy,
+    /// Any living worker, drawn from the seed.
+    Random,
+    /// The broker.
+    Broker,
+}
+
+/// How a Pod is killed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KillBy {
+    /// SIGKILL.
+    #[default]
+    Signal,
+    /// It is deleted with no grace.
+    Delete,
 }
 
 /// What is done once the sweep has ended, before it is judged.

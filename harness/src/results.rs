@@ -34,6 +34,12 @@ pub struct Results {
     /// Why there.
     #[serde(default)]
     pub environment_because: String,
+    /// On a cluster: which, its version, and its nodes, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
+    /// On a cluster: the broker, where it was, and where it had its data, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broker: Option<String>,
     /// The one seed of every random choice.
     pub seed: u64,
     /// Pass, inconclusive or fail.
@@ -165,6 +171,8 @@ impl Judge {
             backend: plan.backend,
             environment: plan.environment,
             environment_because: plan.environment_because.clone(),
+            cluster: facts.cluster.as_ref().map(|(cluster, _)| cluster.clone()),
+            broker: facts.cluster.as_ref().and_then(|(_, broker)| broker.clone()),
             seed: plan.seed,
             verdict: Verdict::gravest(findings.iter().map(|finding| finding.verdict)),
             reasons: reasons(&findings),

@@ -32,10 +32,14 @@ pub(crate) fn millis(ms: f64) -> String {
 /// Text that came from outside, safe in one line of a report: without control characters, and
 /// cut off where it is long.
 pub(crate) fn quoted(text: &str) -> String {
-    const LONGEST: usize = 200;
+    quoted_to(text, 200)
+}
+
+/// The same, cut off after so many characters.
+pub(crate) fn quoted_to(text: &str, longest: usize) -> String {
     let clean = |c: char| if c.is_control() { ' ' } else { c };
-    let mut line: String = text.trim().chars().take(LONGEST).map(clean).collect();
-    if text.trim().chars().nth(LONGEST).is_some() {
+    let mut line: String = text.trim().chars().take(longest).map(clean).collect();
+    if text.trim().chars().nth(longest).is_some() {
         line.push('…');
     }
     line

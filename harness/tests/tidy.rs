@@ -13,6 +13,9 @@ const LINES: usize = 600;
 /// Where a test may sleep, and why.
 const SLEEPING: &[(&str, &str)] = &[
     ("harness/tests/integration/support.rs", "polls for what has no event"),
+    ("harness/tests/integration/model/api.rs", "is a server with time limits"),
+    ("harness/tests/integration/model/containers.rs", "polls for what has no event"),
+    ("harness/tests/integration/model/server.rs", "is a server that is away for a time"),
     ("system/tests/support/process.rs", "polls for what has no event"),
     ("system/tests/support/kernels.rs", "is a kernel that takes its time"),
     ("system/tests/support/model.rs", "lives in simulated time"),

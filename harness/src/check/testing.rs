@@ -8,8 +8,8 @@ use crate::facts::{Facts, Yield};
 use crate::history::{EndReason, Event, HeldChunk, Record, SeenAggregate, SeenResult};
 use crate::ideal::static_range;
 use crate::plan::{
-    Backend, BrokerSetup, Coverage, Environment, Expect, FaultKind, Kernel, Plan, PlannedFault,
-    SCHEMA_VERSION, Settings, Sweep, Target, Trigger, WorkersIn,
+    Backend, BrokerSetup, ClusterChoice, Coverage, Environment, Expect, FaultKind, Kernel, Plan,
+    PlannedFault, SCHEMA_VERSION, Settings, Sweep, Target, Trigger, WorkersIn,
 };
 use crate::results::{Judge, Results};
 
@@ -29,6 +29,7 @@ pub(crate) fn plan() -> Plan {
         environment: Environment::Process,
         environment_because: String::new(),
         workers_in: WorkersIn::Process,
+        cluster: ClusterChoice::default(),
         broker: BrokerSetup::default(),
         workers: 3,
         seed: 42,

@@ -11,6 +11,7 @@ use super::problem;
 use crate::docker::{self, Engine, Which};
 use crate::environment::{Unavailable, janitor};
 use crate::exit::Exit;
+use crate::kubernetes::{self, Cluster};
 use crate::report::say;
 use crate::report::terminal::{WIDTH, wrapped};
 use crate::words::quoted;
@@ -18,10 +19,23 @@ use crate::words::quoted;
 /// Columns before what something is called.
 const LEFT: usize = 22;
 
-/// Finds what harnesses that run no more have left behind: processes, containers, networks, volumes.
+/// Finds what harnesses that run no more have left behind: processes, containers, networks, volumes,
+/// and, on a cluster that is named, namespaces or objects in one, and nodes that take no Pods.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    how: How,
+    /// On this cluster too, a context of the kubeconfig.
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+    /// There, objects in this namespace instead of namespaces of ours.
+    #[arg(long, value_name = "NAME", requires = "context")]
+    namespace: Option<String>,
+}
+
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
-pub(super) struct Args {
+struct How {
     /// Say what there is, and leave it.
     #[arg(long)]
     dry_run: bool,
@@ -37,17 +51,51 @@ pub(super) fn main(args: &Args) -> Exit {
             return problem(&format!("cannot start the runtime: {error}"), Exit::Internal);
         }
     };
-    let mut told = clean_processes(args.force);
-    match runtime.block_on(clean_docker(args.force)) {
+    let force = args.how.force;
+    let mut told = clean_processes(force);
+    let cleaned = runtime.block_on(async {
+        let mut told = clean_docker(force).await?;
+        if let Some(context) = &args.context {
+            told += clean_cluster(context, args.namespace.as_deref(), force).await?;
+        }
+        Ok(told)
+    });
+    match cleaned {
         Ok(more) => told += more,
         Err(Unavailable(why)) => return problem(&why, Exit::Unavailable),
     }
     if told == 0 {
         say(format_args!("nothing to clean up\n"));
-    } else if args.dry_run {
+    } else if args.how.dry_run {
         say(format_args!("nothing was changed; --force removes what is not in use\n"));
     }
     Exit::Pass
+}
+
+/// What is on a cluster. Returns how much that is.
+async fn clean_cluster(
+    context: &str,
+    namespace: Option<&str>,
+    force: bool,
+) -> Result<usize, Unavailable> {
+    let cluster = Cluster::connect(Some(context)).await?;
+    let place = kubernetes::Where::of(namespace);
+    let found = kubernetes::list(&cluster, place).await?;
+    if force {
+        kubernetes::sweep(&cluster, place, &kubernetes::Which::DeadOwners).await?;
+    }
+    for it in &found {
+        let mut what = format!("{} of {}", it.name, quoted(&it.run));
+        let stranger = it.maker.as_ref().filter(|maker| !maker.is_of_this_machine());
+        if let Some(maker) = stranger {
+            what += &format!(
+                ", of another machine ({}), which alone can tell whether it is in use",
+                quoted(maker.host())
+            );
+        }
+        tell(state(it.in_use(), force), it.kind, &what);
+    }
+    Ok(found.len())
 }
 
 fn tell(state: &str, kind: &str, what: &str) {

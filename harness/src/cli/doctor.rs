@@ -3,6 +3,8 @@
 use std::process::{Command, Stdio};
 
 use crate::exit::Exit;
+use crate::kubernetes::Cluster;
+use crate::kubernetes::access::{self, Need, Reviewed};
 use crate::report::say;
 use crate::report::terminal::{WIDTH, wrapped};
 
@@ -31,17 +33,31 @@ const PARTS: &[Part] = &[
         lack: "environment container cannot be had (Debian, Ubuntu: apt-get install docker.io; then \
                ci/images)",
     },
-    Part {
-        name: "kubernetes",
-        probe: &["kubectl", "version", "--request-timeout=3s"],
-        lack: "nothing yet: no scenario needs a cluster",
-    },
 ];
 
 /// Columns before what is said of a part.
 const LEFT: usize = 22;
 
-pub(super) fn main() -> Exit {
+/// Says what is here, and what each lack costs.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Also say what you are allowed to do on this cluster, a context of the kubeconfig, and what of
+    /// that a run needs.
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+    /// In this namespace, which is there already.
+    #[arg(long, value_name = "NAME", requires = "context")]
+    namespace: Option<String>,
+    /// Print roles that grant what is needed, as YAML, and nothing else.
+    #[arg(long, conflicts_with = "context")]
+    role: bool,
+}
+
+pub(super) fn main(args: &Args) -> Exit {
+    if args.role {
+        say(format_args!("{}", access::roles()));
+        return Exit::Pass;
+    }
     tell("embedded", true, &format!("SQLite {}, built in", sqlite_version()));
     for part in PARTS {
         match probe(part.probe) {
@@ -49,7 +65,42 @@ pub(super) fn main() -> Exit {
             None => tell(part.name, false, part.lack),
         }
     }
-    Exit::Pass
+    match examine_cluster(args) {
+        Ok(()) => Exit::Pass,
+        // Who asks about a cluster wants to know.
+        Err(()) if args.context.is_some() => Exit::Unavailable,
+        Err(()) => Exit::Pass,
+    }
+}
+
+/// Says what of a cluster can be used. An error where something that every run needs is missing.
+fn examine_cluster(args: &Args) -> Result<(), ()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let Ok(runtime) = runtime else { return Err(()) };
+    let examined = runtime.block_on(async {
+        let cluster = Cluster::connect(args.context.as_deref()).await?;
+        tell("kubernetes", true, &cluster.describe());
+        match args.context {
+            Some(_) => access::review(&cluster, args.namespace.as_deref()).await,
+            None => Ok(Vec::new()),
+        }
+    });
+    let reviewed = examined.map_err(|error| tell("kubernetes", false, &error.to_string()))?;
+    let mut is_enough = true;
+    for Reviewed { right, missing } in reviewed {
+        let resource = match right.group {
+            "" => right.resource.to_owned(),
+            group => format!("{}.{group}", right.resource),
+        };
+        if missing.is_empty() {
+            tell("  allowed", true, &format!("{} {resource}", right.verbs.join(", ")));
+            continue;
+        }
+        is_enough &= right.need != Need::Always;
+        let lack = right.need.lack();
+        tell("  forbidden", false, &format!("{} {resource}: {lack}", missing.join(", ")));
+    }
+    if is_enough { Ok(()) } else { Err(()) }
 }
 
 fn tell(name: &str, is_here: bool, what: &str) {

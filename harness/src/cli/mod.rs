@@ -2,6 +2,7 @@
 
 mod check;
 mod cleanup;
+mod cluster;
 mod compare;
 mod doctor;
 mod faults;
@@ -20,6 +21,7 @@ use ttg_system::cli::Hooks;
 use crate::docker;
 use crate::environment::{guard, janitor};
 use crate::exit::Exit;
+use crate::plan::ClusterChoice;
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 pass, 1 fail, 2 inconclusive, 64 the scenario or the arguments are wrong, \
@@ -59,7 +61,9 @@ enum Command {
     /// Show every fault as a table: what it does, to whom, what it is told, and where it is refused.
     Faults(faults::Args),
     /// Say what of brokers, Docker and Kubernetes is here, and what each lack costs.
-    Doctor,
+    Doctor(doctor::Args),
+    /// Make a cluster of kind on this machine, or remove it.
+    Cluster(cluster::Args),
     /// Remove what harnesses that run no more have left behind.
     Cleanup(cleanup::Args),
     /// Show that planted defects are caught, and that the correct system passes.
@@ -93,6 +97,10 @@ enum Command {
         mark: OsString,
         #[arg(long)]
         containers: bool,
+        #[arg(long)]
+        context: Option<String>,
+        #[arg(long)]
+        namespace: Option<String>,
     },
     /// Take memory until the kernel ends another process of this container.
     #[command(hide = true, name = docker::EXHAUST_SUBCOMMAND)]
@@ -115,7 +123,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Compare(args) => compare::main(&args).into(),
         Command::List { directory } => list::main(&directory).into(),
         Command::Faults(args) => faults::main(&args).into(),
-        Command::Doctor => doctor::main().into(),
+        Command::Doctor(args) => doctor::main(&args).into(),
+        Command::Cluster(args) => cluster::main(&args).into(),
         Command::Cleanup(args) => cleanup::main(&args).into(),
         Command::Selftest(args) => selftest::main(&args).into(),
         Command::Soak(args) => soak::main(&args).into(),
@@ -131,8 +140,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             problem(&reason, Exit::Unavailable).into()
         }
         Command::ExhaustMemory => problem(&docker::exhaust_main(), Exit::Unavailable).into(),
-        Command::Janitor { mark, containers } => {
-            janitor::main(&mark, containers);
+        Command::Janitor { mark, containers, context, namespace } => {
+            janitor::main(&mark, containers, &ClusterChoice { context, namespace });
             Exit::Pass.into()
         }
     }

@@ -24,10 +24,16 @@ pub(super) struct Args {
     /// Another backend than the scenario's: embedded, redis, rabbitmq or static.
     #[arg(long, value_parser = backend)]
     backend: Option<Backend>,
-    /// Where it runs: process, container or external; without it, what the scenario says, else
-    /// the first that works here.
+    /// Where it runs: process, container, external or kubernetes; without it, what the scenario says,
+    /// else the first that works here.
     #[arg(long, value_parser = environment)]
     environment: Option<Environment>,
+    /// The cluster, as a context of the kubeconfig; without it, the current one.
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+    /// A namespace of the cluster that is there already; without it, each run has one of its own.
+    #[arg(long, value_name = "NAME")]
+    namespace: Option<String>,
     /// The seed of every random choice; without one it is drawn, and printed.
     #[arg(long)]
     seed: Option<u64>,
@@ -49,6 +55,8 @@ pub(super) fn main(args: Args) -> Exit {
     let overrides = Overrides {
         backend: args.backend,
         environment: args.environment,
+        context: args.context,
+        namespace: args.namespace,
         seed: args.seed,
         set: args.set,
         defect: None,

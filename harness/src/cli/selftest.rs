@@ -131,10 +131,10 @@ fn plan(
     let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
     let overrides = Overrides {
         backend,
-        environment: None,
         seed: Some(1),
         set: defect.set.iter().map(owned).collect(),
         defect: broken.map(str::to_owned),
+        ..Overrides::default()
     };
     scenario::load(path, &overrides).map_err(|error| error.to_string())
 }

@@ -5,13 +5,13 @@ use testcontainers::GenericImage;
 use super::engine::Engine;
 
 /// The images of one broker, in the order in which they are wanted.
-pub(super) struct Images {
+pub(crate) struct Images {
     /// The variable that names another.
-    pub(super) variable: &'static str,
+    pub(crate) variable: &'static str,
     /// What its makers publish.
-    pub(super) official: &'static str,
+    pub(crate) official: &'static str,
     /// What `ci/images` makes where that cannot be had.
-    pub(super) ours: &'static str,
+    pub(crate) ours: &'static str,
 }
 
 impl Images {

@@ -18,9 +18,12 @@ mod worker;
 
 pub use engine::{Engine, Run};
 pub use exhaust::{SUBCOMMAND as EXHAUST_SUBCOMMAND, exhaust_memory, main as exhaust_main};
+pub(crate) use image::Images;
 pub use label::Owner;
 pub use network::Network;
+pub(crate) use rabbitmq::IMAGES as RABBITMQ_IMAGES;
 pub use rabbitmq::start as start_rabbitmq;
+pub(crate) use redis::IMAGES as REDIS_IMAGES;
 pub use redis::start as start_redis;
 pub use server::ServerContainer;
 pub use sweep::{Found, Kind, Which, list, sweep};

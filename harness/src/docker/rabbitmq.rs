@@ -1,5 +1,6 @@
 //! RabbitMQ in a container.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -11,16 +12,13 @@ use super::engine::Run;
 use super::image::Images;
 use super::network::Network;
 use super::server::{Flavour, ServerContainer};
-use crate::environment::Unavailable;
+use crate::environment::{Unavailable, greeting};
 
-const IMAGES: Images = Images {
+pub(crate) const IMAGES: Images = Images {
     variable: "TTG_RABBITMQ_IMAGE",
     official: "rabbitmq:3-management",
     ours: "ttg-rabbitmq:debian",
 };
-
-/// How long it may take to answer one client.
-const ANSWER: Duration = Duration::from_secs(5);
 
 /// What is left of its disk, in KiB: less than the 50 MB below which it takes nothing, and enough for
 /// what it writes all the same. One that cannot write at all loses its queues.
@@ -89,16 +87,11 @@ impl Flavour for RabbitMq {
     }
 
     fn greet(&self, port: u16) -> BoxFuture<'static, Option<String>> {
-        let asked = async move {
-            let address = format!("amqp://127.0.0.1:{port}/%2f");
-            let connection =
-                Connection::connect(&address, ConnectionProperties::default()).await.ok()?;
-            // A connection may be had before there is anything to use it for.
-            connection.create_channel().await.ok()?;
-            let _ = connection.close(200, "ready".into()).await;
-            Some("rabbitmq".to_owned())
-        };
-        Box::pin(async move { tokio::time::timeout(ANSWER, asked).await.ok()? })
+        Box::pin(greeting::rabbitmq(
+            SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+            "guest",
+            "guest",
+        ))
     }
 }
 

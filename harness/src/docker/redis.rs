@@ -1,6 +1,6 @@
 //! Redis in a container.
 
-use std::time::Duration;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use futures_util::future::BoxFuture;
 use testcontainers::{ContainerRequest, GenericImage, ImageExt};
@@ -9,14 +9,11 @@ use super::engine::Run;
 use super::image::Images;
 use super::network::Network;
 use super::server::{Flavour, ServerContainer};
-use crate::environment::Unavailable;
+use crate::environment::{Unavailable, greeting};
 use crate::plan::Fsync;
 
-const IMAGES: Images =
+pub(crate) const IMAGES: Images =
     Images { variable: "TTG_REDIS_IMAGE", official: "redis:7.2-alpine", ours: "ttg-redis:debian" };
-
-/// How long it may take to answer one client.
-const ANSWER: Duration = Duration::from_secs(2);
 
 /// Starts Redis and waits until it answers: from `image`, or that of `TTG_REDIS_IMAGE`, or one that
 /// is here. With `disk`, in bytes, its data is on a file system of that size.
@@ -71,16 +68,6 @@ impl Flavour for Redis {
     }
 
     fn greet(&self, port: u16) -> BoxFuture<'static, Option<String>> {
-        let asked = async move {
-            let client = redis::Client::open(("127.0.0.1", port)).ok()?;
-            let mut connection = client.get_multiplexed_async_connection().await.ok()?;
-            // It may listen before it has its data, and refuses then.
-            redis::cmd("PING").query_async::<String>(&mut connection).await.ok()?;
-            let info: String =
-                redis::cmd("INFO").arg("server").query_async(&mut connection).await.ok()?;
-            let version = info.lines().find_map(|line| line.strip_prefix("redis_version:"))?;
-            Some(format!("redis {}", version.trim()))
-        };
-        Box::pin(async move { tokio::time::timeout(ANSWER, asked).await.ok()? })
+        Box::pin(greeting::redis(SocketAddr::from((Ipv4Addr::LOCALHOST, port))))
     }
 }

@@ -11,14 +11,11 @@ use rustix::process::Signal;
 
 use super::process::{Contained, Exit, Program};
 use super::server::{Seen, Server};
-use super::{Unavailable, this_program};
+use super::{Unavailable, this_program, worker_image};
 use crate::docker::{
     self, Engine, Network, Run, ServerContainer, Which, WorkerContainer, WorkerSpec, sweep,
 };
 use crate::plan::{Backend, FaultKind, Plan};
-
-/// The image of our own programs.
-const WORKER_IMAGE: &str = "ttg-worker:dev";
 
 /// The image of a foreign worker, where the scenario names none.
 pub(crate) const FOREIGN_IMAGE: &str = "ttg-foreign:debian";
@@ -87,10 +84,7 @@ impl Containers {
             1 => program.name.clone(),
             more => format!("{}-life-{more}", program.name),
         };
-        let image = match &program.image {
-            Some(image) => image.clone(),
-            None => std::env::var("TTG_WORKER_IMAGE").unwrap_or_else(|_| WORKER_IMAGE.to_owned()),
-        };
+        let image = program.image.clone().unwrap_or_else(worker_image);
         let helper = if program.may_run_out { Some(this_program()?) } else { None };
         let spec = WorkerSpec {
             name,
@@ -160,7 +154,7 @@ impl Server for ServerContainer {
         self.address()
     }
 
-    fn inside(&self) -> Option<&'static str> {
+    fn inside(&self) -> Option<&str> {
         Some(self.host())
     }
 

@@ -15,7 +15,10 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use super::Unavailable;
 use crate::docker::{Engine, Which, sweep};
+use crate::kubernetes;
+use crate::plan::ClusterChoice;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// The hidden subcommand that leads here: `harness janitor <mark>`.
@@ -41,12 +44,13 @@ pub(super) struct Janitor {
 
 impl Janitor {
     /// Starts the one of the run that has this directory to itself.
-    pub(super) fn start(directory: &Path, has_containers: bool) -> io::Result<Self> {
+    /// `arguments` say where else it has something.
+    pub(super) fn start(directory: &Path, arguments: &[String]) -> io::Result<Self> {
         let mark = std::path::absolute(directory)?.into_os_string();
         let child = Command::new(std::env::current_exe()?)
             .arg(SUBCOMMAND)
             .arg(&mark)
-            .args(has_containers.then_some(CONTAINERS))
+            .args(arguments)
             .env_remove(VARIABLE)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -71,12 +75,15 @@ impl Drop for Janitor {
     }
 }
 
-/// Is the janitor of the run with this mark, and of its containers, if it has any.
-pub fn main(mark: &OsStr, has_containers: bool) {
+/// Is the janitor of the run with this mark, and of its containers or its Pods, if it has any.
+pub fn main(mark: &OsStr, has_containers: bool, on: &ClusterChoice) {
     // An error is an end too.
     let _ = io::stdin().read_to_end(&mut Vec::new());
     if has_containers {
-        remove_containers();
+        on_runtime(remove_containers());
+    }
+    if on.context.is_some() {
+        on_runtime(remove_pods(on));
     }
     let mut entry = OsString::from(VARIABLE);
     entry.push("=");
@@ -95,16 +102,24 @@ pub fn main(mark: &OsStr, has_containers: bool) {
     }
 }
 
-/// Removes the containers of harnesses that are dead: the run's, if it was not the run that ended.
-fn remove_containers() {
+fn on_runtime(work: impl Future<Output = Result<(), Unavailable>>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let Ok(runtime) = runtime else { return };
-    runtime.block_on(async {
-        // Whoever starts next removes what this could not.
-        if let Ok(engine) = Engine::connect().await {
-            let _ = sweep(&engine, &Which::DeadOwners).await;
-        }
-    });
+    // Whoever starts next removes what this could not.
+    let _ = runtime.block_on(work);
+}
+
+/// Removes the containers of harnesses that are dead: the run's, if it was not the run that ended.
+async fn remove_containers() -> Result<(), Unavailable> {
+    let engine = Engine::connect().await?;
+    sweep(&engine, &Which::DeadOwners).await.map(drop)
+}
+
+/// The same of what they have on a cluster.
+async fn remove_pods(on: &ClusterChoice) -> Result<(), Unavailable> {
+    let cluster = kubernetes::Cluster::connect(on.context.as_deref()).await?;
+    let place = kubernetes::Where::of(on.namespace.as_deref());
+    kubernetes::sweep(&cluster, place, &kubernetes::Which::DeadOwners).await.map(drop)
 }
 
 /// Living processes with this entry in the environment that they were started with.

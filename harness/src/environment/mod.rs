@@ -3,8 +3,11 @@
 mod choice;
 mod container;
 mod external;
+pub(crate) mod greeting;
 pub mod guard;
+mod host;
 pub mod janitor;
+mod kubernetes;
 mod life;
 mod process;
 mod rabbitmq_server;
@@ -16,6 +19,8 @@ pub use choice::choose;
 pub use container::Containers;
 pub(crate) use container::FOREIGN_IMAGE;
 pub use external::External;
+pub use host::{Host, Stdout};
+pub use kubernetes::Pods;
 pub use process::{Contained, Exit, Fleet, Output, Process, Program, role_command};
 pub use rabbitmq_server::RabbitMqServer;
 pub use redis_server::RedisServer;
@@ -45,14 +50,15 @@ pub enum BrokerProcess {
 
 impl BrokerProcess {
     /// Starts the broker that the plan asks for, with its data in `directory`; none in static
-    /// mode.
+    /// mode. Its log is in `logs`, where it is not with the data.
     ///
     /// # Errors
     /// Where the program is missing or does not start.
     pub async fn start(
         plan: &Plan,
         directory: &Path,
-        containers: Option<&Containers>,
+        logs: &Path,
+        host: Option<&Host>,
     ) -> Result<Option<Self>, Unavailable> {
         let server: Box<dyn Server> = match (plan.backend, plan.environment) {
             (Backend::Static, _) => return Ok(None),
@@ -60,9 +66,9 @@ impl BrokerProcess {
             (_, Environment::External) => {
                 return Ok(Some(Self::External(Box::new(External::find(plan.backend).await?))));
             }
-            (_, Environment::Container) => match containers {
-                Some(containers) => Box::new(containers.server(plan).await?),
-                None => return Err(Unavailable("no engine for containers is open".to_owned())),
+            (_, Environment::Container | Environment::Kubernetes) => match host {
+                Some(host) => host.server(plan, logs).await?,
+                None => return Err(Unavailable("nobody is there to host the broker".to_owned())),
             },
             (Backend::Redis, _) => Box::new(RedisServer::start(directory, plan.fsync()).await?),
             (Backend::RabbitMq, _) => Box::new(RabbitMqServer::start(directory).await?),
@@ -78,7 +84,12 @@ impl BrokerProcess {
                 let (host, port) = (server.address().ip().to_string(), server.address().port());
                 match backend {
                     Backend::RabbitMq => {
-                        Address::RabbitMq(Box::new(rabbitmq::Server::at(&host, port)))
+                        let mut at = rabbitmq::Server::at(&host, port);
+                        if let Some((user, password)) = server.credentials() {
+                            at.user = user.to_owned();
+                            at.password = rabbitmq::Secret(password.to_owned());
+                        }
+                        Address::RabbitMq(Box::new(at))
                     }
                     _ => Address::Redis { host, port, db: 0 },
                 }
@@ -119,9 +130,9 @@ impl BrokerProcess {
             Self::Server(backend, server) => (*backend, server.address()),
             Self::External(external) => (external.backend(), external.listens()),
         };
-        let inside = self.server().and_then(Server::inside).filter(|_| in_container);
+        let inside = self.inside().filter(|_| in_container);
         let (host, port) = match (link, inside) {
-            (None, Some(name)) => (name.to_owned(), usual_port(backend)),
+            (None, Some(inside)) => inside,
             (link, _) => {
                 let at = link.unwrap_or(at);
                 (at.ip().to_string(), at.port())
@@ -139,6 +150,12 @@ impl BrokerProcess {
             variables.push(("REDIS_DB", "0".to_owned()));
         }
         variables
+    }
+
+    /// Host and port by which a process in a container of the run reaches it.
+    pub fn inside(&self) -> Option<(String, u16)> {
+        let Self::Server(backend, server) = self else { return None };
+        Some((server.inside()?.to_owned(), usual_port(*backend)))
     }
 
     /// The server that faults can strike.
@@ -179,6 +196,11 @@ impl BrokerProcess {
 /// Where a server listens in its container.
 fn usual_port(backend: Backend) -> u16 {
     if backend == Backend::RabbitMq { 5672 } else { 6379 }
+}
+
+/// The image of our own programs.
+fn worker_image() -> String {
+    std::env::var("TTG_WORKER_IMAGE").unwrap_or_else(|_| "ttg-worker:dev".to_owned())
 }
 
 /// This program, which is put beside a worker that is to run out of memory.

@@ -12,13 +12,13 @@ use std::rc::Rc;
 
 use async_trait::async_trait;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
-use tokio::process::{ChildStdout, Command};
+use tokio::process::Command;
 use tokio::sync::watch;
 
-use super::container::{self, Containers};
-use super::guard;
+use super::host::{Host, Hosted, Stdout};
 use super::janitor::Janitor;
 use super::server::Seen;
+use super::{Unavailable, guard};
 
 /// How much of a log's end is looked at for what a process said last.
 const TAIL: u64 = 4096;
@@ -115,7 +115,7 @@ pub struct Exit {
 pub struct Process {
     /// As in [`Program`].
     pub name: String,
-    /// Operating system's process id.
+    /// Operating system's process id; on a cluster, a number of the run's own.
     pub pid: u32,
     exit: watch::Receiver<Option<Exit>>,
     container: Option<Rc<dyn Contained>>,
@@ -176,7 +176,25 @@ impl Process {
 
     /// The state letter of the kernel's process table: `T` is stopped, `Z` and nothing are dead.
     pub fn state(&self) -> Option<char> {
-        state_of(self.pid)
+        let told = self.container.as_ref().and_then(|container| container.state());
+        told.or_else(|| state_of(self.pid))
+    }
+
+    /// `process 4711`, or `pod ttg-worker-1 (uid 3f2a9c01)`.
+    pub fn describe(&self) -> String {
+        let told = self.container.as_ref().and_then(|container| container.describe());
+        told.unwrap_or_else(|| format!("process {}", self.pid))
+    }
+
+    /// Waits until it runs, or has run, where that takes longer than to start it.
+    ///
+    /// # Errors
+    /// Where it will not run.
+    pub async fn runs(&self) -> Result<(), Unavailable> {
+        match &self.container {
+            Some(container) => container.runs().await,
+            None => Ok(()),
+        }
     }
 
     fn raw(&self) -> Option<Pid> {
@@ -197,6 +215,52 @@ pub trait Contained {
     /// Sends a signal to its first process.
     async fn signal(&self, signal: Signal) -> bool;
 
+    /// What it is called, where its process id says nothing.
+    fn describe(&self) -> Option<String> {
+        None
+    }
+
+    /// The state letter of its first process, where this machine's kernel does not know it.
+    fn state(&self) -> Option<char> {
+        None
+    }
+
+    /// The node that it is on, where it is on a cluster.
+    fn node(&self) -> Option<String> {
+        None
+    }
+
+    /// Waits until it runs, or has run.
+    async fn runs(&self) -> Result<(), Unavailable> {
+        Ok(())
+    }
+
+    /// Deletes it with no grace. Returns what was seen.
+    async fn delete(&self) -> Seen {
+        Err(Unavailable("only a Pod is deleted".to_owned()))
+    }
+
+    /// Cuts it off from the broker at this host and port, by the network that it is in. Returns what
+    /// was seen.
+    async fn cut_off(&self, _host: &str, _port: u16) -> Seen {
+        Err(Unavailable("its network is not ours to cut".to_owned()))
+    }
+
+    /// Mends that. What could not be mended is said.
+    async fn mend(&self) -> Result<(), Unavailable> {
+        Ok(())
+    }
+
+    /// Asks for it to be moved off its node. Returns what was seen.
+    async fn evict(&self) -> Seen {
+        Err(Unavailable("only a Pod is evicted".to_owned()))
+    }
+
+    /// Whether it has no quota of a CPU that could be changed, so that signals have to do.
+    fn takes_turns(&self) -> bool {
+        false
+    }
+
     /// Gives it this share of a CPU at most, or all that there is. Returns what was seen.
     async fn limit_cpu(&self, share: Option<f64>) -> Seen;
 
@@ -204,12 +268,15 @@ pub trait Contained {
     async fn exhaust_memory(&self) -> Seen;
 }
 
+/// A process, and what it prints, where somebody wants to read it.
+pub(super) type Started = (Process, Option<Stdout>);
+
 /// All processes of a run. They, and what they have started, end when this is dropped.
 pub struct Fleet {
     logs: PathBuf,
     processes: RefCell<BTreeMap<String, Process>>,
     janitor: Janitor,
-    containers: Option<Rc<Containers>>,
+    host: Option<Rc<Host>>,
     /// How often each name was started.
     lives: RefCell<BTreeMap<String, u32>>,
 }
@@ -219,51 +286,45 @@ impl Fleet {
     ///
     /// # Errors
     /// Where nothing can be started that would end it.
-    pub fn new(logs: &Path, containers: Option<Rc<Containers>>) -> io::Result<Self> {
-        let janitor = Janitor::start(logs, containers.is_some())?;
+    pub fn new(logs: &Path, host: Option<Rc<Host>>) -> io::Result<Self> {
+        let arguments = host.as_ref().map(|host| host.janitor_arguments()).unwrap_or_default();
+        let janitor = Janitor::start(logs, &arguments)?;
         let (processes, lives) = (RefCell::default(), RefCell::default());
-        Ok(Self { logs: logs.to_owned(), processes, janitor, containers, lives })
+        Ok(Self { logs: logs.to_owned(), processes, janitor, host, lives })
     }
 
-    /// The containers of the run, where it has any.
-    pub fn containers(&self) -> Option<&Containers> {
-        self.containers.as_deref()
+    /// Where its processes are, other than on this machine itself.
+    pub fn host(&self) -> Option<&Host> {
+        self.host.as_deref()
     }
 
-    async fn start_in_container(
-        &self,
-        program: &Program,
-        containers: &Containers,
-    ) -> io::Result<Process> {
+    async fn start_on(&self, host: &Host, program: &Program) -> io::Result<Started> {
         let life = {
             let mut lives = self.lives.borrow_mut();
             let life = lives.entry(program.name.clone()).or_default();
             *life += 1;
             *life
         };
-        let started = containers.start(program, life, &self.logs).await;
-        let container = started.map_err(io::Error::other)?;
+        let started = host.start(program, life, &self.logs).await;
+        let Hosted { pid, contained, stdout, end } = started.map_err(io::Error::other)?;
         let (ended, exit) = watch::channel(None);
-        let pid = container.pid();
-        let watched = Rc::clone(&container);
         tokio::task::spawn_local(async move {
-            let _ = ended.send(Some(container::its_end(&watched).await));
+            let _ = ended.send(Some(end.await));
         });
-        let container: Rc<dyn Contained> = container;
         let name = program.name.clone();
         let process =
-            Process { name, pid, exit, container: Some(container), is_held: Rc::default() };
+            Process { name, pid, exit, container: Some(contained), is_held: Rc::default() };
         self.processes.borrow_mut().insert(program.name.clone(), process.clone());
-        Ok(process)
+        Ok((process, stdout))
     }
 
     /// Starts a program. One that was there under this name is forgotten; it must have ended.
     ///
     /// # Errors
     /// Where the program cannot be started or its log not written.
-    pub async fn start(&self, program: &Program) -> io::Result<(Process, Option<ChildStdout>)> {
-        if let Some(containers) = self.containers.as_deref().filter(|_| program.in_container) {
-            return Ok((self.start_in_container(program, containers).await?, None));
+    pub async fn start(&self, program: &Program) -> io::Result<Started> {
+        if let Some(host) = self.host.as_deref().filter(|_| program.in_container) {
+            return self.start_on(host, program).await;
         }
         let log = self.open_log(&program.name, "log")?;
         let mut command = Command::new(std::env::current_exe()?);
@@ -283,7 +344,7 @@ impl Fleet {
         // A group of its own: Ctrl-C is for the harness, which then ends the others in order.
         let mut child = command.process_group(0).kill_on_drop(true).spawn()?;
         let pid = child.id().ok_or_else(|| io::Error::other("the process has no id"))?;
-        let stdout = child.stdout.take();
+        let stdout = child.stdout.take().map(|stdout| Box::new(stdout) as Stdout);
         let (ended, exit) = watch::channel(None);
         tokio::task::spawn_local(async move {
             if let Ok(status) = child.wait().await {

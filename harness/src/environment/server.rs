@@ -21,8 +21,28 @@ pub trait Server {
     fn address(&self) -> SocketAddr;
 
     /// Its name on the run's network, where it is in a container; it has its usual port there.
-    fn inside(&self) -> Option<&'static str> {
+    fn inside(&self) -> Option<&str> {
         None
+    }
+
+    /// User and password of its only user, where it is not the usual one.
+    fn credentials(&self) -> Option<(&str, &str)> {
+        None
+    }
+
+    /// The node that it is on, where it is on a cluster.
+    fn node(&self) -> Option<String> {
+        None
+    }
+
+    /// Asks for it to be moved off its node, and waits until it has left. Returns what was seen.
+    async fn evict(&self) -> Seen {
+        Err(Unavailable("only a Pod is evicted".to_owned()))
+    }
+
+    /// Where it was moved, waits until it serves again. Returns what was seen.
+    async fn settle(&self) -> Seen {
+        Ok("it is where it was".to_owned())
     }
 
     /// Puts its log beside the others, where it is not there already.

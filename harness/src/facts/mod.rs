@@ -115,6 +115,8 @@ pub struct Facts {
     pub replayed: Option<u64>,
     /// When and why the harness stopped watching.
     pub ended: Option<(f64, EndReason)>,
+    /// The cluster on which everything ran, and its broker there: for people.
+    pub cluster: Option<(String, Option<String>)>,
     /// Why the history cannot be relied on, if it cannot.
     pub flaw: Option<String>,
     /// What became of every parameter.
@@ -150,6 +152,7 @@ impl Facts {
             last_result_s: None,
             replayed: None,
             ended: None,
+            cluster: None,
             flaw: None,
             ledger: Ledger::new(plan),
             strikes: Vec::new(),
@@ -170,7 +173,13 @@ impl Facts {
     pub fn observe(&mut self, record: &Record) {
         let t_s = record.t_s;
         match &record.event {
-            Event::RunStarted { .. } | Event::BrokerReady { .. } => {}
+            Event::RunStarted { .. } | Event::Waits { .. } => {}
+            Event::ClusterReady { cluster } => self.cluster = Some((cluster.clone(), None)),
+            Event::BrokerReady { broker } => {
+                if let Some((_, of)) = &mut self.cluster {
+                    *of = Some(broker.clone());
+                }
+            }
             Event::ProcessStarted { process, .. } => self.starts.push((process.clone(), t_s)),
             Event::ProcessExited { process, code, signal, said, .. } if self.ended.is_none() => {
                 self.exits.push(Exit {

@@ -20,7 +20,7 @@ toxic!(
         takes: &["direction"],
         ends: Ends::No,
         orphans: false,
-        refuse: Site::no_network,
+        refuse: Site::no_proxy,
     },
     |fault, _stage| Toxic::Bandwidth {
         bytes_per_second: fault.settings.bytes.unwrap_or(1),

@@ -21,7 +21,7 @@ toxic!(
         takes: &["direction"],
         ends: Ends::No,
         orphans: true,
-        refuse: Site::no_network,
+        refuse: Site::no_proxy,
     },
     |fault, _stage| Toxic::Drop { direction: network::direction(fault) }
 );

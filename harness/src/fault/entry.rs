@@ -46,6 +46,8 @@ pub enum Role {
     Broker,
     /// The sweep itself.
     Sweep,
+    /// A node of a cluster.
+    Node,
 }
 
 impl Role {
@@ -57,6 +59,7 @@ impl Role {
             Target::Aggregator => Self::Aggregator,
             Target::Broker => Self::Broker,
             Target::Sweep => Self::Sweep,
+            Target::Node(_) => Self::Node,
         }
     }
 
@@ -68,6 +71,7 @@ impl Role {
             Self::Aggregator => "aggregator",
             Self::Broker => "broker",
             Self::Sweep => "sweep",
+            Self::Node => "node",
         }
     }
 }
@@ -121,6 +125,10 @@ impl Site {
     pub fn lacks(&self, role: Role) -> Option<&'static str> {
         match (self.backend, role) {
             (_, Role::Worker) => None,
+            (_, Role::Node) if self.environment != Environment::Kubernetes => {
+                Some("only a cluster has nodes (choose environment kubernetes)")
+            }
+            (_, Role::Node) => None,
             (Backend::Static, Role::Sweep) => Some(
                 "backend static has no broker that would deliver a chunk again (choose another \
                  backend)",
@@ -150,6 +158,16 @@ impl Site {
             ),
             Backend::Redis | Backend::RabbitMq => None,
         }
+    }
+
+    /// Why there is no proxy of ours between a process and its broker, if so.
+    pub(super) fn no_proxy(&self, role: Role) -> Option<&'static str> {
+        self.no_network(role).or_else(|| {
+            (self.environment == Environment::Kubernetes).then_some(
+                "the proxy that does this stands on this machine, which Pods do not reach (choose \
+                 partition, or environment process or container)",
+            )
+        })
     }
 
     /// Nothing stands in the way.

@@ -20,7 +20,7 @@ toxic!(
         takes: &[],
         ends: Ends::No,
         orphans: true,
-        refuse: Site::no_network,
+        refuse: Site::no_proxy,
     },
     |fault, _stage| Toxic::HalfOpen
 );

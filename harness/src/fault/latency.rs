@@ -20,7 +20,7 @@ toxic!(
         takes: &["jitter", "direction"],
         ends: Ends::No,
         orphans: false,
-        refuse: Site::no_network,
+        refuse: Site::no_proxy,
     },
     |fault, stage| Toxic::Latency {
         delay: fault.settings.delay.unwrap_or_default(),

@@ -3,13 +3,16 @@
 
 mod bandwidth;
 mod chaos;
+mod cordon;
 mod disk_full;
+mod drain;
 mod drop;
 mod entry;
 mod half_open;
 mod kill;
 mod latency;
 mod network;
+mod node;
 mod out_of_memory;
 mod partition;
 mod pause;
@@ -60,6 +63,8 @@ static ALL: &[(&Entry, &dyn Fault)] = &[
     (&poison::ENTRY, &poison::Poison),
     (&slow_chunks::ENTRY, &slow_chunks::SlowChunks),
     (&chaos::ENTRY, &chaos::Chaos),
+    (&cordon::ENTRY, &cordon::Cordon),
+    (&drain::ENTRY, &drain::Drain),
 ];
 
 /// How long the operating system may take to carry out a signal.
@@ -117,6 +122,16 @@ pub trait Fault: Sync {
         Err(Unavailable("this fault strikes no broker".to_owned()))
     }
 
+    /// Strikes a node of the cluster, and proves that it took.
+    async fn inject_node(&self, _: &Rc<Stage>, _: &PlannedFault, _: &str) -> Proof {
+        Proof::missed("this fault strikes no node")
+    }
+
+    /// Ends that. What could not be ended is said.
+    async fn heal_node(&self, _: &Rc<Stage>, _: &PlannedFault, _: &str) -> Result<(), String> {
+        Ok(())
+    }
+
     /// Strikes the sweep for as long as it takes; every strike is told with this name and a
     /// number.
     async fn pervade(&self, _: Rc<Stage>, _: PlannedFault) {}
@@ -165,6 +180,7 @@ async fn becomes_stopped(process: &Process, stopped: bool) -> bool {
 fn describe(exit: Exit) -> String {
     match exit {
         Exit { signal: Some(signal), .. } => format!("ended by signal {signal}"),
-        Exit { code, .. } => format!("ended with exit code {}", code.unwrap_or_default()),
+        Exit { code: Some(code), .. } => format!("ended with exit code {code}"),
+        Exit { code: None, .. } => "ended, and nobody saw how".to_owned(),
     }
 }

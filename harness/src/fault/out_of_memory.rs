@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::{Ends, Entry, Fault, Lasts, Proof, Role, Site};
 use crate::environment::Process;
-use crate::plan::{FaultKind, PlannedFault, WorkersIn};
+use crate::plan::{Environment, FaultKind, PlannedFault, WorkersIn};
 use crate::run::Stage;
 
 pub(super) static ENTRY: Entry = Entry {
@@ -25,6 +25,12 @@ pub(super) static ENTRY: Entry = Entry {
 };
 
 fn refuse(site: &Site, _: Role) -> Option<&'static str> {
+    if site.environment == Environment::Kubernetes {
+        return Some(
+            "in a cluster nobody else's memory counts against a worker's container (choose \
+             environment container)",
+        );
+    }
     (site.workers_in != WorkersIn::Container)
         .then_some("only a container has a memory limit of its own (write workers_in: container)")
 }

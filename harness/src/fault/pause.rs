@@ -34,9 +34,9 @@ pub(super) struct Pause;
 impl Fault for Pause {
     async fn inject(&self, _: &Rc<Stage>, _: &PlannedFault, victim: &Process) -> Proof {
         if becomes_stopped(victim, true).await {
-            Proof::bit(format!("process {} is stopped (state T)", victim.pid))
+            Proof::bit(format!("{} is stopped (state T)", victim.describe()))
         } else {
-            Proof::missed(format!("process {} did not stop", victim.pid))
+            Proof::missed(format!("{} did not stop", victim.describe()))
         }
     }
 

@@ -38,15 +38,13 @@ impl Fault for Restart {
             // it once more is what a restarted deployment does. A worker leaves in good order when
             // the sweep is complete: then there is nothing left to prove.
             Some(exit) if exit.code == Some(0) && victim.name != "coordinator" => {
-                return Proof::missed(format!("process {} had left", victim.pid));
+                return Proof::missed(format!("{} had left", victim.describe()));
             }
-            Some(_) => Proof::bit(format!("process {} had left", victim.pid)),
+            Some(_) => Proof::bit(format!("{} had left", victim.describe())),
             None => Kill.inject(stage, fault, victim).await,
         };
         match stage.start(&victim.name).await {
-            Ok(new) if killed.bit => {
-                Proof::bit(format!("{}, now process {}", killed.seen, new.pid))
-            }
+            Ok(new) if killed.bit => Proof::bit(format!("{}, now {}", killed.seen, new.describe())),
             Ok(_) => killed,
             Err(error) => {
                 Proof::missed(format!("{}, and cannot start again: {error}", killed.seen))

@@ -20,7 +20,7 @@ toxic!(
         takes: &["delay", "direction"],
         ends: Ends::No,
         orphans: false,
-        refuse: Site::no_network,
+        refuse: Site::no_proxy,
     },
     |fault, _stage| Toxic::Slice {
         bytes: fault.settings.bytes.map_or(1, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),

@@ -52,7 +52,7 @@ impl Fault for Slow {
 
     async fn inject(&self, stage: &Rc<Stage>, fault: &PlannedFault, victim: &Process) -> Proof {
         let share = fault.settings.share.unwrap_or(1.0);
-        if let Some(container) = victim.container() {
+        if let Some(container) = victim.container().filter(|it| !it.takes_turns()) {
             return Proof::of(container.limit_cpu(Some(share)).await);
         }
         victim.nudge(Signal::STOP).await;
@@ -61,15 +61,15 @@ impl Fault for Slow {
         stage.keep(fault, &victim.name, Box::new(Turns(turns)));
         if stopped {
             let percent = share * 100.0;
-            Proof::bit(format!("process {} runs {percent:.0} % of the time", victim.pid))
+            Proof::bit(format!("{} runs {percent:.0} % of the time", victim.describe()))
         } else {
-            Proof::missed(format!("process {} did not stop", victim.pid))
+            Proof::missed(format!("{} did not stop", victim.describe()))
         }
     }
 
     async fn heal(&self, stage: &Rc<Stage>, fault: &PlannedFault, victim: &Process) {
         drop(stage.take_kept(fault, &victim.name));
-        match victim.container() {
+        match victim.container().filter(|it| !it.takes_turns()) {
             Some(container) => {
                 // One that ended meanwhile has no limit any more.
                 let _ = container.limit_cpu(None).await;

@@ -5,9 +5,9 @@ use std::rc::Rc;
 use tokio::time::{Instant, sleep};
 
 use super::target::{self, Victim};
-use super::{Fault, Proof, Role, entry, of, trigger};
+use super::{Fault, Proof, Role, entry, node, of, trigger};
 use crate::history::{Event, HeldChunk};
-use crate::plan::{PlannedFault, Target, Trigger};
+use crate::plan::{PlannedFault, Trigger};
 use crate::run::{Stage, Standing};
 
 /// What the broker is called where processes are named.
@@ -48,8 +48,10 @@ async fn one_of(stage: &Rc<Stage>, fault: &PlannedFault, strike: PlannedFault) {
 
 /// Strikes every target once, and heals what lasts.
 pub(super) async fn once(stage: Rc<Stage>, fault: PlannedFault) {
-    if fault.target == Target::Broker {
-        return strike_broker(&stage, &fault).await;
+    match Role::of(fault.target) {
+        Role::Broker => return strike_broker(&stage, &fault).await,
+        Role::Node => return node::strike(&stage, &fault).await,
+        _ => {}
     }
     match target::choose(&stage, &fault).await {
         Ok(victims) => strike(&stage, &fault, victims).await,
@@ -126,7 +128,7 @@ async fn strike_broker(stage: &Rc<Stage>, fault: &PlannedFault) {
 }
 
 /// Waits until a fault's time is up, or nobody is left whom it could trouble.
-async fn over(stage: &Stage, end: Instant) {
+pub(super) async fn over(stage: &Stage, end: Instant) {
     tokio::select! {
         () = sleep(end.saturating_duration_since(Instant::now())) => {}
         () = stage.until(Standing::is_over) => {}

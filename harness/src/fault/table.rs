@@ -86,6 +86,10 @@ fn refusals(entry: &Entry, role: Role) -> Vec<(String, &'static str)> {
     let why = |site: Site| site.lacks(role).or_else(|| (entry.refuse)(&site, role));
     let containers = site(Backend::Redis, Environment::Container, WorkersIn::Container);
     let mut refused = Vec::new();
+    // Nodes are only there on a cluster, where nothing is in the way.
+    if role == Role::Node {
+        return vec![("all but environment kubernetes".to_owned(), why(containers).unwrap_or(""))];
+    }
     for backend in Backend::ALL {
         // Where everything is in containers nothing but the backend can be the reason.
         if let Some(reason) = why(Site { backend, ..containers }) {

@@ -56,7 +56,9 @@ pub(super) async fn choose(
         Target::Worker(number) => Ok(vec![named(format!("worker-{number}")).await?]),
         Target::Coordinator => Ok(vec![named("coordinator".to_owned()).await?]),
         Target::Aggregator => Ok(vec![named("aggregator".to_owned()).await?]),
-        Target::Broker | Target::Sweep => unreachable!("it is no process of the fleet"),
+        Target::Broker | Target::Sweep | Target::Node(_) => {
+            unreachable!("it is no process of the fleet")
+        }
         Target::Busy => Ok(vec![busy(stage, fault).await?]),
         Target::Random => {
             let awake = |worker: &Process| worker.state() != Some('T');
@@ -105,7 +107,11 @@ pub(super) async fn arrest(stage: &Stage, process: Process) -> Result<Victim, (S
     if !becomes_stopped(&process, true).await {
         process.signal(Signal::CONT).await;
         let name = process.name.clone();
-        return Err((name.clone(), format!("{name} ended by itself before it could be struck")));
+        let why = match process.container() {
+            Some(_) if process.exit().is_none() => "could not be stopped before it was struck",
+            _ => "ended by itself before it could be struck",
+        };
+        return Err((name.clone(), format!("{name} {why}")));
     }
     // What it sent before it stopped may still be on its way: the first answer came after the
     // broker had begun to read, the second after it had carried out what it read.

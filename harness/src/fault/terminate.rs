@@ -43,12 +43,12 @@ impl Fault for Terminate {
         match timeout(GRACE, victim.ended()).await {
             Ok(exit) => {
                 let took = asked.elapsed().as_millis();
-                let seen = format!("process {} {} after {took} ms", victim.pid, describe(exit));
+                let seen = format!("{} {} after {took} ms", victim.describe(), describe(exit));
                 // A process that had just finished leaves with 0: the request came too late.
                 if exit.code == Some(0) { Proof::missed(seen) } else { Proof::bit(seen) }
             }
             Err(_) => {
-                Proof::missed(format!("process {} did not leave within {GRACE:?}", victim.pid))
+                Proof::missed(format!("{} did not leave within {GRACE:?}", victim.describe()))
             }
         }
     }

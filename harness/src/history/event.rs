@@ -22,16 +22,26 @@ pub enum Event {
         /// RFC 3339, UTC.
         at: String,
     },
+    /// The cluster on which the run's Pods are.
+    ClusterReady {
+        /// For people: context, address, version and nodes.
+        cluster: String,
+    },
     /// The broker answers.
     BrokerReady {
         /// For people: program, version and address or file.
         broker: String,
     },
+    /// Somebody whom the harness needs is away, such as a cluster's API server, and is waited for.
+    Waits {
+        /// What is waited for, in one line; nothing any more.
+        why: Option<String>,
+    },
     /// A process of the system was started.
     ProcessStarted {
         /// `worker-0`, `coordinator` or `aggregator`.
         process: String,
-        /// Operating system's process id.
+        /// Operating system's process id; on a cluster, a number of the run's own.
         pid: u32,
     },
     /// A process of the system ended.

@@ -18,7 +18,7 @@ use crate::history::{self, ReadError};
 use crate::plan::Plan;
 use crate::results::{FaultFigures, Results};
 use crate::verdict::Verdict;
-use crate::words::{counted, millis, quoted, seconds};
+use crate::words::{counted, millis, quoted, quoted_to, seconds};
 use timeline::Timeline;
 
 /// A report cannot be written.
@@ -71,6 +71,9 @@ fn telling(results: &Results) -> Vec<&Finding> {
     grave
 }
 
+/// Longest figure that is a text, in characters.
+const LONG: usize = 400;
+
 /// The figures of a run, each with its name, as every report shows them.
 fn figures(plan: &Plan, results: &Results) -> Vec<(&'static str, String)> {
     let workers = counted(plan.workers.into(), "worker");
@@ -85,6 +88,8 @@ fn figures(plan: &Plan, results: &Results) -> Vec<(&'static str, String)> {
         let (where_, why) = (results.environment, quoted(&results.environment_because));
         figures.insert(1, ("environment", format!("{where_} ({why})")));
     }
+    figures.extend(results.cluster.as_ref().map(|it| ("cluster", quoted_to(it, LONG))));
+    figures.extend(results.broker.as_ref().map(|it| ("broker", quoted_to(it, LONG))));
     figures.extend(durability::permits(plan).map(|permits| ("durability", permits)));
     if let Some(deliveries) = results.redelivered {
         let removed = results.duplicates_removed;

@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::facts::Facts;
 use crate::history::{Event, HeldChunk, Record};
 use crate::plan::Plan;
-use crate::words::{counted, millis, quoted, seconds};
+use crate::words::{counted, millis, quoted, quoted_to, seconds};
 
 /// Where there is no terminal, this much run time lies between two lines of progress.
 const PLAIN_EVERY_S: f64 = 5.0;
@@ -181,6 +181,8 @@ fn news(record: &Record, facts: &Facts) -> Option<String> {
                 _ => format!("{fault}: {held} chunks are with others after {after}"),
             }
         }
+        Event::Waits { why: Some(why) } => quoted_to(why, 400),
+        Event::Waits { why: None } => "the API server answers again".to_owned(),
         _ => return None,
     };
     Some(format!("{:>8}  {line}", seconds(record.t_s)))

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde::Deserialize;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio::task::LocalSet;
 use tokio::time::{Instant, interval, sleep, timeout};
 use ttg_system::queue::{self, Broker};
@@ -14,10 +15,10 @@ use ttg_system::stats::Stats;
 use super::recompute::recompute;
 use super::tap::{self, Tap};
 use super::{RunDirectory, RunError, Stage, afterwards};
-use crate::environment::{BrokerProcess, Containers, Fleet, Unavailable};
+use crate::environment::{BrokerProcess, Fleet, Host, Unavailable};
 use crate::fault;
 use crate::history::{EndReason, Event, Record, SeenAggregate};
-use crate::plan::{Afterwards, Backend, Coverage, Environment, Plan};
+use crate::plan::{Afterwards, Backend, Coverage, Plan};
 
 /// How long processes may take to leave once the sweep is complete, or twice as long as a chunk
 /// takes: one may still compute what another has settled.
@@ -50,14 +51,12 @@ pub async fn run(
     directory: &RunDirectory,
     listener: Box<dyn FnMut(&Record)>,
 ) -> Result<EndReason, RunError> {
-    let containers = match plan.environment {
-        Environment::Container => Some(Rc::new(Containers::open().await?)),
-        Environment::Process | Environment::External => None,
-    };
-    let ended = run_in(plan, directory, containers.clone(), listener).await;
-    // Nobody else holds them: all that the run started is gone.
-    if let Some(containers) = containers.and_then(Rc::into_inner) {
-        containers.close().await;
+    let mut interrupts = Interrupts::listen()?;
+    let host = Host::find(plan).await?.map(Rc::new);
+    let ended = run_in(plan, directory, host.clone(), &mut interrupts, listener).await;
+    // Nobody else holds it: all that the run started is gone.
+    if let Some(host) = host.and_then(Rc::into_inner) {
+        host.close().await;
     }
     ended
 }
@@ -65,10 +64,18 @@ pub async fn run(
 async fn run_in(
     plan: &Plan,
     directory: &RunDirectory,
-    containers: Option<Rc<Containers>>,
+    host: Option<Rc<Host>>,
+    interrupts: &mut Interrupts,
     listener: Box<dyn FnMut(&Record)>,
 ) -> Result<EndReason, RunError> {
-    let process = BrokerProcess::start(plan, &directory.broker(), containers.as_deref()).await?;
+    let fleet = Fleet::new(&directory.logs(), host.clone())
+        .map_err(|error| RunError::Internal(format!("cannot start a process: {error}")))?;
+    let process = tokio::select! {
+        process = start_broker(plan, directory, host.as_deref()) => process?,
+        () = interrupts.next() => {
+            return Err(Unavailable("interrupted before the run began".to_owned()).into());
+        }
+    };
     let broker = match &process {
         Some(process) => Some(
             queue::connect(&process.settings(), None)
@@ -78,10 +85,11 @@ async fn run_in(
         None => None,
     };
     let describe = process.as_ref().map(BrokerProcess::describe);
-    let fleet = Fleet::new(&directory.logs(), containers)
-        .map_err(|error| RunError::Internal(format!("cannot start a process: {error}")))?;
     let stage = Rc::new(Stage::new(plan.clone(), fleet, process, broker, listener));
     stage.emit(Event::RunStarted { at: jiff::Timestamp::now().to_string() });
+    if let Some(pods) = stage.fleet.host().and_then(Host::pods) {
+        stage.emit(Event::ClusterReady { cluster: pods.describe().await });
+    }
     if let Some(broker) = &stage.broker {
         // Some brokers say who holds what only from the first question on.
         let _ = broker.held().await;
@@ -90,7 +98,7 @@ async fn run_in(
         stage.emit(Event::BrokerReady { broker });
     }
     let tasks = LocalSet::new();
-    let ended = tasks.run_until(conduct(Rc::clone(&stage))).await;
+    let ended = tasks.run_until(conduct(Rc::clone(&stage), interrupts)).await;
     leave_empty(&stage).await;
     if let Some(server) = stage.server() {
         server.keep_log(&directory.logs()).await;
@@ -98,6 +106,42 @@ async fn run_in(
     // Tasks that still watch something hold the stage, and with it every process.
     drop(tasks);
     ended
+}
+
+/// Starts the broker, where the run has its room. What is waited for meanwhile is said at once: on a
+/// cluster it may take minutes.
+async fn start_broker(
+    plan: &Plan,
+    directory: &RunDirectory,
+    host: Option<&Host>,
+) -> Result<Option<BrokerProcess>, Unavailable> {
+    let start = async {
+        if let Some(host) = host {
+            host.make_room(plan).await?;
+        }
+        BrokerProcess::start(plan, &directory.broker(), &directory.logs(), host).await
+    };
+    let Some(mut waits) = host.and_then(Host::waits_for) else { return start.await };
+    let told = async {
+        while waits.changed().await.is_ok() {
+            if let Some(why) = waits.borrow_and_update().as_deref() {
+                anstream::eprintln!("{why}");
+            }
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        started = start => started,
+        () = told => unreachable!("it tells for ever"),
+    }
+}
+
+/// Tells what the cluster is waited for.
+async fn tell_waits(stage: Rc<Stage>, mut waits: watch::Receiver<Option<String>>) {
+    while waits.changed().await.is_ok() {
+        let why = waits.borrow_and_update().clone();
+        stage.emit(Event::Waits { why });
+    }
 }
 
 /// Somebody else's broker is left as it was found.
@@ -109,15 +153,22 @@ async fn leave_empty(stage: &Stage) {
     }
 }
 
-async fn conduct(stage: Rc<Stage>) -> Result<EndReason, RunError> {
-    let mut interrupts = Interrupts::listen()?;
-    start_all(&stage).await?;
+async fn conduct(stage: Rc<Stage>, interrupts: &mut Interrupts) -> Result<EndReason, RunError> {
+    if let Some(waits) = stage.fleet.host().and_then(Host::waits_for) {
+        tokio::task::spawn_local(tell_waits(Rc::clone(&stage), waits));
+    }
+    tokio::select! {
+        started = start_all(&stage) => started?,
+        () = interrupts.next() => {
+            return Err(Unavailable("interrupted before the run began".to_owned()).into());
+        }
+    }
     for fault in stage.plan.faults.clone() {
         tokio::task::spawn_local(fault::carry_out(Rc::clone(&stage), fault));
     }
     let broker = stage.broker.clone();
     let mut tap = Tap::default();
-    let mut why = watch(&stage, &mut tap, &mut interrupts).await;
+    let mut why = watch_until_over(&stage, &mut tap, interrupts).await;
     if why == EndReason::Complete
         && let (Some(broker), Some(Afterwards::Replay { env })) =
             (broker.as_deref(), &stage.plan.afterwards)
@@ -127,7 +178,7 @@ async fn conduct(stage: Rc<Stage>) -> Result<EndReason, RunError> {
             () = interrupts.next() => None,
         };
         why = match replayed {
-            Some(()) => watch(&stage, &mut tap, &mut interrupts).await,
+            Some(()) => watch_until_over(&stage, &mut tap, interrupts).await,
             None => EndReason::Interrupted,
         };
     }
@@ -163,7 +214,7 @@ async fn conduct(stage: Rc<Stage>) -> Result<EndReason, RunError> {
 }
 
 /// Watches until the sweep is over, and gives its processes time to leave.
-async fn watch(stage: &Stage, tap: &mut Tap, interrupts: &mut Interrupts) -> EndReason {
+async fn watch_until_over(stage: &Stage, tap: &mut Tap, interrupts: &mut Interrupts) -> EndReason {
     let broker = stage.broker.as_deref();
     let why = tokio::select! {
         why = the_end(stage) => why,
@@ -194,10 +245,13 @@ fn idle_time(plan: &Plan) -> Duration {
 async fn start_all(stage: &Rc<Stage>) -> Result<(), RunError> {
     let start = async |name: &str| match stage.start(name).await {
         Ok(_) => Ok(()),
-        Err(error) => Err(RunError::Internal(format!("cannot start {name}: {error}"))),
+        Err(error) => Err(not_started(name, error)),
     };
     for number in 0..stage.plan.workers {
         start(&format!("worker-{number}")).await?;
+    }
+    for worker in stage.fleet.workers() {
+        worker.runs().await?;
     }
     if let Some(broker) = stage.broker.as_deref() {
         let _ = timeout(READY, all_ask_for_tasks(stage, broker)).await;
@@ -205,6 +259,14 @@ async fn start_all(stage: &Rc<Stage>) -> Result<(), RunError> {
         start("aggregator").await?;
     }
     Ok(())
+}
+
+/// Why a process was not started: the host's reason, if it is one.
+fn not_started(name: &str, error: std::io::Error) -> RunError {
+    match error.downcast::<Unavailable>() {
+        Ok(unavailable) => RunError::Unavailable(unavailable),
+        Err(error) => RunError::Internal(format!("cannot start {name}: {error}")),
+    }
 }
 
 /// Waits until every worker is seen at the broker, or one has ended already. On Redis nothing is
@@ -319,7 +381,8 @@ fn aggregate(stage: &Stage) -> Option<SeenAggregate> {
         result: Option<Stats>,
     }
     let output = stage.fleet.output("aggregator", REPORT_BOUND)?;
-    let printed: Printed = serde_json::from_str(output.lines().last()?).ok()?;
+    // A host that cannot tell its standard output from its log may have written more after it.
+    let printed: Printed = output.lines().rev().find_map(|line| serde_json::from_str(line).ok())?;
     let none = Stats { sum: 0.0, count: 0, min: 0.0, max: 0.0, avg: 0.0 };
     let Stats { sum, count, min, max, avg } = printed.result.unwrap_or(none);
     Some(SeenAggregate {

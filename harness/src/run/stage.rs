@@ -16,9 +16,9 @@ use ttg_system::queue::{Broker, Held};
 
 use super::programs::program;
 use super::tap;
-use crate::environment::{BrokerProcess, Exit, Fleet, Process, Server};
+use crate::environment::{BrokerProcess, Exit, Fleet, Host, Process, Server};
 use crate::history::{Event, HeldChunk, Record};
-use crate::plan::{Plan, PlannedFault, Trigger, WorkersIn};
+use crate::plan::{Backend, Environment, Plan, PlannedFault, Trigger, WorkersIn};
 use crate::proxy::Proxy;
 
 /// How often to look who holds a chunk: it bounds the error of recovery times.
@@ -82,6 +82,8 @@ pub struct Stage {
     /// When was looked last who holds what, and what was seen.
     looked: Mutex<Option<(Instant, Rc<[Held]>)>>,
     broker_turn: Mutex<()>,
+    /// What has to be added to the broker's clock to have ours, in milliseconds.
+    skew_ms: Cell<i64>,
 }
 
 impl Stage {
@@ -109,6 +111,7 @@ impl Stage {
             kept: RefCell::default(),
             looked: Mutex::default(),
             broker_turn: Mutex::default(),
+            skew_ms: Cell::new(0),
         }
     }
 
@@ -125,8 +128,21 @@ impl Stage {
 
     /// Something happened at that moment of the broker's clock.
     pub(super) fn emit_at_ms(&self, at_ms: i64, event: Event) {
-        let t_s = (at_ms - self.began_ms).max(0) as f64 / 1000.0;
+        let t_s = (at_ms + self.skew_ms.get() - self.began_ms).max(0) as f64 / 1000.0;
         (self.listener.borrow_mut())(&Record { t_s, event });
+    }
+
+    /// The first task is there, and was seen at once: of another machine's clock, that tells how wrong
+    /// it is.
+    pub(super) fn first_task_seen(&self, at_ms: i64) {
+        if self.plan.environment != Environment::Kubernetes {
+            return self.emit_at_ms(at_ms, Event::SweepStarted);
+        }
+        if self.plan.backend == Backend::Redis {
+            // Its results have the server's time; those of RabbitMQ have ours.
+            self.skew_ms.set(jiff::Timestamp::now().as_millisecond() - at_ms);
+        }
+        self.emit(Event::SweepStarted);
     }
 
     /// Changes where the sweep stands, and lets everybody look who waits.
@@ -223,19 +239,17 @@ impl Stage {
     /// Where a process finds the broker: its proxy, if a fault needs one.
     fn way(&self, process: &str) -> io::Result<Option<SocketAddr>> {
         let listens = self.broker_process.as_ref().and_then(BrokerProcess::listens);
-        let Some(upstream) = listens.filter(|_| self.plan.strikes_the_network()) else {
-            return Ok(None);
-        };
+        // Pods do not reach this machine.
+        let on_cluster = self.plan.environment == Environment::Kubernetes;
+        let needed = self.plan.strikes_the_network() && !on_cluster;
+        let Some(upstream) = listens.filter(|_| needed) else { return Ok(None) };
         if let Some(link) = self.link(process) {
             return Ok(Some(link.address()));
         }
         // Containers reach this machine by their network's gateway, and nobody else does there.
-        let at = match self.fleet.containers() {
-            Some(containers) if self.plan.workers_in == WorkersIn::Container => {
-                containers.gateway()
-            }
-            _ => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        };
+        let gateway = self.fleet.host().and_then(Host::gateway);
+        let gateway = gateway.filter(|_| self.plan.workers_in == WorkersIn::Container);
+        let at = gateway.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let link = Proxy::listen(at, upstream)?;
         let address = link.address();
         self.links.borrow_mut().insert(process.to_owned(), Rc::new(link));
@@ -255,6 +269,11 @@ impl Stage {
     /// The broker's server, where a fault can strike it.
     pub fn server(&self) -> Option<&dyn Server> {
         self.broker_process.as_ref().and_then(BrokerProcess::server)
+    }
+
+    /// Host and port by which a process in a container reaches the broker.
+    pub fn broker_inside(&self) -> Option<(String, u16)> {
+        self.broker_process.as_ref().and_then(BrokerProcess::inside)
     }
 
     /// Waits until nobody else strikes the server.

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
-use tokio::process::ChildStdout;
 use tokio::time::{Instant, sleep};
 use ttg_system::chunk::ChunkId;
 use ttg_system::queue::{Broker, Cursor, Depths, QueueError};
@@ -15,6 +14,7 @@ use ttg_system::stats::Stats;
 use ttg_system::wire::{DeadLetter, TaskResult};
 
 use super::Stage;
+use crate::environment::Stdout;
 use crate::history::{Event, SeenResult};
 
 /// Messages per read.
@@ -106,7 +106,7 @@ async fn wait_for_first_task(stage: &Stage, broker: &dyn Broker) {
         if let Ok(first) = broker.tasks(&mut Cursor::default(), 1).await
             && let Some(first) = first.first()
         {
-            stage.emit_at_ms(first.at_ms, Event::SweepStarted);
+            stage.first_task_seen(first.at_ms);
             stage.last_result.set(Instant::now());
             stage.change(|standing| standing.begun = true);
             return;
@@ -186,7 +186,7 @@ struct Printed {
 
 /// Follows what a static worker prints. Lines that are no results, such as its summary, are not
 /// for us.
-pub(super) async fn printed_results(stage: Rc<Stage>, stdout: ChildStdout) {
+pub(super) async fn printed_results(stage: Rc<Stage>, stdout: Stdout) {
     if !stage.standing().begun {
         stage.emit(Event::SweepStarted);
         stage.change(|standing| standing.begun = true);

@@ -9,7 +9,9 @@ use super::node::{Node, Value};
 use super::units::{self, POSSIBLE};
 use super::words::{listed, nearest, quoted, suggestion};
 use crate::fault::{Ends, Entry, Lasts, Role, Site, entries, entry};
-use crate::plan::{Draw, FaultKind, PlannedFault, Settings, Sweep, Target, Trigger};
+use crate::plan::{
+    Draw, Environment, FaultKind, KillBy, Occupant, PlannedFault, Settings, Sweep, Target, Trigger,
+};
 
 /// What the faults of a scenario depend on.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +31,10 @@ const ROLES: &[(&str, Target)] = &[
     ("aggregator", Target::Aggregator),
     ("broker", Target::Broker),
 ];
+
+/// Whose Pod a node is chosen by.
+const OCCUPANTS: &[(&str, Occupant)] =
+    &[("busy", Occupant::Busy), ("random", Occupant::Random), ("broker", Occupant::Broker)];
 
 /// `at` and `after`: exactly one of them.
 const TRIGGERS: &[&str] = &["at", "after"];
@@ -126,7 +132,11 @@ fn what_of(
     ground: Ground<'_>,
 ) -> Result<PlannedFault, Problem> {
     let of_sweep = entry.on == [Role::Sweep];
-    let whom: &[&str] = if of_sweep { &[] } else { &["worker", "role"] };
+    let whom: &[&str] = match entry.on {
+        [Role::Sweep] => &[],
+        [Role::Node] => &["node"],
+        _ => &["worker", "role"],
+    };
     let lasts: &[&str] = if entry.lasts == Lasts::No { &[] } else { &["for"] };
     let keys = [whom, lasts, entry.needs, entry.takes].concat();
     let details = what.mapping(&keys)?;
@@ -143,9 +153,25 @@ fn what_of(
     }
     for field in entry.takes.iter().filter_map(|word| details.get(word)) {
         read_setting(&mut settings, &field, entry, ground)?;
+        if field.name == "by" && settings.by == KillBy::Delete {
+            may_be_deleted(&field, target, ground.site)?;
+        }
     }
     let (name, trigger, every) = (String::new(), Trigger::Start, None);
     Ok(PlannedFault { name, trigger, every, kind: entry.kind, target, hold, settings })
+}
+
+/// Only a worker's Pod is deleted: of what a Job or a StatefulSet has made, another takes its place.
+fn may_be_deleted(field: &Field<'_>, target: Target, site: Site) -> Result<(), Problem> {
+    if site.environment != Environment::Kubernetes {
+        return Err(
+            field.refuse("is delete, but only a Pod is deleted (choose environment kubernetes)")
+        );
+    }
+    match Role::of(target) {
+        Role::Worker => Ok(()),
+        _ => Err(field.refuse("is delete, but only a worker's Pod is (write by: signal)")),
+    }
 }
 
 fn read_setting(
@@ -164,8 +190,9 @@ fn read_setting(
 /// What chaos draws from.
 fn mix(field: &Field<'_>, ground: Ground<'_>) -> Result<Vec<Draw>, Problem> {
     let example = "mix: [{ weight: 3, restart: { worker: random } }]";
-    let kinds: Vec<&str> =
-        entries().filter(|entry| entry.on != [Role::Sweep]).map(|entry| entry.name).collect();
+    // What strikes a node strikes whoever is on it, and they do not come back.
+    let is_drawn = |entry: &&Entry| entry.on != [Role::Sweep] && entry.on != [Role::Node];
+    let kinds: Vec<&str> = entries().filter(is_drawn).map(|entry| entry.name).collect();
     let keys = [&["weight"], &kinds[..]].concat();
     let mut mix = Vec::new();
     for item in field.list(example)? {
@@ -259,6 +286,10 @@ fn target(details: &Fields<'_>, entry: &Entry, ground: Ground<'_>) -> Result<Tar
         [Role::Broker] => format!("{}: {{ role: broker }}", entry.name),
         _ => format!("{}: {{ worker: busy }}", entry.name),
     };
+    if entry.on == [Role::Node] {
+        let node = details.need("node", &format!("{}: {{ node: busy, for: 5s }}", entry.name))?;
+        return stands(&node, entry, Target::Node(node.choice(OCCUPANTS)?), ground.site);
+    }
     let workers = ground.workers;
     let whom = details.exactly_one(&["worker", "role"], &example)?;
     if whom.name == "role" {
@@ -348,6 +379,7 @@ fn hold_example(entry: &Entry) -> String {
     match entry.on {
         [Role::Sweep] => "for: 20s".to_owned(),
         [Role::Broker] => format!("{}: {{ role: broker, for: 3s }}", entry.name),
+        [Role::Node] => format!("{}: {{ node: busy, for: 5s }}", entry.name),
         _ => format!("{}: {{ worker: busy, for: 3s }}", entry.name),
     }
 }

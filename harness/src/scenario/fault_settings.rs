@@ -7,13 +7,15 @@ use super::node::Value;
 use super::units;
 use super::words::quoted;
 use crate::fault::Entry;
-use crate::plan::{Direction, Kernel, Settings, Sweep};
+use crate::plan::{Direction, Kernel, KillBy, Settings, Sweep};
 
 const DIRECTIONS: &[(&str, Direction)] = &[
     ("to-broker", Direction::ToBroker),
     ("from-broker", Direction::FromBroker),
     ("both", Direction::Both),
 ];
+
+const KILLS: &[(&str, KillBy)] = &[("signal", KillBy::Signal), ("delete", KillBy::Delete)];
 
 /// Bytes of a packet, or of a second: more is no limit.
 const MAX_BYTES: u64 = 1 << 40;
@@ -31,6 +33,7 @@ pub(super) fn example(entry: &Entry, word: &str) -> String {
         "share" => "10%",
         "chunk" => "17",
         "delay" => "50ms",
+        "by" => "delete",
         "mix" => "[{ weight: 3, restart: { worker: random } }]",
         _ => "3s",
     };
@@ -52,6 +55,7 @@ pub(super) fn read(
         "bytes" => settings.bytes = Some(field.count(MAX_BYTES, "bytes: 1000")?),
         "share" => settings.share = Some(share(field)?),
         "factor" => settings.factor = Some(factor(field)?),
+        "by" => settings.by = field.choice(KILLS)?,
         "chunk" => settings.chunk = Some(chunk(field, sweep)?),
         other => unreachable!("{} takes {other}, which nothing here reads", entry.name),
     }

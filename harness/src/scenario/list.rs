@@ -80,6 +80,7 @@ fn fault(fault: &PlannedFault) -> String {
         Target::Busy => "busy".into(),
         Target::Random => "random".into(),
         Target::All => "all".into(),
+        Target::Node(_) => "node".into(),
         Target::Coordinator => "coordinator".into(),
         Target::Aggregator => "aggregator".into(),
         Target::Broker => "broker".into(),

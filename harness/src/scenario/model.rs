@@ -15,8 +15,8 @@ use super::units;
 use super::words::quoted;
 use crate::fault::Site;
 use crate::plan::{
-    Afterwards, Backend, BrokerSetup, Coverage, Environment, Expect, Fsync, Kernel, Plan,
-    SCHEMA_VERSION, Sweep, WorkersIn,
+    Afterwards, Backend, BrokerSetup, BrokerStorage, ClusterChoice, Coverage, Environment, Expect,
+    Fsync, Kernel, Plan, SCHEMA_VERSION, Sweep, WorkersIn,
 };
 
 const KEYS: &[&str] = &[
@@ -27,6 +27,7 @@ const KEYS: &[&str] = &[
     "environment",
     "workers",
     "workers_in",
+    "cluster",
     "broker",
     "seed",
     "faults",
@@ -78,6 +79,7 @@ pub(super) fn plan(root: &Node, file: &Path) -> Result<Plan, Problem> {
         environment,
         environment_because,
         workers_in,
+        cluster: cluster(&fields, environment)?,
         broker: broker(&fields, site)?,
         workers,
         seed: match fields.get("seed") {
@@ -135,7 +137,14 @@ fn environment(fields: &Fields<'_>, backend: Backend) -> Result<(Environment, St
         return Ok(crate::environment::choose(backend));
     };
     let chosen = field.choice(&Environment::ALL.map(|it| (it.name(), it)))?;
-    if chosen != Environment::Process && matches!(backend, Backend::Embedded | Backend::Static) {
+    if chosen == Environment::Kubernetes && backend == Backend::Embedded {
+        return Err(field.refuse(
+            "is kubernetes, but the embedded broker is a file, which Pods on several nodes do not share \
+             (choose backend redis, rabbitmq or static)",
+        ));
+    }
+    let needs_server = matches!(chosen, Environment::Container | Environment::External);
+    if needs_server && matches!(backend, Backend::Embedded | Backend::Static) {
         return Err(field.refuse(format!(
             "is {chosen}, but backend {backend} has no server that could run there (write process, \
              or choose another backend)"
@@ -149,10 +158,18 @@ fn environment(fields: &Fields<'_>, backend: Backend) -> Result<(Environment, St
 }
 
 fn workers_in(fields: &Fields<'_>, environment: Environment) -> Result<WorkersIn, Problem> {
-    let Some(field) = fields.get("workers_in") else { return Ok(WorkersIn::Process) };
+    let on_cluster = environment == Environment::Kubernetes;
+    let Some(field) = fields.get("workers_in") else {
+        return Ok(if on_cluster { WorkersIn::Container } else { WorkersIn::Process });
+    };
     let chosen =
         field.choice(&[("process", WorkersIn::Process), ("container", WorkersIn::Container)])?;
-    if chosen == WorkersIn::Container && environment != Environment::Container {
+    if chosen == WorkersIn::Process && on_cluster {
+        return Err(
+            field.refuse("is process, but in environment kubernetes workers are Pods (remove it)")
+        );
+    }
+    if chosen == WorkersIn::Container && environment != Environment::Container && !on_cluster {
         return Err(field.refuse(format!(
             "is container, but the environment is {environment} (write environment: container)"
         )));
@@ -160,11 +177,49 @@ fn workers_in(fields: &Fields<'_>, environment: Environment) -> Result<WorkersIn
     Ok(chosen)
 }
 
+/// Which cluster, and where in it.
+fn cluster(fields: &Fields<'_>, environment: Environment) -> Result<ClusterChoice, Problem> {
+    let Some(field) = fields.get("cluster") else { return Ok(ClusterChoice::default()) };
+    if environment != Environment::Kubernetes {
+        return Err(field.refuse(format!(
+            "is said of environment kubernetes, but the environment is {environment} (write \
+             environment: kubernetes, or --environment kubernetes)"
+        )));
+    }
+    let given = field.mapping(&["context", "namespace"])?;
+    let context =
+        given.get("context").map(|it| it.text("context: kind-ttg-sandbox")).transpose()?;
+    let namespace = given.get("namespace").map(|it| namespace(&it)).transpose()?;
+    Ok(ClusterChoice { context: context.map(str::to_owned), namespace })
+}
+
+/// The name of a namespace.
+fn namespace(field: &Field<'_>) -> Result<String, Problem> {
+    /// Longest label of RFC 1123.
+    const LONGEST: usize = 63;
+    let text = field.text("namespace: my-team")?;
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let is_name = text.len() <= LONGEST
+        && text.chars().all(plain)
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+        && !text.is_empty();
+    if is_name {
+        return Ok(text.to_owned());
+    }
+    Err(field.refuse(format!(
+        "is {}, but a namespace has small letters, digits and `-`, {LONGEST} at most (write for example \
+         namespace: my-team)",
+        quoted(text)
+    )))
+}
+
 /// How the broker is set up.
 fn broker(fields: &Fields<'_>, site: Site) -> Result<BrokerSetup, Problem> {
     let Some(broker) = fields.get("broker") else { return Ok(BrokerSetup::default()) };
-    let given = broker.mapping(&["image", "appendfsync"])?;
+    let given = broker.mapping(&["image", "appendfsync", "storage", "storage_class"])?;
     let image = given.get("image").map(|field| image(&field)).transpose()?;
+    let storage = storage(&given, site.environment)?;
     let fsync = match given.get("appendfsync") {
         Some(field) if site.backend != Backend::Redis => {
             return Err(field.refuse("is a setting of Redis alone (remove it)"));
@@ -175,7 +230,36 @@ fn broker(fields: &Fields<'_>, site: Site) -> Result<BrokerSetup, Problem> {
         }
         None => None,
     };
-    Ok(BrokerSetup { image, fsync })
+    Ok(BrokerSetup { image, storage, fsync })
+}
+
+/// Where its data is.
+fn storage(
+    broker: &Fields<'_>,
+    environment: Environment,
+) -> Result<Option<BrokerStorage>, Problem> {
+    let (kind, class) = (broker.get("storage"), broker.get("storage_class"));
+    for field in [&kind, &class].into_iter().flatten() {
+        if environment != Environment::Kubernetes {
+            return Err(field.refuse("is a setting of environment kubernetes alone (remove it)"));
+        }
+    }
+    let is_volume = match &kind {
+        Some(field) => Some(field.choice(&[("volume", true), ("ephemeral", false)])?),
+        None => None,
+    };
+    match (is_volume, class) {
+        (Some(false), Some(class)) => {
+            Err(class.refuse("is said of a volume, but storage is ephemeral (remove one of them)"))
+        }
+        (Some(false), None) => Ok(Some(BrokerStorage::Ephemeral)),
+        (_, Some(class)) => {
+            let name = class.text("storage_class: standard")?.to_owned();
+            Ok(Some(BrokerStorage::Volume(Some(name))))
+        }
+        (Some(true), None) => Ok(Some(BrokerStorage::Volume(None))),
+        (None, None) => Ok(None),
+    }
 }
 
 /// The name of an image.

@@ -15,6 +15,10 @@ pub struct Overrides {
     pub backend: Option<Backend>,
     /// In place of the scenario's `environment`.
     pub environment: Option<Environment>,
+    /// In place of the scenario's `cluster.context`.
+    pub context: Option<String>,
+    /// In place of the scenario's `cluster.namespace`.
+    pub namespace: Option<String>,
     /// In place of the scenario's `seed`.
     pub seed: Option<u64>,
     /// Dotted path into the file, and a YAML value; `null` removes the key. In order.
@@ -75,6 +79,14 @@ fn changes(overrides: &Overrides) -> Result<Vec<Change>, Problem> {
         let argument = format!("--environment {environment}");
         (argument, "environment", Value::Text(environment.to_string()))
     });
+    let context = overrides.context.as_ref().map(|context| {
+        let argument = format!("--context {context}");
+        (argument, "cluster.context", Value::Text(context.clone()))
+    });
+    let namespace = overrides.namespace.as_ref().map(|namespace| {
+        let argument = format!("--namespace {namespace}");
+        (argument, "cluster.namespace", Value::Text(namespace.clone()))
+    });
     let seed = overrides.seed.map(|seed| {
         let argument = format!("--seed {seed}");
         (argument, "seed", Value::Whole(seed.into()))
@@ -82,6 +94,8 @@ fn changes(overrides: &Overrides) -> Result<Vec<Change>, Problem> {
     let mut changes: Vec<Change> = backend
         .into_iter()
         .chain(environment)
+        .chain(context)
+        .chain(namespace)
         .chain(seed)
         .map(|(argument, path, value)| Change {
             value: Node { place: Place::Argument(argument.clone()), value },

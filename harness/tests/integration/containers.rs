@@ -6,21 +6,11 @@ use std::process::Command;
 use rstest::rstest;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Sandbox, events, eventually, json, shipped};
+use crate::support::{QUICK, Sandbox, events, eventually, json, shipped, struck};
 
 const IN_CONTAINER: [&str; 2] = ["--environment", "container"];
 
 const WORKERS_TOO: [&str; 4] = ["--environment", "container", "--set", "workers_in=container"];
-
-/// A tenth of the work, which leaves the efficiency to the costs of a debug build.
-const QUICK: [&str; 6] = [
-    "--set",
-    "sweep.kernel.reference.work_ms=10",
-    "--set",
-    "expect.efficiency_min=null",
-    "--set",
-    "expect.recovery_max=5s",
-];
 
 fn passes(scenario: &str, arguments: &[&[&str]]) -> Sandbox {
     let sandbox = Sandbox::new();
@@ -50,20 +40,7 @@ fn and_with_its_workers_in_containers(#[case] scenario: &str) {
 
 /// A scenario of one fault, with its workers in containers.
 fn with_fault(sandbox: &Sandbox, backend: &str, fault: &str, more: &str) -> String {
-    sandbox.write(
-        "struck.yaml",
-        &format!(
-            "name: struck\n\
-             description: One fault in containers.\n\
-             sweep: {{ params: 600, chunk_size: 10, kernel: {{ reference: {{ work_ms: 10 }} }} }}\n\
-             backend: {backend}\n\
-             environment: container\n\
-             workers_in: container\n\
-             workers: 3\n\
-             faults: [{{ at: 20%, {fault} }}]\n\
-             {more}"
-        ),
-    )
+    struck(sandbox, "container", backend, fault, more)
 }
 
 #[rstest]

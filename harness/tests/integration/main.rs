@@ -1,13 +1,17 @@
 //! The harness as its users have it: the real binary, real processes, real brokers.
 
 mod check;
+mod cluster;
+mod cluster_trouble;
 mod compare;
 mod containers;
 mod docker;
 mod exec_kernel;
 mod exit_codes;
 mod external;
+mod hand;
 mod leaves_nothing_behind;
+mod model;
 mod output;
 mod scenarios;
 mod selftest;

@@ -14,6 +14,16 @@ use tempfile::TempDir;
 /// Longer than anything takes that a test waits for, on a machine with other things to do.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// A tenth of the work, which leaves the efficiency to the costs of a debug build.
+pub(crate) const QUICK: [&str; 6] = [
+    "--set",
+    "sweep.kernel.reference.work_ms=10",
+    "--set",
+    "expect.efficiency_min=null",
+    "--set",
+    "expect.recovery_max=5s",
+];
+
 /// A directory to run the harness in; it stays for those who investigate a failure.
 pub(crate) struct Sandbox(TempDir);
 
@@ -147,6 +157,30 @@ pub(crate) fn eventually_within<T>(
             Err(_) => std::thread::sleep(Duration::from_millis(5)),
         }
     }
+}
+
+/// A scenario of one fault, with its workers in containers or Pods.
+pub(crate) fn struck(
+    sandbox: &Sandbox,
+    environment: &str,
+    backend: &str,
+    fault: &str,
+    more: &str,
+) -> String {
+    sandbox.write(
+        "struck.yaml",
+        &format!(
+            "name: struck\n\
+             description: One fault where processes are hosted.\n\
+             sweep: {{ params: 600, chunk_size: 10, kernel: {{ reference: {{ work_ms: 10 }} }} }}\n\
+             backend: {backend}\n\
+             environment: {environment}\n\
+             workers_in: container\n\
+             workers: 3\n\
+             faults: [{{ at: 20%, {fault} }}]\n\
+             {more}"
+        ),
+    )
 }
 
 /// The file of a shipped scenario.

@@ -7,8 +7,8 @@ use rstest::rstest;
 use super::{BASE, read};
 use crate::fault::{Lasts, Role, entries};
 use crate::plan::{
-    Direction, Draw, Environment, FaultKind, Fsync, Plan, PlannedFault, Settings, Target, Trigger,
-    WorkersIn,
+    BrokerStorage, Direction, Draw, Environment, FaultKind, Fsync, KillBy, Occupant, Plan,
+    PlannedFault, Settings, Target, Trigger, WorkersIn,
 };
 
 fn ms(ms: u64) -> Duration {
@@ -129,6 +129,7 @@ fn every_word_that_a_fault_takes_can_be_written() {
         let value = |word: &&str| match *word {
             "bytes" | "chunk" => format!("{word}: 7, "),
             "share" => "share: 10%, ".to_owned(),
+            "by" => "by: signal, ".to_owned(),
             "factor" => "factor: 3, ".to_owned(),
             "direction" => "direction: both, ".to_owned(),
             "mix" => "mix: [{ reset: { worker: all } }], ".to_owned(),
@@ -140,6 +141,7 @@ fn every_word_that_a_fault_takes_can_be_written() {
             let whom = match role {
                 Role::Sweep => String::new(),
                 Role::Worker => "worker: busy, ".to_owned(),
+                Role::Node => "node: busy, ".to_owned(),
                 _ => format!("role: {}, ", role.name()),
             };
             let stays_dead = entry.kind == FaultKind::Kill && *role != Role::Broker;
@@ -151,8 +153,9 @@ fn every_word_that_a_fault_takes_can_be_written() {
                 "at: 30%, "
             };
             let fault = format!("{{ {at}{}: {{ {whom}{settings}{hold} }} }}", entry.name);
-            let text =
-                with(&fault).replace("seed: 7", "environment: container\nworkers_in: container");
+            let environment = if *role == Role::Node { "kubernetes" } else { "container" };
+            let place = format!("environment: {environment}\nworkers_in: container");
+            let text = with(&fault).replace("seed: 7", &place);
             assert_eq!(read(&text).map(|plan| plan.faults[0].kind), Ok(entry.kind), "{fault}");
         }
     }
@@ -167,12 +170,43 @@ fn also(words: &str) -> Plan {
 fn where_a_sweep_runs_can_be_said() {
     for environment in Environment::ALL {
         let plan = also(&format!("environment: {environment}"));
-        assert_eq!((plan.environment, plan.workers_in), (environment, WorkersIn::Process));
+        let workers_in = match environment {
+            Environment::Kubernetes => WorkersIn::Container,
+            _ => WorkersIn::Process,
+        };
+        assert_eq!((plan.environment, plan.workers_in), (environment, workers_in));
         assert_eq!(plan.environment_because, "the scenario says so");
     }
     let plan = also("environment: container\nworkers_in: container\nbroker: { image: redis:7 }");
     assert_eq!(plan.workers_in, WorkersIn::Container);
     assert_eq!(plan.broker.image.as_deref(), Some("redis:7"));
+}
+
+#[test]
+fn which_cluster_and_where_a_broker_has_its_data_can_be_said() {
+    let plan = also("environment: kubernetes\ncluster: { context: aks, namespace: my-team }");
+    assert_eq!(plan.cluster.context.as_deref(), Some("aks"));
+    assert_eq!(plan.cluster.namespace.as_deref(), Some("my-team"));
+    let storage = |broker: &str| {
+        also(&format!("environment: kubernetes\nbroker: {{ {broker} }}")).broker.storage
+    };
+    assert_eq!(storage("storage: volume"), Some(BrokerStorage::Volume(None)));
+    assert_eq!(storage("storage: ephemeral"), Some(BrokerStorage::Ephemeral));
+    let fast = Some(BrokerStorage::Volume(Some("fast".to_owned())));
+    assert_eq!(storage("storage_class: fast"), fast);
+    assert_eq!(storage("storage: volume, storage_class: fast"), fast);
+}
+
+#[test]
+fn a_node_is_chosen_by_who_is_on_it_and_a_pod_may_be_deleted() {
+    let on_cluster = |fault: &str| {
+        let text = with(&format!("{{ at: 30%, {fault} }}"));
+        let plan = read(&text.replace("seed: 7", "environment: kubernetes")).unwrap();
+        plan.faults[0].clone()
+    };
+    let drain = on_cluster("drain: { node: broker, for: 5s }");
+    assert_eq!(drain.target, Target::Node(Occupant::Broker));
+    assert_eq!(on_cluster("kill: { worker: busy, by: delete }").settings.by, KillBy::Delete);
 }
 
 #[rstest]

@@ -82,7 +82,7 @@ fn a_seed_that_nobody_gives_is_drawn() {
 #[test]
 fn a_mistake_on_the_command_line_is_shown_as_it_was_typed() {
     insta::assert_snapshot!(refused(&[("workers", "0")]), @"--set workers=0: workers is 0, but at least 1 is needed (write for example workers: 3)");
-    insta::assert_snapshot!(refused(&[("worker", "4")]), @r#"--set worker=4: unknown key "worker" in the scenario: did you mean workers? (valid: name, description, sweep, backend, environment, workers, workers_in, broker, seed, faults, system, afterwards, expect, stall_after, timeout)"#);
+    insta::assert_snapshot!(refused(&[("worker", "4")]), @r#"--set worker=4: unknown key "worker" in the scenario: did you mean workers? (valid: name, description, sweep, backend, environment, workers, workers_in, cluster, broker, seed, faults, system, afterwards, expect, stall_after, timeout)"#);
     insta::assert_snapshot!(refused(&[("sweep.chunksize", "4")]), @r#"--set sweep.chunksize=4: unknown key "chunksize" in sweep: did you mean chunk_size? (valid: params, chunk_size, kernel)"#);
     insta::assert_snapshot!(refused(&[("expect.efficency_min", "null")]), @r#"--set expect.efficency_min=null: unknown key "efficency_min" in expect: did you mean efficiency_min? (valid: coverage, dead_letters, retries_min, throughput_min, duration_max, efficiency_min, recovery_max, finish_max)"#);
     insta::assert_snapshot!(refused(&[("faults.1.at", "50%")]), @r#"--set faults.1.at=50%: the list has no item "1" (write 0, its only item)"#);

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 
 use super::{BASE, read};
 use crate::plan::{
-    Afterwards, Backend, BrokerSetup, Coverage, Environment, Expect, FaultKind, Kernel, Plan,
-    PlannedFault, SCHEMA_VERSION, Settings, Sweep, Target, Trigger, WorkersIn,
+    Afterwards, Backend, BrokerSetup, ClusterChoice, Coverage, Environment, Expect, FaultKind,
+    Kernel, Plan, PlannedFault, SCHEMA_VERSION, Settings, Sweep, Target, Trigger, WorkersIn,
 };
 use crate::scenario::{Overrides, from_text};
 
@@ -86,6 +86,7 @@ fn plans() -> impl Strategy<Value = Plan> {
                 environment: Environment::Process,
                 environment_because: "the scenario says so".into(),
                 workers_in: WorkersIn::Process,
+                cluster: ClusterChoice::default(),
                 broker: BrokerSetup::default(),
                 foreign: None,
                 workers,
@@ -213,7 +214,7 @@ fn print_fault(fault: &PlannedFault) -> String {
         Target::Coordinator => "role: coordinator".into(),
         Target::Aggregator => "role: aggregator".into(),
         Target::Broker => "role: broker".into(),
-        Target::Sweep => unreachable!("not drawn"),
+        Target::Sweep | Target::Node(_) => unreachable!("not drawn"),
     };
     let hold = fault.hold.map_or(String::new(), |time| format!(", for: {}ms", time.as_millis()));
     let (name, kind) = (&fault.name, crate::fault::entry(fault.kind).name);

@@ -4,16 +4,16 @@ use super::{BASE, changed, message, read, refused};
 
 #[test]
 fn an_unknown_key_is_refused_with_the_nearest_and_all_valid_ones() {
-    insta::assert_snapshot!(refused("workers: 3", "worker: 3"), @r#"scenarios/x.yaml:5:1: unknown key "worker" in the scenario: did you mean workers? (valid: name, description, sweep, backend, environment, workers, workers_in, broker, seed, faults, system, afterwards, expect, stall_after, timeout)"#);
+    insta::assert_snapshot!(refused("workers: 3", "worker: 3"), @r#"scenarios/x.yaml:5:1: unknown key "worker" in the scenario: did you mean workers? (valid: name, description, sweep, backend, environment, workers, workers_in, cluster, broker, seed, faults, system, afterwards, expect, stall_after, timeout)"#);
     insta::assert_snapshot!(refused("chunk_size", "chunksize"), @r#"scenarios/x.yaml:3:24: unknown key "chunksize" in sweep: did you mean chunk_size? (valid: params, chunk_size, kernel)"#);
     insta::assert_snapshot!(refused("reference:", "refrence:"), @r#"scenarios/x.yaml:3:50: unknown key "refrence" in kernel: did you mean reference? (valid: reference, exec)"#);
     insta::assert_snapshot!(refused("work_ms", "work"), @r#"scenarios/x.yaml:3:63: unknown key "work" in reference: did you mean work_ms? (valid: work_ms)"#);
-    insta::assert_snapshot!(refused("    name: first", "    nam: first"), @r#"scenarios/x.yaml:9:5: unknown key "nam" in a fault: did you mean name? (valid: at, after, name, every, kill, terminate, pause, restart, slow, out-of-memory, wipe, disk-full, partition, latency, bandwidth, reset, drop, half-open, slice, poison, slow-chunks, chaos)"#);
-    insta::assert_snapshot!(refused("worker: busy", "workr: busy"), @r#"scenarios/x.yaml:10:13: unknown key "workr" in kill: did you mean worker? (valid: worker, role, for)"#);
+    insta::assert_snapshot!(refused("    name: first", "    nam: first"), @r#"scenarios/x.yaml:9:5: unknown key "nam" in a fault: did you mean name? (valid: at, after, name, every, kill, terminate, pause, restart, slow, out-of-memory, wipe, disk-full, partition, latency, bandwidth, reset, drop, half-open, slice, poison, slow-chunks, chaos, cordon, drain)"#);
+    insta::assert_snapshot!(refused("worker: busy", "workr: busy"), @r#"scenarios/x.yaml:10:13: unknown key "workr" in kill: did you mean worker? (valid: worker, role, for, by)"#);
     insta::assert_snapshot!(refused("recovery_max", "recovery"), @r#"scenarios/x.yaml:13:3: unknown key "recovery" in expect: did you mean recovery_max? (valid: coverage, dead_letters, retries_min, throughput_min, duration_max, efficiency_min, recovery_max, finish_max)"#);
     insta::assert_snapshot!(refused("seed: 7", "system: { environment: {} }"), @r#"scenarios/x.yaml:6:11: unknown key "environment" in system (valid: env, command, image, workers)"#);
-    insta::assert_snapshot!(refused("seed: 7", "zzz: 7"), @r#"scenarios/x.yaml:6:1: unknown key "zzz" in the scenario (valid: name, description, sweep, backend, environment, workers, workers_in, broker, seed, faults, system, afterwards, expect, stall_after, timeout)"#);
-    insta::assert_snapshot!(refused("    kill: { worker: busy }", "    kil: { worker: busy }"), @r#"scenarios/x.yaml:10:5: unknown key "kil" in a fault: did you mean kill? (valid: at, after, name, every, kill, terminate, pause, restart, slow, out-of-memory, wipe, disk-full, partition, latency, bandwidth, reset, drop, half-open, slice, poison, slow-chunks, chaos)"#);
+    insta::assert_snapshot!(refused("seed: 7", "zzz: 7"), @r#"scenarios/x.yaml:6:1: unknown key "zzz" in the scenario (valid: name, description, sweep, backend, environment, workers, workers_in, cluster, broker, seed, faults, system, afterwards, expect, stall_after, timeout)"#);
+    insta::assert_snapshot!(refused("    kill: { worker: busy }", "    kil: { worker: busy }"), @r#"scenarios/x.yaml:10:5: unknown key "kil" in a fault: did you mean kill? (valid: at, after, name, every, kill, terminate, pause, restart, slow, out-of-memory, wipe, disk-full, partition, latency, bandwidth, reset, drop, half-open, slice, poison, slow-chunks, chaos, cordon, drain)"#);
     insta::assert_snapshot!(refused("kernel: { reference: { work_ms: 100 } }", "kernel: { exec: { comand: [] } }"), @r#"scenarios/x.yaml:3:58: unknown key "comand" in exec: did you mean command? (valid: command)"#);
 }
 
@@ -109,7 +109,7 @@ fn a_kernel_is_one_thing() {
 fn a_backend_or_an_environment_that_does_not_exist_is_refused() {
     insta::assert_snapshot!(refused("backend: redis", "backend: redsi"), @r#"scenarios/x.yaml:4:10: backend is "redsi", which does not exist: did you mean redis? (valid: embedded, redis, rabbitmq, static)"#);
     insta::assert_snapshot!(refused("backend: redis", "backend: kafka"), @r#"scenarios/x.yaml:4:10: backend is "kafka", which does not exist (valid: embedded, redis, rabbitmq, static)"#);
-    insta::assert_snapshot!(refused("seed: 7", "environment: proces"), @r#"scenarios/x.yaml:6:14: environment is "proces", which does not exist: did you mean process? (valid: process, container, external)"#);
+    insta::assert_snapshot!(refused("seed: 7", "environment: proces"), @r#"scenarios/x.yaml:6:14: environment is "proces", which does not exist: did you mean process? (valid: process, container, external, kubernetes)"#);
 }
 
 #[test]
@@ -128,11 +128,11 @@ fn a_share_of_the_sweep_is_above_0_and_at_most_100_percent() {
 fn a_fault_has_one_trigger_and_one_kind() {
     insta::assert_snapshot!(refused("at: 30%", "at: 30%\n    after: first"), @"scenarios/x.yaml:9:5: a fault has at and after, but must have exactly one of at or after (remove one)");
     insta::assert_snapshot!(refused("  - at: 30%\n    name: first", "  - name: first"), @"scenarios/x.yaml:8:5: a fault has no at or after (write for example at: 30%)");
-    insta::assert_snapshot!(refused("    kill: { worker: busy }", "    kill: { worker: busy }\n    pause: { worker: 1, for: 3s }"), @"scenarios/x.yaml:11:5: a fault has kill and pause, but must have exactly one of kill, terminate, pause, restart, slow, out-of-memory, wipe, disk-full, partition, latency, bandwidth, reset, drop, half-open, slice, poison, slow-chunks or chaos (remove one)");
-    insta::assert_snapshot!(refused("    kill: { worker: busy }\n", ""), @"scenarios/x.yaml:8:5: a fault has no kill, terminate, pause, restart, slow, out-of-memory, wipe, disk-full, partition, latency, bandwidth, reset, drop, half-open, slice, poison, slow-chunks or chaos (write for example kill: { worker: busy })");
+    insta::assert_snapshot!(refused("    kill: { worker: busy }", "    kill: { worker: busy }\n    pause: { worker: 1, for: 3s }"), @"scenarios/x.yaml:11:5: a fault has kill and pause, but must have exactly one of kill, terminate, pause, restart, slow, out-of-memory, wipe, disk-full, partition, latency, bandwidth, reset, drop, half-open, slice, poison, slow-chunks, chaos, cordon or drain (remove one)");
+    insta::assert_snapshot!(refused("    kill: { worker: busy }\n", ""), @"scenarios/x.yaml:8:5: a fault has no kill, terminate, pause, restart, slow, out-of-memory, wipe, disk-full, partition, latency, bandwidth, reset, drop, half-open, slice, poison, slow-chunks, chaos, cordon or drain (write for example kill: { worker: busy })");
     insta::assert_snapshot!(refused("worker: busy", "worker: busy, role: aggregator"), @"scenarios/x.yaml:10:27: kill has worker and role, but must have exactly one of worker or role (remove one)");
     insta::assert_snapshot!(refused("worker: busy", ""), @"scenarios/x.yaml:10:11: kill has no worker or role (write for example kill: { worker: busy })");
-    insta::assert_snapshot!(refused("kill: { worker: busy }", "kill: busy"), @r#"scenarios/x.yaml:10:11: kill is "busy", but must be a mapping with the keys worker, role and for"#);
+    insta::assert_snapshot!(refused("kill: { worker: busy }", "kill: busy"), @r#"scenarios/x.yaml:10:11: kill is "busy", but must be a mapping with the keys worker, role, for and by"#);
     insta::assert_snapshot!(refused("faults:\n  - at: 30%", "faults:\n    at: 30%"), @"scenarios/x.yaml:8:5: faults is a mapping, but must be a list (write for example faults: [{ at: 30%, kill: { worker: busy } }])");
 }
 

@@ -28,6 +28,7 @@ fn written(entry: &Entry, role: Role) -> String {
     let whom = match role {
         Role::Worker => "worker: 0, ".to_owned(),
         Role::Sweep => String::new(),
+        Role::Node => "node: busy, ".to_owned(),
         _ => format!("role: {}, ", role.name()),
     };
     let value = |word: &&str| match *word {
@@ -59,9 +60,16 @@ fn sites() -> Vec<Site> {
         for environment in Environment::ALL {
             for workers_in in [WorkersIn::Process, WorkersIn::Container] {
                 let served = matches!(backend, Backend::Redis | Backend::RabbitMq);
-                let there = served || environment == Environment::Process;
-                let containers = environment == Environment::Container;
-                if there && (containers || workers_in == WorkersIn::Process) {
+                let on_cluster = environment == Environment::Kubernetes;
+                let there = served
+                    || environment == Environment::Process
+                    || (on_cluster && backend == Backend::Static);
+                let possible = match environment {
+                    Environment::Container => true,
+                    Environment::Kubernetes => workers_in == WorkersIn::Container,
+                    _ => workers_in == WorkersIn::Process,
+                };
+                if there && possible {
                     let site = |foreign| Site { backend, environment, workers_in, foreign };
                     sites.extend([site(false), site(true)]);
                 }
@@ -98,7 +106,8 @@ fn a_fault_is_refused_exactly_where_its_own_file_says_so_and_with_its_reason() {
 
 #[test]
 fn whom_a_fault_does_not_strike_is_refused_with_whom_it_does() {
-    for entry in entries().filter(|entry| entry.on != [Role::Sweep]) {
+    let of_processes = |on: &[Role]| on != [Role::Sweep] && on != [Role::Node];
+    for entry in entries().filter(|entry| of_processes(entry.on)) {
         let roles = [Role::Worker, Role::Coordinator, Role::Aggregator, Role::Broker];
         for role in roles.into_iter().filter(|role| !entry.on.contains(role)) {
             let said = message(&with(&written(entry, role)));
@@ -135,7 +144,7 @@ fn settings_have_bounds() {
     insta::assert_snapshot!(refused("latency: { worker: 0, delay: 0ms, for: 1s }"), @"scenarios/x.yaml:8:45: delay is 0ms, but 1ms to 720h are possible");
     insta::assert_snapshot!(refused("latency: { worker: 0, delay: 9, for: 1s }"), @"scenarios/x.yaml:8:45: delay is 9, but must be a time in ms, s, m or h (write for example delay: 50ms)");
     insta::assert_snapshot!(refused("partition: { worker: 0, direction: to, for: 1s }"), @r#"scenarios/x.yaml:8:51: direction is "to", which does not exist (valid: to-broker, from-broker, both)"#);
-    insta::assert_snapshot!(refused("kill: { worker: 0, delay: 1s }"), @r#"scenarios/x.yaml:8:35: unknown key "delay" in kill (valid: worker, role, for)"#);
+    insta::assert_snapshot!(refused("kill: { worker: 0, delay: 1s }"), @r#"scenarios/x.yaml:8:35: unknown key "delay" in kill (valid: worker, role, for, by)"#);
     insta::assert_snapshot!(message(&with("slow-chunks: { share: 10%, factor: 0.5 }")), @"scenarios/x.yaml:8:40: factor is 0.5, but 1 to 1000 are possible");
     insta::assert_snapshot!(message(&with("slow-chunks: { share: 10%, factor: 1001 }")), @"scenarios/x.yaml:8:40: factor is 1001, but 1 to 1000 are possible");
     insta::assert_snapshot!(message(&with("poison: { chunk: 100 }")), @"scenarios/x.yaml:8:22: chunk is 100, but the chunks are numbered 0 to 99");
@@ -201,7 +210,7 @@ fn a_broker_is_set_up_with_what_it_knows() {
     insta::assert_snapshot!(refused_with("broker: { image: --privileged }"), @r#"scenarios/x.yaml:6:18: image is "--privileged", which is no name of an image (write for example image: redis:7.2-alpine)"#);
     insta::assert_snapshot!(refused_with("broker: { image: \"redis 7\" }"), @r#"scenarios/x.yaml:6:18: image is "redis 7", which is no name of an image (write for example image: redis:7.2-alpine)"#);
     insta::assert_snapshot!(refused_with("broker: { appendfsync: sometimes }"), @r#"scenarios/x.yaml:6:24: appendfsync is "sometimes", which does not exist (valid: always, everysec, no)"#);
-    insta::assert_snapshot!(refused_with("broker: { maxmemory: 1 }"), @r#"scenarios/x.yaml:6:11: unknown key "maxmemory" in broker (valid: image, appendfsync)"#);
+    insta::assert_snapshot!(refused_with("broker: { maxmemory: 1 }"), @r#"scenarios/x.yaml:6:11: unknown key "maxmemory" in broker (valid: image, appendfsync, storage, storage_class)"#);
     let rabbitmq = BASE.replace("backend: redis", "backend: rabbitmq");
     insta::assert_snapshot!(message(&rabbitmq.replace("seed: 7", "broker: { appendfsync: always }")), @"scenarios/x.yaml:6:24: appendfsync is a setting of Redis alone (remove it)");
 }
@@ -224,4 +233,19 @@ fn an_expectation_of_a_fault_needs_that_fault() {
     let none = with("{ at: 30%, kill: { worker: busy } }")
         .replace("  - { at: 30%, kill: { worker: busy } }\n", "    []\n");
     insta::assert_snapshot!(message(&none.replace("coverage: exactly-once", "finish_max: 3s")), @"scenarios/x.yaml:10:15: finish_max counts from the end of the last fault, and there is none (add one, or write duration_max)");
+}
+
+#[test]
+fn what_belongs_to_a_cluster_is_refused_elsewhere_and_what_does_not_on_one() {
+    let on_cluster = |words: &str| refused_with(&format!("environment: kubernetes\n{words}"));
+    insta::assert_snapshot!(refused_with("cluster: { context: aks }"), @"scenarios/x.yaml:6:10: cluster is said of environment kubernetes, but the environment is process (write environment: kubernetes, or --environment kubernetes)");
+    insta::assert_snapshot!(refused_with("broker: { storage: ephemeral }"), @"scenarios/x.yaml:6:20: storage is a setting of environment kubernetes alone (remove it)");
+    insta::assert_snapshot!(on_cluster("cluster: { namespace: My_Team }"), @r#"scenarios/x.yaml:7:23: namespace is "My_Team", but a namespace has small letters, digits and `-`, 63 at most (write for example namespace: my-team)"#);
+    insta::assert_snapshot!(on_cluster("workers_in: process"), @"scenarios/x.yaml:7:13: workers_in is process, but in environment kubernetes workers are Pods (remove it)");
+    insta::assert_snapshot!(on_cluster("broker: { storage: ephemeral, storage_class: fast }"), @"scenarios/x.yaml:7:46: storage_class is said of a volume, but storage is ephemeral (remove one of them)");
+    let embedded = BASE.replace("backend: redis", "backend: embedded");
+    insta::assert_snapshot!(message(&embedded.replace("seed: 7", "environment: kubernetes")), @"scenarios/x.yaml:6:14: environment is kubernetes, but the embedded broker is a file, which Pods on several nodes do not share (choose backend redis, rabbitmq or static)");
+    insta::assert_snapshot!(refused("kill: { worker: busy, by: delete }"), @"scenarios/x.yaml:8:42: by is delete, but only a Pod is deleted (choose environment kubernetes)");
+    let on_broker = with("{ at: 30%, kill: { role: broker, by: delete } }");
+    insta::assert_snapshot!(message(&on_broker.replace("seed: 7", "environment: kubernetes")), @"scenarios/x.yaml:8:42: by is delete, but only a worker's Pod is (write by: signal)");
 }

@@ -52,8 +52,8 @@ fn what_is_not_yaml_is_refused_at_its_place() {
     insta::assert_snapshot!(refused("workers: 3", "  workers: 3"), @"scenarios/x.yaml:5:10: not valid YAML: a `:` cannot stand here (check the indentation, and put text with a colon in quotes)");
     insta::assert_snapshot!(refused("workers: 3", "workers: @3"), @"scenarios/x.yaml:5:10: not valid YAML: a value cannot begin with this sign (put it in quotes)");
     insta::assert_snapshot!(refused("workers: 3", "workers 3"), @"scenarios/x.yaml:5:1: not valid YAML: a key has no `:` after it");
-    insta::assert_snapshot!(message("just some text"), @r#"scenarios/x.yaml:1:1: the scenario is "just some text", but must be a mapping with the keys name, description, sweep, backend, environment, workers, workers_in, broker, seed, faults, system, afterwards, expect, stall_after and timeout"#);
-    insta::assert_snapshot!(message("- a\n- b\n"), @"scenarios/x.yaml:1:1: the scenario is a list, but must be a mapping with the keys name, description, sweep, backend, environment, workers, workers_in, broker, seed, faults, system, afterwards, expect, stall_after and timeout");
+    insta::assert_snapshot!(message("just some text"), @r#"scenarios/x.yaml:1:1: the scenario is "just some text", but must be a mapping with the keys name, description, sweep, backend, environment, workers, workers_in, cluster, broker, seed, faults, system, afterwards, expect, stall_after and timeout"#);
+    insta::assert_snapshot!(message("- a\n- b\n"), @"scenarios/x.yaml:1:1: the scenario is a list, but must be a mapping with the keys name, description, sweep, backend, environment, workers, workers_in, cluster, broker, seed, faults, system, afterwards, expect, stall_after and timeout");
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn yaml_that_a_scenario_has_no_use_for_is_refused() {
     insta::assert_snapshot!(refused("seed: 7", "seed: *unknown"), @"scenarios/x.yaml:6:7: no `&` with this name stands above");
     insta::assert_snapshot!(refused("seed: 7", "? [a, b]\n: 7"), @"scenarios/x.yaml:6:3: a key is not text (give it a name)");
     insta::assert_snapshot!(refused("seed: 7", "~: 7"), @"scenarios/x.yaml:6:1: a key is empty (give it a name)");
-    insta::assert_snapshot!(refused("seed: 7", "\"\\e[31m\": 7"), @r#"scenarios/x.yaml:6:1: unknown key "\u{1b}[31m" in the scenario (valid: name, description, sweep, backend, environment, workers, workers_in, broker, seed, faults, system, afterwards, expect, stall_after, timeout)"#);
+    insta::assert_snapshot!(refused("seed: 7", "\"\\e[31m\": 7"), @r#"scenarios/x.yaml:6:1: unknown key "\u{1b}[31m" in the scenario (valid: name, description, sweep, backend, environment, workers, workers_in, cluster, broker, seed, faults, system, afterwards, expect, stall_after, timeout)"#);
 }
 
 #[test]

@@ -1,0 +1,264 @@
+//! A process of the system in a Pod.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use tokio::io::DuplexStream;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::fleet::{INDEX, PROCESS};
+use super::hand::{self, Answer, Hand};
+use super::logs::{Output, Sink};
+use super::nodes;
+use super::policy::{self, Cut};
+use super::run::Run;
+use super::standing::{self, Ended, Standing};
+use super::watch::Watched;
+use crate::environment::{Seen, Unavailable};
+
+/// Characters of a uid that people are shown: enough to tell two apart.
+const SHOWN: usize = 8;
+
+/// How long an evicted Pod may take to leave: its grace period and more.
+const EVICTED: Duration = Duration::from_secs(60);
+
+/// A Pod whose first container is a process of the system.
+pub struct PodProcess {
+    run: Run,
+    pods: Arc<Watched<Pod>>,
+    name: String,
+    uid: String,
+    container: String,
+    hand: Option<Hand>,
+    /// Letter of the process's state, as far as it is known to us: nobody but we stops it.
+    state: Cell<char>,
+    /// We have it deleted with no grace.
+    was_deleted: Cell<bool>,
+    /// It is cut off by this.
+    cut: RefCell<Option<Cut>>,
+}
+
+/// How a Pod's process ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum PodEnd {
+    /// The container's end was seen.
+    Seen {
+        /// 128 and the signal's number if of a signal.
+        code: i32,
+        /// As `OOMKilled`, where something like that is known.
+        reason: String,
+    },
+    /// The Pod is gone, and nobody saw how; by us or by somebody else.
+    Deleted {
+        /// Whether it was by us, with a grace period of 0.
+        by_us: bool,
+    },
+}
+
+impl PodProcess {
+    pub(super) fn of(run: &Run, pods: &Arc<Watched<Pod>>, pod: &Pod) -> Self {
+        let name = pod.name_any();
+        let containers = pod.spec.as_ref().map(|it| &it.containers[..]).unwrap_or_default();
+        let container = containers.first().map(|it| it.name.clone()).unwrap_or_default();
+        Self {
+            hand: hand::is_in(pod).then(|| Hand::of(run, &name)),
+            run: run.clone(),
+            pods: Arc::clone(pods),
+            uid: pod.uid().unwrap_or_default(),
+            name,
+            container,
+            state: Cell::new('S'),
+            was_deleted: Cell::new(false),
+            cut: RefCell::default(),
+        }
+    }
+
+    /// `pod worker-1 (uid 3f2a9c01)`.
+    pub fn describe(&self) -> String {
+        format!("pod {} (uid {})", self.name, short(&self.uid))
+    }
+
+    /// Name of the Pod.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The node that it is on, once it is on one.
+    pub fn node(&self) -> Option<String> {
+        let seen = self.pods.now();
+        let (pod, _) = seen.find(&self.uid)?;
+        standing::node(pod).map(str::to_owned)
+    }
+
+    /// Letter of the process's state: `T` where we have stopped it.
+    pub fn state(&self) -> char {
+        self.state.get()
+    }
+
+    /// Follows what it writes, until it has ended: all of it goes to `log` and to `pipe`, and what is
+    /// JSON to `reports` too.
+    pub(crate) fn follow_output(
+        &self,
+        log: PathBuf,
+        reports: Option<PathBuf>,
+        pipe: Option<DuplexStream>,
+    ) -> JoinHandle<()> {
+        let output = Output {
+            run: self.run.clone(),
+            pods: Arc::clone(&self.pods),
+            pod: self.name.clone(),
+            uid: self.uid.clone(),
+            container: self.container.clone(),
+        };
+        tokio::spawn(async move {
+            let log = Sink::append(&log).await;
+            let reports = match reports {
+                Some(path) => Sink::append(&path).await,
+                None => None,
+            };
+            output.follow(&mut Sink { log, reports, pipe }).await;
+        })
+    }
+
+    /// Waits until it runs, or has run.
+    pub(crate) async fn runs(&self) -> Result<(), Unavailable> {
+        wait_until_it_runs(&self.pods, &self.uid, &self.container).await?;
+        match &self.hand {
+            // A fault may come soon.
+            Some(_) => wait_until_it_runs(&self.pods, &self.uid, hand::CONTAINER).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Makes ready to send signals, once there is somebody who can.
+    pub(super) async fn prepare(&self) {
+        let Some(hand) = &self.hand else { return };
+        if wait_until_it_runs(&self.pods, &self.uid, hand::CONTAINER).await.is_ok() {
+            // Else the first signal says what is wrong.
+            let _ = hand.reach_out().await;
+        }
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn ended(&self) -> PodEnd {
+        let ended = self.pods.until(|seen| match seen.find(&self.uid) {
+            Some((pod, is_here)) => match standing::of(pod, &self.container) {
+                Standing::Ended(Ended { code, reason }) => Some(PodEnd::Seen { code, reason }),
+                _ if is_here => None,
+                _ => Some(PodEnd::Deleted { by_us: self.was_deleted.get() }),
+            },
+            // It was made just now, and the watch has not come to it.
+            None => None,
+        });
+        match ended.await {
+            Ok(ended) => ended,
+            // Of a cluster that is gone nothing is known.
+            Err(_) => PodEnd::Deleted { by_us: false },
+        }
+    }
+
+    /// Sends a signal (`STOP`) to its process.
+    pub(crate) async fn send(&self, signal: &str) -> Result<(), Unavailable> {
+        let Some(hand) = &self.hand else {
+            return Err(Unavailable(format!("pod {} was started without a hand", self.name)));
+        };
+        match hand.send(signal).await? {
+            Answer::Sent { state, .. } => self.state.set(state),
+            Answer::Gone => {
+                return Err(Unavailable(format!("the process of pod {} is gone", self.name)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Cuts it off from everything; it bites once no new connection to the broker gets through.
+    pub(crate) async fn cut_off(&self, host: &str, port: u16) -> Seen {
+        let cut = policy::cut(&self.run, self).await?;
+        let bites = cut.bites(self, (host, port)).await;
+        self.cut.replace(Some(cut));
+        bites
+    }
+
+    /// Mends that.
+    pub(crate) async fn mend(&self) -> Result<(), Unavailable> {
+        let cut = self.cut.take();
+        match cut {
+            Some(cut) => cut.mend().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Asks for it to be moved off its node, and waits for its end.
+    pub(crate) async fn evict(&self) -> Seen {
+        let node = self.node().unwrap_or_default();
+        nodes::evict(&self.run, &self.name).await?;
+        let how = match timeout(EVICTED, self.ended()).await {
+            Ok(PodEnd::Seen { code, .. }) => format!("it exited with code {code}"),
+            Ok(PodEnd::Deleted { .. }) => "it is gone".to_owned(),
+            Err(_) => return Err(Unavailable(format!("{} does not leave", self.describe()))),
+        };
+        Ok(format!("{} was evicted from node {node}: {how}", self.describe()))
+    }
+
+    /// Whether a connection can be had from the Pod.
+    pub(super) async fn reaches(&self, host: &str, port: u16) -> Result<bool, Unavailable> {
+        match &self.hand {
+            Some(hand) => hand.reaches(host, port).await,
+            None => Err(Unavailable(format!("pod {} was started without a hand", self.name))),
+        }
+    }
+
+    /// Labels that select it and no other.
+    pub(super) fn own_labels(&self) -> BTreeMap<String, String> {
+        let seen = self.pods.now();
+        let labels = seen.find(&self.uid).map(|(pod, _)| pod.labels().clone()).unwrap_or_default();
+        labels.into_iter().filter(|(name, _)| name == PROCESS || name == INDEX).collect()
+    }
+
+    /// Whether signals can be sent to it.
+    pub(crate) fn has_hand(&self) -> bool {
+        self.hand.is_some()
+    }
+
+    /// Deletes the Pod, with this grace period in seconds.
+    pub(crate) async fn delete(&self, grace: u32) -> Result<(), Unavailable> {
+        if grace == 0 {
+            self.was_deleted.set(true);
+        }
+        self.run.delete::<Pod>(&self.name, Some(grace)).await
+    }
+}
+
+/// The beginning of a uid.
+pub(super) fn short(uid: &str) -> &str {
+    &uid[..uid.len().min(SHOWN)]
+}
+
+/// Waits until a container runs, or has run. A doubt that lasts is an error, as what is hopeless is at
+/// once.
+pub(super) async fn wait_until_it_runs(
+    pods: &Watched<Pod>,
+    uid: &str,
+    container: &str,
+) -> Result<(), Unavailable> {
+    super::patience::until(pods, |seen| {
+        let (pod, is_here) = seen.find(uid)?;
+        match standing::of(pod, container) {
+            Standing::Running | Standing::Ended(_) => Some(Ok(())),
+            Standing::Hopeless(why) => Some(Err(super::patience::Obstacle::Hopeless(why))),
+            Standing::Doubtful(why) => Some(Err(super::patience::Obstacle::Doubtful(why))),
+            Standing::Starting if is_here => None,
+            Standing::Starting => Some(Err(super::patience::Obstacle::Hopeless(format!(
+                "pod {} was deleted before it ran",
+                pod.name_any()
+            )))),
+        }
+    })
+    .await
+}

@@ -1,0 +1,310 @@
+//! How a Pod stands, read from what the API shows of it; and what is wrong with it, in one line that
+//! says what to do.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
+use kube::ResourceExt;
+
+use super::trouble::MESSAGE;
+use crate::words::quoted_to;
+
+/// How a Pod stands, with regard to one of its containers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It is on its way.
+    Starting,
+    /// It will not start by itself as things are, though they may change: a new node may come, say.
+    Doubtful(String),
+    /// It will not start.
+    Hopeless(String),
+    /// The container runs.
+    Running,
+    /// The container has ended.
+    Ended(Ended),
+}
+
+/// How a container ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Ended {
+    /// 128 and the signal's number if of a signal.
+    pub(super) code: i32,
+    /// `OOMKilled`, say.
+    pub(super) reason: String,
+}
+
+impl Ended {
+    fn of(state: &ContainerStateTerminated) -> Self {
+        Self { code: state.exit_code, reason: state.reason.clone().unwrap_or_default() }
+    }
+
+    /// `exited with code 137`.
+    pub(super) fn describe(&self) -> String {
+        match &*self.reason {
+            "" | "Error" | "Completed" => format!("exited with code {}", self.code),
+            reason => format!("exited with code {} ({})", self.code, quoted_to(reason, MESSAGE)),
+        }
+    }
+}
+
+/// What a registry says where asking again is no use.
+const FINAL: [&str; 12] = [
+    "not found",
+    "denied",
+    "authoriz",
+    "forbidden",
+    "manifest unknown",
+    "does not exist",
+    "x509",
+    "no such host",
+    "connection refused",
+    "no matching manifest",
+    "not available",
+    "invalid",
+];
+
+/// How long a doubt of this kind may last before it is told as what keeps a Pod from starting: a
+/// scheduler looks again within seconds, a cloud takes longer to make a volume, and the kubelet waits
+/// before it starts once more what has ended.
+pub(super) fn may_last(doubt: &str) -> Duration {
+    Duration::from_secs(match doubt {
+        it if it.contains(NO_VOLUME) => 45,
+        it if it.contains(AGAIN) => 30,
+        _ => 10,
+    })
+}
+
+/// How it is said that a container does not stay.
+const AGAIN: &str = "again and again";
+
+/// How it is said that a volume is missing.
+const NO_VOLUME: &str = "the volume claim does not bind";
+
+/// See [`Standing`].
+pub(super) fn of(pod: &Pod, container: &str) -> Standing {
+    let status = pod.status.as_ref();
+    let containers = status.and_then(|it| it.container_statuses.as_deref()).unwrap_or_default();
+    if let Some(it) = containers.iter().find(|it| it.name == container) {
+        let state = it.state.as_ref();
+        if let Some(ended) = state.and_then(|state| state.terminated.as_ref()) {
+            return Standing::Ended(Ended::of(ended));
+        }
+        if state.is_some_and(|state| state.running.is_some()) {
+            return Standing::Running;
+        }
+    }
+    let waiting = containers.iter().find_map(|it| of_waiting(pod, it));
+    waiting.or_else(|| of_phase(pod)).or_else(|| of_scheduler(pod)).unwrap_or(Standing::Starting)
+}
+
+/// Whether a Pod says that it serves.
+pub(super) fn is_ready(pod: &Pod) -> bool {
+    let conditions =
+        pod.status.as_ref().and_then(|it| it.conditions.as_deref()).unwrap_or_default();
+    let is_leaving = pod.metadata.deletion_timestamp.is_some();
+    !is_leaving && conditions.iter().any(|it| it.type_ == "Ready" && it.status == "True")
+}
+
+/// How often a container was started again in its Pod, and how it ended the last time.
+pub(super) fn restarts(pod: &Pod, container: &str) -> (i32, Option<Ended>) {
+    let statuses = pod.status.as_ref().and_then(|it| it.container_statuses.as_deref());
+    let status = statuses.unwrap_or_default().iter().find(|it| it.name == container);
+    let last = status.and_then(|it| it.last_state.as_ref()?.terminated.as_ref());
+    (status.map_or(0, |it| it.restart_count), last.map(Ended::of))
+}
+
+/// The node that it is on.
+pub(super) fn node(pod: &Pod) -> Option<&str> {
+    pod.spec.as_ref()?.node_name.as_deref().filter(|it| !it.is_empty())
+}
+
+fn of_waiting(pod: &Pod, status: &ContainerStatus) -> Option<Standing> {
+    let waiting = status.state.as_ref()?.waiting.as_ref()?;
+    let message = waiting.message.as_deref().unwrap_or_default();
+    let (name, said) = (pod.name_any(), quoted_to(message, MESSAGE));
+    let image = pod.spec.as_ref().and_then(|spec| {
+        let container = spec.containers.iter().find(|it| it.name == status.name);
+        container.and_then(|it| it.image.as_deref())
+    });
+    let image = image.unwrap_or(&status.image);
+    Some(match waiting.reason.as_deref()? {
+        "ErrImagePull" if !FINAL.iter().any(|it| message.contains(it)) => Standing::Starting,
+        reason @ ("ErrImagePull"
+        | "ImagePullBackOff"
+        | "ErrImageNeverPull"
+        | "RegistryUnavailable"
+        | "ImageInspectError") => Standing::Hopeless(not_pulled(&name, image, reason, message)),
+        "InvalidImageName" => Standing::Hopeless(format!(
+            "pod {name}: {image} is no name of an image (write it as name:tag)"
+        )),
+        "CreateContainerConfigError" if message.contains("runAsNonRoot") => {
+            Standing::Hopeless(format!(
+                "pod {name}: image {image} wants to run as root, and no Pod of ours may: {said} (make \
+                 an image whose program can run as any user)"
+            ))
+        }
+        reason @ ("CreateContainerConfigError"
+        | "CreateContainerError"
+        | "RunContainerError"
+        | "StartError"
+        | "ContainerCannotRun") => Standing::Hopeless(format!(
+            "pod {name}: image {image} cannot be started: {reason}: {said} (does it hold the program \
+             that is asked for? ci/images makes our own)"
+        )),
+        "CrashLoopBackOff" => {
+            let (restarts, last) = restarts(pod, &status.name);
+            let how = last.map_or_else(|| "ended".to_owned(), |last| last.describe());
+            let memory = if how.contains("OOMKilled") {
+                "it needs more memory than its limit"
+            } else {
+                "its log in the run directory says more"
+            };
+            Standing::Doubtful(format!(
+                "pod {name}: its container {how} {AGAIN}, {restarts} times by now ({memory})"
+            ))
+        }
+        _ => return None,
+    })
+}
+
+fn not_pulled(pod: &str, image: &str, reason: &str, message: &str) -> String {
+    // Of a long message, what the registry itself said comes last.
+    let said = message.rsplit(": ").next().unwrap_or_default();
+    let said = if said.is_empty() {
+        reason.to_owned()
+    } else {
+        format!("{reason}: {}", quoted_to(said, MESSAGE))
+    };
+    let ours = ["ttg-worker", "ttg-redis", "ttg-rabbitmq", "ttg-foreign"];
+    if ours.iter().any(|name| image.starts_with(name)) {
+        return format!(
+            "pod {pod}: image {image} cannot be pulled: {said} (ci/images makes it, and kind load \
+             docker-image {image} --name ttg-sandbox, or harness cluster up, takes it to the nodes of \
+             kind; for another cluster push it to a registry and name it there, as in docs/kubernetes.md)"
+        );
+    }
+    format!(
+        "pod {pod}: image {image} cannot be pulled: {said} (is its name right, and may the nodes pull \
+         it? on kind: docker pull {image}, then kind load docker-image {image} --name ttg-sandbox; \
+         without a registry, ci/images makes brokers of our own)"
+    )
+}
+
+/// A Pod that was ended as a whole.
+fn of_phase(pod: &Pod) -> Option<Standing> {
+    let status = pod.status.as_ref()?;
+    if status.phase.as_deref() != Some("Failed") {
+        return None;
+    }
+    let reason = status.reason.as_deref().unwrap_or("it failed");
+    let message = quoted_to(status.message.as_deref().unwrap_or_default(), MESSAGE);
+    Some(Standing::Hopeless(format!(
+        "pod {}: {reason}: {message} (the node has no room for it: free some, or add a node)",
+        pod.name_any()
+    )))
+}
+
+fn of_scheduler(pod: &Pod) -> Option<Standing> {
+    let conditions = pod.status.as_ref()?.conditions.as_deref()?;
+    let scheduled = conditions.iter().find(|it| it.type_ == "PodScheduled")?;
+    if scheduled.status != "False" {
+        return None;
+    }
+    let said =
+        quoted_to(scheduled.message.as_deref().unwrap_or("for no reason that it gives"), MESSAGE);
+    let advice = if said.contains("PersistentVolumeClaim") || said.contains("persistentvolumeclaim")
+    {
+        "the volume claim does not bind: kubectl get pvc and kubectl get storageclass show why; \
+         --set broker.storage=ephemeral does without"
+    } else if said.contains("Insufficient") {
+        "run fewer workers with --set workers=2, or add nodes"
+    } else {
+        "make a node that fits it, or lift what keeps it away: kubectl describe nodes shows taints"
+    };
+    let name = pod.name_any();
+    Some(Standing::Doubtful(format!("pod {name} finds no node: {said} ({advice})")))
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn pod(status: &Value) -> Pod {
+        let spec = json!({"containers": [{"name": "worker", "image": "ttg-worker:dev"}]});
+        let pod = json!({"metadata": {"name": "worker-0"}, "spec": spec, "status": status});
+        serde_json::from_value(pod).unwrap()
+    }
+
+    fn with_state(state: &Value) -> Pod {
+        pod(&json!({"containerStatuses": [{
+            "name": "worker", "image": "ttg-worker:dev", "imageID": "", "ready": false,
+            "restartCount": 4, "state": state,
+            "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}},
+        }]}))
+    }
+
+    fn waiting(reason: &str, message: &str) -> Standing {
+        of(&with_state(&json!({"waiting": {"reason": reason, "message": message}})), "worker")
+    }
+
+    fn told(standing: Standing) -> String {
+        match standing {
+            Standing::Doubtful(line) | Standing::Hopeless(line) => line,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_image_that_cannot_be_pulled() {
+        let said = "rpc error: code = NotFound desc = failed to pull and unpack image \
+                    \"docker.io/library/ttg-worker:dev\": failed to resolve reference \
+                    \"docker.io/library/ttg-worker:dev\": docker.io/library/ttg-worker:dev: not found";
+        assert_snapshot!(told(waiting("ErrImagePull", said)), @"pod worker-0: image ttg-worker:dev cannot be pulled: ErrImagePull: not found (ci/images makes it, and kind load docker-image ttg-worker:dev --name ttg-sandbox, or harness cluster up, takes it to the nodes of kind; for another cluster push it to a registry and name it there, as in docs/kubernetes.md)");
+        let told = told(waiting("ImagePullBackOff", "Back-off pulling image"));
+        assert!(told.contains("ImagePullBackOff"), "{told}");
+        assert!(matches!(waiting("ErrImageNeverPull", "is not present"), Standing::Hopeless(_)));
+        // A registry that has a bad moment is asked again by the kubelet.
+        assert_eq!(waiting("ErrImagePull", "context deadline exceeded"), Standing::Starting);
+    }
+
+    #[test]
+    fn what_else_keeps_a_container_from_starting() {
+        assert_snapshot!(told(waiting("InvalidImageName", "bad")), @"pod worker-0: ttg-worker:dev is no name of an image (write it as name:tag)");
+        assert_snapshot!(told(waiting("CreateContainerConfigError", "container has runAsNonRoot and image will run as root")), @"pod worker-0: image ttg-worker:dev wants to run as root, and no Pod of ours may: container has runAsNonRoot and image will run as root (make an image whose program can run as any user)");
+        assert_snapshot!(told(waiting("RunContainerError", "exec: \"ttg\": executable file not found")), @r#"pod worker-0: image ttg-worker:dev cannot be started: RunContainerError: exec: "ttg": executable file not found (does it hold the program that is asked for? ci/images makes our own)"#);
+        assert_snapshot!(told(waiting("CrashLoopBackOff", "back-off 40s")), @"pod worker-0: its container exited with code 137 (OOMKilled) again and again, 4 times by now (it needs more memory than its limit)");
+        assert_eq!(waiting("ContainerCreating", ""), Standing::Starting);
+    }
+
+    #[test]
+    fn a_pod_that_finds_no_node_is_told_in_the_words_of_the_scheduler() {
+        let unscheduled = |message: &str| {
+            let condition = json!({"type": "PodScheduled", "status": "False",
+                "reason": "Unschedulable", "message": message});
+            told(of(&pod(&json!({"phase": "Pending", "conditions": [condition]})), "worker"))
+        };
+        assert_snapshot!(unscheduled("0/3 nodes are available: 3 Insufficient cpu."), @"pod worker-0 finds no node: 0/3 nodes are available: 3 Insufficient cpu. (run fewer workers with --set workers=2, or add nodes)");
+        assert_snapshot!(unscheduled("0/3 nodes are available: 3 node(s) had untolerated taint {a: b}."), @"pod worker-0 finds no node: 0/3 nodes are available: 3 node(s) had untolerated taint {a: b}. (make a node that fits it, or lift what keeps it away: kubectl describe nodes shows taints)");
+        assert_snapshot!(unscheduled("0/3 nodes are available: pod has unbound immediate PersistentVolumeClaims."), @"pod worker-0 finds no node: 0/3 nodes are available: pod has unbound immediate PersistentVolumeClaims. (the volume claim does not bind: kubectl get pvc and kubectl get storageclass show why; --set broker.storage=ephemeral does without)");
+    }
+
+    #[test]
+    fn a_pod_that_its_node_threw_out() {
+        let evicted = json!({"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."});
+        assert_snapshot!(told(of(&pod(&evicted), "worker")), @"pod worker-0: Evicted: The node was low on resource: memory. (the node has no room for it: free some, or add a node)");
+    }
+
+    #[test]
+    fn one_that_runs_and_one_that_ended() {
+        let running = with_state(&json!({"running": {"startedAt": "2026-01-01T00:00:00Z"}}));
+        assert_eq!(of(&running, "worker"), Standing::Running);
+        assert_eq!(restarts(&running, "worker").0, 4);
+        let ended = with_state(&json!({"terminated": {"exitCode": 137, "reason": "Error"}}));
+        let Standing::Ended(ended) = of(&ended, "worker") else { panic!() };
+        assert_eq!(ended.describe(), "exited with code 137");
+        assert_eq!(of(&pod(&json!({})), "worker"), Standing::Starting);
+    }
+}

@@ -1,0 +1,253 @@
+//! Whatever goes wrong between the harness and a cluster: the line that people see, and that what passes
+//! is got over.
+
+use std::time::Duration;
+
+use insta::assert_snapshot;
+use rstest::rstest;
+
+use crate::model::{Answer, ModelCluster, Rule};
+use crate::support::{QUICK, Said, Sandbox, finish, shipped};
+
+fn run(model: &ModelCluster, arguments: &[&str]) -> Said {
+    let sandbox = Sandbox::new();
+    let file = shipped("m3-redis-fault");
+    let on_cluster = ["run", &file, "--environment", "kubernetes"];
+    let arguments = [&on_cluster, &QUICK[..], arguments].concat();
+    finish(sandbox.harness(&arguments).env("KUBECONFIG", &model.kubeconfig))
+}
+
+/// The line after `error: `, of a harness that could not begin.
+fn refused(said: &Said) -> String {
+    assert_eq!(said.code, Some(69), "{said}");
+    let line = said.stderr.lines().find_map(|line| line.strip_prefix("error: "));
+    line.unwrap_or_else(|| panic!("no error: {said}")).to_owned()
+}
+
+#[test]
+fn there_is_no_kubeconfig() {
+    let sandbox = Sandbox::new();
+    let file = shipped("m3-redis-fault");
+    let mut harness = sandbox.harness(&["run", &file, "--environment", "kubernetes"]);
+    let said = finish(harness.env("KUBECONFIG", "nowhere"));
+    assert_snapshot!(refused(&said), @"no cluster: the kubeconfig nowhere cannot be read: No such file or directory (os error 2) (harness cluster up makes a cluster; another kubeconfig is named by KUBECONFIG)");
+}
+
+#[test]
+fn the_context_is_wrong() {
+    let said = run(&ModelCluster::start(), &["--context", "aks"]);
+    assert_snapshot!(refused(&said), @"the kubeconfig has no context aks (--context takes: model)");
+}
+
+#[test]
+fn nobody_listens() {
+    let model = ModelCluster::start();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    drop(listener);
+    let text = std::fs::read_to_string(&model.kubeconfig).unwrap();
+    let start = text.find("http://").unwrap();
+    let end = start + text[start..].find('\'').unwrap();
+    let text = format!("{}http://{at}{}", &text[..start], &text[end..]);
+    std::fs::write(&model.kubeconfig, text).unwrap();
+    let line = refused(&run(&model, &[])).replace(&at.to_string(), "127.0.0.1:1");
+    assert_snapshot!(line, @"no cluster answers at http://127.0.0.1:1 (context model): connection refused (start it, or choose another with --context; harness cluster up makes one of kind)");
+}
+
+#[test]
+fn the_program_that_logs_in_is_missing() {
+    let model = ModelCluster::start();
+    let text = std::fs::read_to_string(&model.kubeconfig).unwrap();
+    let plugin = "exec: { apiVersion: client.authentication.k8s.io/v1, command: no-such-login, \
+                  interactiveMode: Never }";
+    std::fs::write(&model.kubeconfig, text.replace("token: not-secret", plugin)).unwrap();
+    assert_snapshot!(refused(&run(&model, &[])), @"context model logs in by a program of its own, which cannot be run: No such file or directory (os error 2) (install the one that its user in the kubeconfig names under exec, such as kubelogin, aws or gke-gcloud-auth-plugin)");
+}
+
+#[rstest]
+#[case::expired("GET", "/version", 401, "Unauthorized", "Unauthorized")]
+#[case::forbidden(
+    "PATCH",
+    "/statefulsets/",
+    403,
+    "Forbidden",
+    "statefulsets.apps \"ttg-redis\" is forbidden: User \"jane\" cannot patch resource \"statefulsets\" in API group \"apps\" in the namespace \"ttg-1\""
+)]
+#[case::quota(
+    "PATCH",
+    "/pods/",
+    403,
+    "Forbidden",
+    "pods \"ttg-worker-0\" is forbidden: exceeded quota: small, requested: limits.cpu=500m, used: limits.cpu=2, limited: limits.cpu=2"
+)]
+#[case::limits(
+    "PATCH",
+    "/pods/",
+    403,
+    "Forbidden",
+    "pods \"ttg-worker-0\" is forbidden: maximum cpu usage per Container is 200m, but limit is 500m"
+)]
+#[case::security(
+    "PATCH",
+    "/pods/",
+    403,
+    "Forbidden",
+    "pods \"ttg-worker-0\" is forbidden: violates PodSecurity \"restricted:latest\": runAsNonRoot != true"
+)]
+#[case::webhook(
+    "PATCH",
+    "/pods/",
+    403,
+    "Forbidden",
+    "admission webhook \"policy.example.org\" denied the request: no owner"
+)]
+fn the_cluster_refuses(
+    #[case] verb: &'static str,
+    #[case] path: &'static str,
+    #[case] code: u16,
+    #[case] reason: &'static str,
+    #[case] message: &'static str,
+) {
+    let model = ModelCluster::start();
+    model.rule(Rule::always(verb, path, Answer::Status(code, reason, message, 0)));
+    let name = std::thread::current().name().unwrap_or_default().to_owned();
+    let case = name.rsplit("::").next().unwrap_or_default().to_owned();
+    insta::with_settings!({ snapshot_suffix => case }, {
+        assert_snapshot!("refused", refused(&run(&model, &[])));
+    });
+    let stays = |it: &serde_json::Value| it["metadata"].get("deletionTimestamp").is_none();
+    assert!(!model.all("namespaces").iter().any(stays), "the namespace is removed all the same");
+}
+
+#[test]
+fn an_image_is_nowhere() {
+    let model = ModelCluster::start();
+    let sandbox = Sandbox::new();
+    let file = shipped("m3-redis-fault");
+    let mut harness = sandbox.harness(&["run", &file, "--environment", "kubernetes"]);
+    harness.env("KUBECONFIG", &model.kubeconfig).env("TTG_WORKER_IMAGE", "ttg-nowhere:dev");
+    let begun = std::time::Instant::now();
+    assert_snapshot!(refused(&finish(&mut harness)), @"pod ttg-worker-0: image ttg-nowhere:dev cannot be pulled: ErrImagePull: not found (is its name right, and may the nodes pull it? on kind: docker pull ttg-nowhere:dev, then kind load docker-image ttg-nowhere:dev --name ttg-sandbox; without a registry, ci/images makes brokers of our own)");
+    assert!(begun.elapsed() < Duration::from_secs(20), "it is told within seconds");
+}
+
+#[test]
+fn no_node_takes_the_pods() {
+    let model = ModelCluster::start();
+    for mut node in model.all("nodes") {
+        node["spec"]["unschedulable"] = true.into();
+        model.put("nodes", node);
+    }
+    assert_snapshot!(refused(&run(&model, &[])), @"pod ttg-redis-0 finds no node: 0/3 nodes are available: 3 node(s) were unschedulable. (make a node that fits it, or lift what keeps it away: kubectl describe nodes shows taints)");
+}
+
+#[test]
+fn a_namespace_that_is_not_there() {
+    let said = run(&ModelCluster::start(), &["--namespace", "nowhere"]);
+    let line = refused(&said);
+    let end = "namespaces \"nowhere\" not found (make it, or choose another with --namespace)";
+    assert!(line.starts_with("cannot create ") && line.ends_with(end), "{line}");
+}
+
+#[rstest]
+#[case::too_many_requests(
+    "PATCH",
+    "/pods/",
+    Answer::Status(429, "TooManyRequests", "slow down", 1),
+    3
+)]
+#[case::unavailable(
+    "PATCH",
+    "/statefulsets/",
+    Answer::Status(503, "ServiceUnavailable", "not now", 0),
+    3
+)]
+#[case::no_leader(
+    "PATCH",
+    "/pods/",
+    Answer::Status(500, "InternalError", "etcdserver: leader changed", 0),
+    2
+)]
+#[case::half_an_answer("PATCH", "/pods/", Answer::Half, 2)]
+#[case::half_a_list("GET", "/pods", Answer::Half, 2)]
+#[case::watch_is_too_old("WATCH", "/pods", Answer::Gone, 2)]
+#[case::watch_is_refused_as_too_old(
+    "WATCH",
+    "/pods",
+    Answer::Status(410, "Expired", "too old resource version", 0),
+    2
+)]
+#[case::watch_is_torn("WATCH", "/pods", Answer::Torn, 5)]
+#[case::port_forward_fails(
+    "GET",
+    "/portforward",
+    Answer::Status(500, "InternalError", "the kubelet is busy", 0),
+    2
+)]
+#[case::no_answer("PATCH", "/pods/", Answer::Silence, 1)]
+#[case::log_breaks("GET", "/log", Answer::Half, 2)]
+#[case::shell_fails("GET", "/exec", Answer::Half, 1)]
+fn what_passes_is_got_over(
+    #[case] verb: &'static str,
+    #[case] path: &'static str,
+    #[case] answer: Answer,
+    #[case] times: u32,
+) {
+    let model = ModelCluster::start();
+    model.rule(Rule::always(verb, path, answer).times(times));
+    let said = run(&model, &[]);
+    assert_eq!(said.code, Some(0), "{said}");
+}
+
+#[test]
+fn an_api_server_that_restarts_in_mid_run_is_waited_for_and_that_is_told() {
+    let model = ModelCluster::start();
+    let sandbox = Sandbox::new();
+    let file = shipped("m3-redis");
+    let mut harness =
+        sandbox.harness(&[&["run", &file, "--environment", "kubernetes"], &QUICK[..4]].concat());
+    harness.env("KUBECONFIG", &model.kubeconfig);
+    harness.stderr(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    let harness = harness.spawn().unwrap();
+    crate::support::eventually(|| {
+        let seen = crate::support::events(&sandbox.latest("m3-redis"));
+        let begun = seen.iter().any(|event| event["event"] == "result");
+        if begun { Ok(()) } else { Err("the run has no result".to_owned()) }
+    });
+    model.api_server_restarts(Duration::from_secs(2));
+    let output = harness.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{said}{stdout}");
+    assert!(said.contains("the API server is away, which is waited for"), "{said}");
+    assert!(said.contains("the API server answers again"), "{said}");
+}
+
+#[test]
+fn what_you_are_allowed_to_do_is_told_right_by_right() {
+    let model = ModelCluster::start();
+    let sandbox = Sandbox::new();
+    let doctor = |arguments: &[&str]| {
+        let arguments = [&["doctor", "--context", "model"], arguments].concat();
+        finish(sandbox.harness(&arguments).env("KUBECONFIG", &model.kubeconfig))
+    };
+    let said = doctor(&[]);
+    assert_eq!(said.code, Some(0), "{said}");
+    assert!(said.stdout.contains("statefulsets.apps"), "{said}");
+    let no = Answer::Text(
+        201,
+        r#"{"apiVersion":"authorization.k8s.io/v1","kind":"SelfSubjectAccessReview","spec":{},"status":{"allowed":false}}"#,
+    );
+    model.rule(Rule::always("POST", "/selfsubjectaccessreviews", no));
+    let said = doctor(&["--namespace", "team"]);
+    assert_eq!(said.code, Some(69), "{said}");
+    assert!(said.stdout.contains("no scenario runs there"), "{said}");
+}
+
+#[test]
+fn the_roles_of_the_documents_grant_what_is_needed() {
+    let document =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/kubernetes-role.yaml");
+    let said = Sandbox::new().run(&["doctor", "--role"]);
+    assert_eq!(std::fs::read_to_string(document).unwrap(), said.stdout);
+}
