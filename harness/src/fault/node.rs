@@ -20,15 +20,19 @@ pub(super) async fn strike(stage: &Rc<Stage>, fault: &PlannedFault) {
         return strike::tell(stage, fault, "node".to_owned(), since, proof, Vec::new());
     };
     let action = of(fault.kind);
-    let mut proof = action.inject_node(stage, fault, &name).await;
+    let proof = action.inject_node(stage, fault, &name).await;
     let bit = proof.bit;
-    strike::over(stage, since + fault.hold.unwrap_or_default()).await;
-    if let Err(error) = action.heal_node(stage, fault, &name).await {
-        proof.seen += &format!("; it cannot be put right: {error}");
-    }
     strike::tell(stage, fault, name.clone(), since, proof, Vec::new());
-    if bit {
-        stage.emit(Event::FaultHealed { fault: fault.name.clone(), target: name });
+    strike::over(stage, since + fault.hold.unwrap_or_default()).await;
+    let healed = action.heal_node(stage, fault, &name).await;
+    let (fault, target) = (fault.name.clone(), name);
+    match healed {
+        Ok(()) if bit => stage.emit(Event::FaultHealed { fault, target, seen: None }),
+        Ok(()) => {}
+        Err(error) => {
+            let reason = format!("node {target} cannot be put right after {fault}: {error}");
+            stage.emit(Event::BrokerLost { reason });
+        }
     }
 }
 

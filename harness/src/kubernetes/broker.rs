@@ -278,9 +278,7 @@ impl BrokerPod {
     /// Waits until it serves again, with its data.
     pub(crate) async fn start_again(&self) -> Seen {
         let before = self.present();
-        if !self.keeps_its_pod() {
-            self.scale(1).await?;
-        }
+        self.scale(1).await?;
         let (uid, restarts) =
             ready(&self.run, &self.pods, &self.wanted.spec, &self.container, Some(&before)).await?;
         greet(&self.wanted, self.address()).await?;
@@ -297,7 +295,7 @@ impl BrokerPod {
         })
     }
 
-    /// Kills it, deletes its data, and starts it again.
+    /// Kills it, and deletes its data.
     pub(crate) async fn wipe(&self) -> Seen {
         let before = self.present();
         self.expect_end();
@@ -312,9 +310,7 @@ impl BrokerPod {
             self.claim_gone(&claim).await?;
         }
         let old = short(&before.uid);
-        self.scale(1).await?;
-        let started = self.start_again().await?;
-        Ok(format!("pod {} (uid {old}) {how}, its volume was deleted, {started}", self.pod_name()))
+        Ok(format!("pod {} (uid {old}) {how}, and its data was deleted", self.pod_name()))
     }
 
     /// Asks for its Pod to be moved off its node, and waits until it has left.
