@@ -78,7 +78,7 @@ impl BrokerProcess {
 
     /// How the harness itself reaches it.
     pub fn settings(&self) -> Settings {
-        Settings::new(match self {
+        let address = match self {
             Self::Embedded(path) => Address::Embedded(path.clone()),
             Self::Server(backend, server) => {
                 let (host, port) = (server.address().ip().to_string(), server.address().port());
@@ -95,7 +95,13 @@ impl BrokerProcess {
                 }
             }
             Self::External(external) => external.address(),
-        })
+        };
+        let mut settings = Settings::new(address);
+        if let Self::Server(..) = self {
+            // It is ours and runs, however long a busy machine lets it take to answer.
+            settings.first_contact = settings.patience;
+        }
+        settings
     }
 
     /// Where it listens, where it does.
