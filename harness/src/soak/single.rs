@@ -23,7 +23,10 @@ pub(super) fn draw(rng: &mut Rng, ground: Ground) -> Vec<String> {
         faults.push(format!("{{ at: {at}%, terminate: {{ worker: {who} }} }}"));
     }
     if rng.u32(0..4) == 0 {
-        let (at, every) = (rng.u32(2..=20), ms(rng, 300, 900));
+        // It goes on until the sweep is complete, so a worker must live long enough for a chunk or two:
+        // on RabbitMQ it takes many answers of the server until it has the first.
+        let pace = if ground.backend == Backend::RabbitMq { (1500, 3000) } else { (300, 900) };
+        let (at, every) = (rng.u32(2..=20), ms(rng, pace.0, pace.1));
         let what = if rng.bool() { "worker: busy" } else { "worker: random" };
         faults.push(format!("{{ at: {at}%, every: {every}, restart: {{ {what} }} }}"));
     }
