@@ -216,7 +216,14 @@ impl PodFleet {
             component,
             image: wanted.image.clone(),
             args: wanted.args.clone(),
-            environment: wanted.environment.clone(),
+            // What is said twice is said last; a server refuses a variable that is there twice.
+            environment: wanted
+                .environment
+                .iter()
+                .cloned()
+                .collect::<BTreeMap<_, _>>()
+                .into_iter()
+                .collect(),
             credentials: wanted.credentials.clone(),
             labels: self.labels(Some(&process)),
             worker_id: worker_id.map(u64::from),
