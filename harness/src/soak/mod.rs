@@ -184,6 +184,7 @@ mod tests {
           env:
             STALE_THRESHOLD_MS: 569
             MAX_DELIVERIES: 1000
+            BROKER_PATIENCE_SECONDS: 60
         faults:
           - at: 78ms
             chaos:
