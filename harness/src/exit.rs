@@ -36,6 +36,7 @@ impl From<&RunError> for Exit {
         match error {
             RunError::Unavailable(_) => Self::Unavailable,
             RunError::Directory { .. } => Self::Usage,
+            RunError::Interrupted => Self::Inconclusive,
             RunError::Internal(_) => Self::Internal,
         }
     }

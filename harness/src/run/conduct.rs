@@ -72,9 +72,7 @@ async fn run_in(
         .map_err(|error| RunError::Internal(format!("cannot start a process: {error}")))?;
     let process = tokio::select! {
         process = start_broker(plan, directory, host.as_deref()) => process?,
-        () = interrupts.next() => {
-            return Err(Unavailable("interrupted before the run began".to_owned()).into());
-        }
+        () = interrupts.next() => return Err(RunError::Interrupted),
     };
     let broker = match &process {
         Some(process) => Some(
@@ -157,18 +155,21 @@ async fn conduct(stage: Rc<Stage>, interrupts: &mut Interrupts) -> Result<EndRea
     if let Some(waits) = stage.fleet.host().and_then(Host::waits_for) {
         tokio::task::spawn_local(tell_waits(Rc::clone(&stage), waits));
     }
-    tokio::select! {
-        started = start_all(&stage) => started?,
-        () = interrupts.next() => {
-            return Err(Unavailable("interrupted before the run began".to_owned()).into());
-        }
-    }
-    for fault in stage.plan.faults.clone() {
-        tokio::task::spawn_local(fault::carry_out(Rc::clone(&stage), fault));
-    }
+    let started = tokio::select! {
+        started = start_all(&stage) => Some(started?),
+        () = interrupts.next() => None,
+    };
     let broker = stage.broker.clone();
     let mut tap = Tap::default();
-    let mut why = watch_until_over(&stage, &mut tap, interrupts).await;
+    let mut why = match started {
+        Some(()) => {
+            for fault in stage.plan.faults.clone() {
+                tokio::task::spawn_local(fault::carry_out(Rc::clone(&stage), fault));
+            }
+            watch_until_over(&stage, &mut tap, interrupts).await
+        }
+        None => EndReason::Interrupted,
+    };
     if why == EndReason::Complete
         && let (Some(broker), Some(Afterwards::Replay { env })) =
             (broker.as_deref(), &stage.plan.afterwards)

@@ -28,6 +28,9 @@ pub enum RunError {
         /// Why.
         cause: std::io::Error,
     },
+    /// Ctrl-C, or its like, before there was a broker.
+    #[error("interrupted before the run began")]
+    Interrupted,
     /// A defect of ours.
     #[error("{0}")]
     Internal(String),
