@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use ttg_system::kernel::is_slow;
+pub use ttg_system::manifests::Fsync;
 
 /// Version of the files in a run directory.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -305,29 +306,6 @@ pub enum BrokerStorage {
     Volume(Option<String>),
     /// In a directory of the node, which goes with the Pod.
     Ephemeral,
-}
-
-/// When what Redis confirms is on the disk, and no longer only with the operating system.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Fsync {
-    /// Before it is confirmed.
-    Always,
-    /// Within a second or two.
-    EverySec,
-    /// When the operating system sees fit.
-    No,
-}
-
-impl Fsync {
-    /// Its name in scenarios, and in Redis's own settings.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Always => "always",
-            Self::EverySec => "everysec",
-            Self::No => "no",
-        }
-    }
 }
 
 /// A program in place of our worker, which speaks the wire contract.

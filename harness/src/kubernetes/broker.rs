@@ -110,7 +110,7 @@ impl PodFleet {
                     Credentials { secret: name.clone(), content: of.credentials.clone() };
                 (name, Engine::RabbitMq { credentials, trace: true })
             }
-            _ => (self.run.name("ttg-redis"), Engine::Redis { fsync: fsync(of.fsync) }),
+            _ => (self.run.name("ttg-redis"), Engine::Redis { fsync: of.fsync }),
         };
         let spec = BrokerSpec {
             name,
@@ -437,14 +437,6 @@ impl BrokerPod {
         timeout(END, what).await.unwrap_or_else(|_| {
             Err(Unavailable(format!("pod {} {else_it} within {END:?}", self.pod_name())))
         })
-    }
-}
-
-fn fsync(fsync: Fsync) -> manifests::Fsync {
-    match fsync {
-        Fsync::Always => manifests::Fsync::Always,
-        Fsync::EverySec => manifests::Fsync::EverySec,
-        Fsync::No => manifests::Fsync::No,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Redis: every write goes to a log, and nothing is thrown away for want of memory.
 
 use k8s_openapi::api::core::v1::{Container, PodSpec};
+use serde::{Deserialize, Serialize};
 
 use super::pod::{self, BROKER, Resources, mount, probe};
 use super::storage::DATA;
@@ -14,7 +15,8 @@ const RESOURCES: Resources = Resources { requests: ["100m", "128Mi"], limits: ["
 const PONG: [&str; 3] = ["sh", "-c", r#"test "$(redis-cli ping)" = PONG"#];
 
 /// When what Redis confirms is on the disk, and no longer only with the operating system.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Fsync {
     /// Before it is confirmed.
     Always,
