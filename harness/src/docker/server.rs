@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use testcontainers::bollard::models::{
     ContainerState, EndpointSettings, NetworkConnectRequest, NetworkDisconnectRequest, PortBinding,
 };
@@ -19,7 +20,7 @@ use super::engine::{Run, failed};
 use super::image::parse;
 use super::network::Network;
 use super::volume;
-use crate::environment::Unavailable;
+use crate::environment::{Seen, Server, Unavailable};
 
 /// How long a server may take until it is ready: RabbitMQ is slow to start on a busy machine.
 const START: Duration = Duration::from_secs(90);
@@ -107,11 +108,6 @@ impl ServerContainer {
         })
     }
 
-    /// Where its clients reach it from this machine.
-    pub fn address(&self) -> SocketAddr {
-        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
-    }
-
     /// Its name on the network of the run.
     pub fn host(&self) -> &'static str {
         self.flavour.host()
@@ -128,168 +124,6 @@ impl ServerContainer {
     /// Where Docker does not say.
     pub async fn pid(&self) -> Result<u32, Unavailable> {
         self.container.pid().await
-    }
-
-    /// `redis 7.0.15 (image ttg-redis:debian) in container 3f2a9c01d4e8 on 127.0.0.1:40123`.
-    pub fn describe(&self) -> String {
-        let (greeting, image) = (&self.greeting, &self.image);
-        format!("{greeting} (image {image}) in {} on {}", self.container.describe(), self.address())
-    }
-
-    /// Kills it (SIGKILL). Returns what was seen.
-    ///
-    /// # Errors
-    /// Where it did not die of that.
-    pub async fn kill(&self) -> Result<String, Unavailable> {
-        self.is_down.send_replace(true);
-        self.container.kill("SIGKILL").await?;
-        let state = self.container.ended().await?;
-        self.ended_with(&state, &[137])
-    }
-
-    /// Asks it to end (SIGTERM) and waits for that. Returns what was seen.
-    ///
-    /// # Errors
-    /// Where it has to be killed after 30 s.
-    pub async fn stop(&self) -> Result<String, Unavailable> {
-        self.is_down.send_replace(true);
-        let options = StopContainerOptions { t: Some(STOP), ..Default::default() };
-        let docker = self.docker();
-        docker
-            .stop_container(self.id(), Some(options))
-            .await
-            .map_err(failed("stop a container"))?;
-        let state = self.container.ended().await?;
-        // Some programs end of the signal, others at it.
-        self.ended_with(&state, &[0, 143])
-    }
-
-    /// Starts it again, on the same port and with its data; it is ready then. Returns what was seen.
-    ///
-    /// # Errors
-    /// Where it does not start, or is not ready in time.
-    pub async fn start_again(&self) -> Result<String, Unavailable> {
-        let started = async {
-            self.container.start().await?;
-            until_ready(self.flavour.as_ref(), &self.container, self.port).await?;
-            Ok(format!("{} runs, now process {}", self.container.describe(), self.pid().await?))
-        };
-        let seen = started.await;
-        // Those who watch for its end learn of it where it did not start.
-        self.is_down.send_replace(false);
-        seen
-    }
-
-    /// Freezes all of its processes. Returns what was seen.
-    ///
-    /// # Errors
-    /// Where Docker cannot.
-    pub async fn pause(&self) -> Result<String, Unavailable> {
-        self.handle.pause().await.map_err(failed("pause a container"))?;
-        self.paused_is(true).await
-    }
-
-    /// Lets it go on after [`Self::pause`]. Returns what was seen.
-    ///
-    /// # Errors
-    /// Where Docker cannot.
-    pub async fn resume(&self) -> Result<String, Unavailable> {
-        self.handle.unpause().await.map_err(failed("resume a container"))?;
-        self.paused_is(false).await
-    }
-
-    /// Kills it, and deletes all that it kept. Returns what was seen.
-    ///
-    /// # Errors
-    /// Where one of these fails.
-    pub async fn wipe(&self) -> Result<String, Unavailable> {
-        let killed = self.kill().await?;
-        let data = self.flavour.data();
-        self.keep_clear(&["find", data, "-mindepth", "1", "-delete"]).await?;
-        let left = self.keep_clear(&["find", data, "-mindepth", "1"]).await?;
-        if !left.is_empty() {
-            return Err(Unavailable(format!("{data} is not empty after it was wiped: {left}")));
-        }
-        Ok(format!("{killed}, its data were deleted"))
-    }
-
-    /// Fills the file system of its data, and waits until the server shows it, where it does. Returns
-    /// what was seen.
-    ///
-    /// # Errors
-    /// Where it has none of its own, or there is room left.
-    pub async fn fill_disk(&self) -> Result<String, Unavailable> {
-        self.has_own_disk()?;
-        let (spare, before) = (self.flavour.spare_kib(), self.free_kib().await?);
-        let ballast = format!("of={}", self.ballast());
-        // One piece more than there is room for, where nothing is to be left.
-        let pieces = format!("count={}", before.saturating_sub(spare) / PIECE_KIB + 1);
-        let dd = ["dd", "if=/dev/zero", &ballast, "bs=64k", &pieces];
-        // It may end of this, and is started again by the one who frees the disk.
-        self.is_down.send_replace(true);
-        let Executed { code, said } = self.keeper.execute(&dd, By::Root).await?;
-        let free = self.free_kib().await?;
-        if free > spare {
-            return Err(Unavailable(format!(
-                "the disk is not full: {free} KiB are free, dd ended with {code}: {said}"
-            )));
-        }
-        let shown = self.flavour.takes_nothing(self.port).await?;
-        Ok(format!("{free} KiB free at {}{shown}", self.flavour.data()))
-    }
-
-    /// Ends [`Self::fill_disk`]; a server that has ended of it is started again. Returns what was seen.
-    ///
-    /// # Errors
-    /// Where there is no room afterwards, or the server does not come back.
-    pub async fn free_disk(&self) -> Result<String, Unavailable> {
-        self.has_own_disk()?;
-        self.keep_clear(&["rm", "-f", &self.ballast()]).await?;
-        let free = self.free_kib().await?;
-        if free <= self.flavour.spare_kib() {
-            return Err(Unavailable("the disk is full still".to_owned()));
-        }
-        let freed = format!("{free} KiB free at {}", self.flavour.data());
-        // One that answers now was not about to end.
-        match until_ready(self.flavour.as_ref(), &self.container, self.port).await {
-            Ok(_) => {
-                self.is_down.send_replace(false);
-                Ok(freed)
-            }
-            Err(_) if self.pid().await? == 0 => {
-                let how = how(&self.container.state().await?);
-                let started = self.start_again().await?;
-                Ok(format!("{freed}, it had ended for want of space ({how}), {started}"))
-            }
-            Err(problem) => Err(problem),
-        }
-    }
-
-    /// Waits for an end that no operation caused, and says how it came.
-    pub async fn ended(&self) -> String {
-        loop {
-            let _ = self.is_down.subscribe().wait_for(|down| !down).await;
-            let ended = self.container.ended().await;
-            if *self.is_down.borrow() {
-                continue;
-            }
-            let how = match ended {
-                // It was down and runs again since.
-                Err(_) if self.pid().await.is_ok_and(|pid| pid != 0) => continue,
-                Err(Unavailable(why)) => why,
-                Ok(state) => how(&state),
-            };
-            let (what, said) = (self.container.describe(), self.container.last_words().await);
-            return format!("{what} of {} ended by itself ({how}): {said}", self.host());
-        }
-    }
-
-    /// Copies what it has written so far to a file.
-    ///
-    /// # Errors
-    /// Where Docker cannot, or the file cannot be written.
-    pub async fn logs(&self, to: &Path) -> Result<(), Unavailable> {
-        self.container.logs(to).await
     }
 
     fn docker(&self) -> &testcontainers::bollard::Docker {
@@ -333,6 +167,141 @@ impl ServerContainer {
         match state.exit_code {
             Some(code) if wanted.contains(&code) => Ok(format!("{what} exited with code {code}")),
             _ => Err(Unavailable(format!("{what} ended otherwise than meant: {}", how(state)))),
+        }
+    }
+}
+
+#[async_trait(?Send)]
+impl Server for ServerContainer {
+    fn describe(&self) -> String {
+        let (greeting, image) = (&self.greeting, &self.image);
+        format!("{greeting} (image {image}) in {} on {}", self.container.describe(), self.address())
+    }
+
+    fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
+    }
+
+    fn inside(&self) -> Option<&str> {
+        Some(self.host())
+    }
+
+    async fn keep_log(&self, logs: &Path) {
+        // For people who investigate: nothing depends on it.
+        let _ = self.container.logs(&logs.join("broker.log")).await;
+    }
+
+    async fn ended(&self) -> String {
+        loop {
+            let _ = self.is_down.subscribe().wait_for(|down| !down).await;
+            let ended = self.container.ended().await;
+            if *self.is_down.borrow() {
+                continue;
+            }
+            let how = match ended {
+                // It was down and runs again since.
+                Err(_) if self.pid().await.is_ok_and(|pid| pid != 0) => continue,
+                Err(Unavailable(why)) => why,
+                Ok(state) => how(&state),
+            };
+            let (what, said) = (self.container.describe(), self.container.last_words().await);
+            return format!("{what} of {} ended by itself ({how}): {said}", self.host());
+        }
+    }
+
+    async fn kill(&self) -> Seen {
+        self.is_down.send_replace(true);
+        self.container.kill("SIGKILL").await?;
+        let state = self.container.ended().await?;
+        self.ended_with(&state, &[137])
+    }
+
+    async fn stop(&self) -> Seen {
+        self.is_down.send_replace(true);
+        let options = StopContainerOptions { t: Some(STOP), ..Default::default() };
+        let docker = self.docker();
+        docker
+            .stop_container(self.id(), Some(options))
+            .await
+            .map_err(failed("stop a container"))?;
+        let state = self.container.ended().await?;
+        // Some programs end of the signal, others at it.
+        self.ended_with(&state, &[0, 143])
+    }
+
+    async fn start_again(&self) -> Seen {
+        let started = async {
+            self.container.start().await?;
+            until_ready(self.flavour.as_ref(), &self.container, self.port).await?;
+            Ok(format!("{} runs, now process {}", self.container.describe(), self.pid().await?))
+        };
+        let seen = started.await;
+        // Those who watch for its end learn of it where it did not start.
+        self.is_down.send_replace(false);
+        seen
+    }
+
+    async fn wipe(&self) -> Seen {
+        let killed = self.kill().await?;
+        let data = self.flavour.data();
+        self.keep_clear(&["find", data, "-mindepth", "1", "-delete"]).await?;
+        let left = self.keep_clear(&["find", data, "-mindepth", "1"]).await?;
+        if !left.is_empty() {
+            return Err(Unavailable(format!("{data} is not empty after it was wiped: {left}")));
+        }
+        Ok(format!("{killed}, its data were deleted"))
+    }
+
+    async fn pause(&self) -> Seen {
+        self.handle.pause().await.map_err(failed("pause a container"))?;
+        self.paused_is(true).await
+    }
+
+    async fn resume(&self) -> Seen {
+        self.handle.unpause().await.map_err(failed("resume a container"))?;
+        self.paused_is(false).await
+    }
+
+    async fn fill_disk(&self) -> Seen {
+        self.has_own_disk()?;
+        let (spare, before) = (self.flavour.spare_kib(), self.free_kib().await?);
+        let ballast = format!("of={}", self.ballast());
+        // One piece more than there is room for, where nothing is to be left.
+        let pieces = format!("count={}", before.saturating_sub(spare) / PIECE_KIB + 1);
+        let dd = ["dd", "if=/dev/zero", &ballast, "bs=64k", &pieces];
+        // It may end of this, and is started again by the one who frees the disk.
+        self.is_down.send_replace(true);
+        let Executed { code, said } = self.keeper.execute(&dd, By::Root).await?;
+        let free = self.free_kib().await?;
+        if free > spare {
+            return Err(Unavailable(format!(
+                "the disk is not full: {free} KiB are free, dd ended with {code}: {said}"
+            )));
+        }
+        let shown = self.flavour.takes_nothing(self.port).await?;
+        Ok(format!("{free} KiB free at {}{shown}", self.flavour.data()))
+    }
+
+    async fn free_disk(&self) -> Seen {
+        self.has_own_disk()?;
+        self.keep_clear(&["rm", "-f", &self.ballast()]).await?;
+        let free = self.free_kib().await?;
+        if free <= self.flavour.spare_kib() {
+            return Err(Unavailable("the disk is full still".to_owned()));
+        }
+        let freed = format!("{free} KiB free at {}", self.flavour.data());
+        // One that answers now was not about to end.
+        match until_ready(self.flavour.as_ref(), &self.container, self.port).await {
+            Ok(_) => {
+                self.is_down.send_replace(false);
+                Ok(freed)
+            }
+            Err(_) if self.pid().await? == 0 => {
+                let how = how(&self.container.state().await?);
+                let started = self.start_again().await?;
+                Ok(format!("{freed}, it had ended for want of space ({how}), {started}"))
+            }
+            Err(problem) => Err(problem),
         }
     }
 }

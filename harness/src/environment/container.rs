@@ -1,7 +1,7 @@
 //! What a run has on a Docker engine: its network, its broker's server, and the system's processes
 //! where the scenario says so.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use rustix::process::Signal;
 
 use super::process::{Contained, Exit, Program};
-use super::server::{Seen, Server};
+use super::server::Seen;
 use super::{Unavailable, this_program, worker_image};
 use crate::docker::{
     self, Engine, Network, Run, ServerContainer, Which, WorkerContainer, WorkerSpec, sweep,
@@ -141,61 +141,5 @@ impl Contained for WorkerContainer {
 
     async fn exhaust_memory(&self) -> Seen {
         docker::exhaust_memory(self).await
-    }
-}
-
-#[async_trait(?Send)]
-impl Server for ServerContainer {
-    fn describe(&self) -> String {
-        self.describe()
-    }
-
-    fn address(&self) -> SocketAddr {
-        self.address()
-    }
-
-    fn inside(&self) -> Option<&str> {
-        Some(self.host())
-    }
-
-    async fn ended(&self) -> String {
-        self.ended().await
-    }
-
-    async fn kill(&self) -> Seen {
-        self.kill().await
-    }
-
-    async fn stop(&self) -> Seen {
-        self.stop().await
-    }
-
-    async fn start_again(&self) -> Seen {
-        self.start_again().await
-    }
-
-    async fn wipe(&self) -> Seen {
-        self.wipe().await
-    }
-
-    async fn pause(&self) -> Seen {
-        self.pause().await
-    }
-
-    async fn resume(&self) -> Seen {
-        self.resume().await
-    }
-
-    async fn fill_disk(&self) -> Seen {
-        self.fill_disk().await
-    }
-
-    async fn free_disk(&self) -> Seen {
-        self.free_disk().await
-    }
-
-    async fn keep_log(&self, logs: &Path) {
-        // For people who investigate: nothing depends on it.
-        let _ = self.logs(&logs.join("broker.log")).await;
     }
 }

@@ -3,22 +3,17 @@
 use std::cell::OnceCell;
 use std::fs;
 use std::io::Read;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use rustix::process::Signal;
 use tokio::time::timeout;
 
 use super::host::Hosted;
-use super::process::{Contained, Exit, Output, Program};
-use super::server::{Seen, Server};
+use super::process::{Exit, Output, Program};
 use super::{Unavailable, worker_image};
-use crate::kubernetes::{
-    BrokerPod, BrokerWanted, Cluster, PodEnd, PodFleet, PodProcess, Setup, Wanted,
-};
+use crate::kubernetes::{BrokerPod, BrokerWanted, Cluster, PodEnd, PodFleet, Setup, Wanted};
 use crate::plan::{Backend, ClusterChoice, Plan, Target};
 use crate::words::counted;
 
@@ -209,132 +204,6 @@ fn exit(ended: &PodEnd) -> Exit {
         // With no grace there is a SIGKILL at its end, though nobody could see it.
         PodEnd::Deleted { by_us: true } => Exit { code: None, signal: Some(Signal::KILL.as_raw()) },
         PodEnd::Deleted { by_us: false } => Exit { code: None, signal: None },
-    }
-}
-
-#[async_trait(?Send)]
-impl Contained for PodProcess {
-    async fn signal(&self, signal: Signal) -> bool {
-        if !self.has_hand() {
-            /// As long as Kubernetes gives a Pod.
-            const GRACE: u32 = 30;
-            return match signal {
-                Signal::KILL => self.delete(0).await.is_ok(),
-                Signal::TERM => self.delete(GRACE).await.is_ok(),
-                _ => false,
-            };
-        }
-        let name = match signal {
-            Signal::KILL => "KILL",
-            Signal::STOP => "STOP",
-            Signal::CONT => "CONT",
-            _ => "TERM",
-        };
-        self.send(name).await.is_ok()
-    }
-
-    fn describe(&self) -> Option<String> {
-        Some(self.describe())
-    }
-
-    fn state(&self) -> Option<char> {
-        Some(self.state())
-    }
-
-    fn node(&self) -> Option<String> {
-        self.node()
-    }
-
-    async fn runs(&self) -> Result<(), Unavailable> {
-        self.runs().await
-    }
-
-    async fn delete(&self) -> Seen {
-        self.delete(0).await?;
-        Ok(format!("{} was deleted with no grace", self.describe()))
-    }
-
-    async fn cut_off(&self, host: &str, port: u16) -> Seen {
-        self.cut_off(host, port).await
-    }
-
-    async fn mend(&self) -> Result<(), Unavailable> {
-        self.mend().await
-    }
-
-    async fn evict(&self) -> Seen {
-        self.evict().await
-    }
-
-    async fn limit_cpu(&self, _: Option<f64>) -> Seen {
-        Err(Unavailable("a Pod's share of a CPU stays as it is".to_owned()))
-    }
-
-    fn takes_turns(&self) -> bool {
-        true
-    }
-
-    async fn exhaust_memory(&self) -> Seen {
-        Err(Unavailable("nobody else's memory counts against a Pod's container".to_owned()))
-    }
-}
-
-#[async_trait(?Send)]
-impl Server for BrokerPod {
-    fn describe(&self) -> String {
-        self.describe()
-    }
-
-    fn address(&self) -> SocketAddr {
-        self.address()
-    }
-
-    fn inside(&self) -> Option<&str> {
-        Some(self.host())
-    }
-
-    fn credentials(&self) -> Option<(&str, &str)> {
-        self.credentials()
-    }
-
-    fn node(&self) -> Option<String> {
-        self.node()
-    }
-
-    async fn evict(&self) -> Seen {
-        self.evict().await
-    }
-
-    async fn settle(&self) -> Seen {
-        self.settle().await
-    }
-
-    async fn ended(&self) -> String {
-        self.ended().await
-    }
-
-    async fn kill(&self) -> Seen {
-        self.kill().await
-    }
-
-    async fn stop(&self) -> Seen {
-        self.stop().await
-    }
-
-    async fn start_again(&self) -> Seen {
-        self.start_again().await
-    }
-
-    async fn wipe(&self) -> Seen {
-        self.wipe().await
-    }
-
-    async fn pause(&self) -> Seen {
-        self.pause().await
-    }
-
-    async fn resume(&self) -> Seen {
-        self.resume().await
     }
 }
 

@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
+use rustix::process::Signal;
 use tokio::io::DuplexStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -20,7 +22,7 @@ use super::policy::{self, Cut};
 use super::run::Run;
 use super::standing::{self, Ended, Standing};
 use super::watch::Watched;
-use crate::environment::{Seen, Unavailable};
+use crate::environment::{Contained, Seen, Unavailable};
 
 /// Characters of a uid that people are shown: enough to tell two apart.
 const SHOWN: usize = 8;
@@ -126,16 +128,6 @@ impl PodProcess {
         })
     }
 
-    /// Waits until it runs, or has run.
-    pub(crate) async fn runs(&self) -> Result<(), Unavailable> {
-        wait_until_it_runs(&self.pods, &self.uid, &self.container).await?;
-        match &self.hand {
-            // A fault may come soon.
-            Some(_) => wait_until_it_runs(&self.pods, &self.uid, hand::CONTAINER).await,
-            None => Ok(()),
-        }
-    }
-
     /// Makes ready to send signals, once there is somebody who can.
     pub(super) async fn prepare(&self) {
         let Some(hand) = &self.hand else { return };
@@ -177,35 +169,6 @@ impl PodProcess {
         Ok(())
     }
 
-    /// Cuts it off from everything; it bites once no new connection to the broker gets through.
-    pub(crate) async fn cut_off(&self, host: &str, port: u16) -> Seen {
-        let cut = policy::cut(&self.run, self).await?;
-        let bites = cut.bites(self, (host, port)).await;
-        self.cut.replace(Some(cut));
-        bites
-    }
-
-    /// Mends that.
-    pub(crate) async fn mend(&self) -> Result<(), Unavailable> {
-        let cut = self.cut.take();
-        match cut {
-            Some(cut) => cut.mend().await,
-            None => Ok(()),
-        }
-    }
-
-    /// Asks for it to be moved off its node, and waits for its end.
-    pub(crate) async fn evict(&self) -> Seen {
-        let node = self.node().unwrap_or_default();
-        nodes::evict(&self.run, &self.name).await?;
-        let how = match timeout(EVICTED, self.ended()).await {
-            Ok(PodEnd::Seen { code, .. }) => format!("it exited with code {code}"),
-            Ok(PodEnd::Deleted { .. }) => "it is gone".to_owned(),
-            Err(_) => return Err(Unavailable(format!("{} does not leave", self.describe()))),
-        };
-        Ok(format!("{} was evicted from node {node}: {how}", self.describe()))
-    }
-
     /// Whether a connection can be had from the Pod.
     pub(super) async fn reaches(&self, host: &str, port: u16) -> Result<bool, Unavailable> {
         match &self.hand {
@@ -232,6 +195,92 @@ impl PodProcess {
             self.was_deleted.set(true);
         }
         self.run.delete::<Pod>(&self.name, Some(grace)).await
+    }
+}
+
+#[async_trait(?Send)]
+impl Contained for PodProcess {
+    async fn signal(&self, signal: Signal) -> bool {
+        if !self.has_hand() {
+            /// As long as Kubernetes gives a Pod.
+            const GRACE: u32 = 30;
+            return match signal {
+                Signal::KILL => self.delete(0).await.is_ok(),
+                Signal::TERM => self.delete(GRACE).await.is_ok(),
+                _ => false,
+            };
+        }
+        let name = match signal {
+            Signal::KILL => "KILL",
+            Signal::STOP => "STOP",
+            Signal::CONT => "CONT",
+            _ => "TERM",
+        };
+        self.send(name).await.is_ok()
+    }
+
+    fn describe(&self) -> Option<String> {
+        Some(self.describe())
+    }
+
+    fn state(&self) -> Option<char> {
+        Some(self.state())
+    }
+
+    fn node(&self) -> Option<String> {
+        self.node()
+    }
+
+    async fn runs(&self) -> Result<(), Unavailable> {
+        wait_until_it_runs(&self.pods, &self.uid, &self.container).await?;
+        match &self.hand {
+            // A fault may come soon.
+            Some(_) => wait_until_it_runs(&self.pods, &self.uid, hand::CONTAINER).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn delete(&self) -> Seen {
+        self.delete(0).await?;
+        Ok(format!("{} was deleted with no grace", self.describe()))
+    }
+
+    async fn cut_off(&self, host: &str, port: u16) -> Seen {
+        let cut = policy::cut(&self.run, self).await?;
+        let bites = cut.bites(self, (host, port)).await;
+        self.cut.replace(Some(cut));
+        bites
+    }
+
+    async fn mend(&self) -> Result<(), Unavailable> {
+        let cut = self.cut.take();
+        match cut {
+            Some(cut) => cut.mend().await,
+            None => Ok(()),
+        }
+    }
+
+    async fn evict(&self) -> Seen {
+        let node = self.node().unwrap_or_default();
+        nodes::evict(&self.run, &self.name).await?;
+        let how = match timeout(EVICTED, self.ended()).await {
+            Ok(PodEnd::Seen { code, .. }) => format!("it exited with code {code}"),
+            Ok(PodEnd::Deleted { .. }) => "it is gone".to_owned(),
+            Err(_) => return Err(Unavailable(format!("{} does not leave", self.describe()))),
+        };
+        Ok(format!("{} was evicted from node {node}: {how}", self.describe()))
+    }
+
+    async fn limit_cpu(&self, _: Option<f64>) -> Seen {
+        Err(Unavailable("a Pod's share of a CPU stays as it is".to_owned()))
+    }
+
+    fn takes_turns(&self) -> bool {
+        true
+    }
+
+    async fn exhaust_memory(&self) -> Seen {
+        Err(Unavailable("nobody else's memory counts against a Pod's container".to_owned()))
     }
 }
 

@@ -53,6 +53,12 @@ pub(super) fn of_access(error: &kube::Error, context: &str, server: &str) -> Str
         _ => {}
     }
     let root = root(error);
+    if root.contains(NO_TLS) {
+        return format!(
+            "whoever answers at {server} (context {context}) speaks no TLS (is it the address of an API \
+             server, and no proxy before it? another is chosen with --context)"
+        );
+    }
     if is_distrust(&root) {
         return format!(
             "the API server {server} (context {context}) is not trusted: {} ({ANEW})",
@@ -213,9 +219,12 @@ fn io_kind(error: &kube::Error) -> Option<ErrorKind> {
         .find(|kind| *kind != ErrorKind::Other)
 }
 
+/// What is said of an answer that is no TLS.
+const NO_TLS: &str = "InvalidContentType";
+
 /// Whether an error is about certificates: that passes by no waiting.
 fn is_distrust(root: &str) -> bool {
-    ["certificate", "UnknownIssuer", "InvalidContentType", "tls handshake", "HandshakeFailure"]
+    ["certificate", "UnknownIssuer", NO_TLS, "tls handshake", "HandshakeFailure"]
         .iter()
         .any(|it| root.contains(it))
 }

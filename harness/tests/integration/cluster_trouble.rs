@@ -1,10 +1,15 @@
 //! Whatever goes wrong between the harness and a cluster: the line that people see, and that what passes
 //! is got over.
 
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::time::Duration;
 
 use insta::assert_snapshot;
 use rstest::rstest;
+use rustls::crypto::ring;
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::{ServerConfig, ServerConnection};
 
 use crate::model::{Answer, ModelCluster, Rule};
 use crate::support::{QUICK, Said, Sandbox, finish, shipped};
@@ -41,17 +46,78 @@ fn the_context_is_wrong() {
 
 #[test]
 fn nobody_listens() {
-    let model = ModelCluster::start();
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let at = listener.local_addr().unwrap();
-    drop(listener);
-    let text = std::fs::read_to_string(&model.kubeconfig).unwrap();
-    let start = text.find("http://").unwrap();
-    let end = start + text[start..].find('\'').unwrap();
-    let text = format!("{}http://{at}{}", &text[..start], &text[end..]);
-    std::fs::write(&model.kubeconfig, text).unwrap();
-    let line = refused(&run(&model, &[])).replace(&at.to_string(), "127.0.0.1:1");
+    let at = free_port();
+    let line = refused(&at_server(&format!("http://{at}"))).replace(&at.to_string(), "127.0.0.1:1");
     assert_snapshot!(line, @"no cluster answers at http://127.0.0.1:1 (context model): connection refused (start it, or choose another with --context; harness cluster up makes one of kind)");
+}
+
+#[test]
+fn nobody_knows_the_host() {
+    let line = refused(&at_server("https://ttg.invalid:6443"));
+    assert_snapshot!(line, @"no cluster: the host of https://ttg.invalid:6443 (context model) is not known (was the cluster deleted, or is a VPN off? another is chosen with --context)");
+}
+
+#[test]
+fn its_certificate_is_not_of_those_that_are_trusted() {
+    let at = stranger();
+    let line = refused(&at_server(&format!("https://{at}")));
+    let line = line.replace(&at.to_string(), "127.0.0.1:1");
+    assert_snapshot!(line, @"the API server https://127.0.0.1:1 (context model) is not trusted: invalid peer certificate: UnknownIssuer (fetch its kubeconfig anew: kind export kubeconfig, az aks get-credentials, aws eks update-kubeconfig or gcloud container clusters get-credentials)");
+}
+
+#[test]
+fn it_speaks_no_tls() {
+    let model = ModelCluster::start();
+    let text = std::fs::read_to_string(&model.kubeconfig).unwrap();
+    let (start, end) = address(&text);
+    let said = at_server(&text[start..end].replace("http://", "https://"));
+    let line = refused(&said).replace(&text[start + "http://".len()..end], "127.0.0.1:1");
+    assert_snapshot!(line, @"whoever answers at https://127.0.0.1:1 (context model) speaks no TLS (is it the address of an API server, and no proxy before it? another is chosen with --context)");
+}
+
+/// Runs where the kubeconfig names this server.
+fn at_server(server: &str) -> Said {
+    let model = ModelCluster::start();
+    let text = std::fs::read_to_string(&model.kubeconfig).unwrap();
+    let (start, end) = address(&text);
+    let text = format!("{}{server}{}", &text[..start], &text[end..]);
+    std::fs::write(&model.kubeconfig, text).unwrap();
+    run(&model, &[])
+}
+
+/// Where the server's address stands in a kubeconfig.
+fn address(kubeconfig: &str) -> (usize, usize) {
+    let start = kubeconfig.find("http://").unwrap();
+    (start, start + kubeconfig[start..].find('\'').unwrap())
+}
+
+/// An address of this machine where nobody listens.
+fn free_port() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// A server with a certificate that nobody vouches for.
+fn stranger() -> SocketAddr {
+    let rcgen::CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let key = PrivatePkcs8KeyDer::from(signing_key.serialize_der()).into();
+    let config = ServerConfig::builder_with_provider(ring::default_provider().into())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![cert.der().clone()], key)
+        .unwrap();
+    let config = Arc::new(config);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let mut session = ServerConnection::new(Arc::clone(&config)).unwrap();
+            // It ends with the client's refusal.
+            let _ = session.complete_io(&mut &client);
+        }
+    });
+    at
 }
 
 #[test]

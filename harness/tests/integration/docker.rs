@@ -9,7 +9,7 @@ use ttg_harness::docker::{
     Bind, Ended, Engine, Network, Run, ServerContainer, Which, WorkerContainer, WorkerSpec, list,
     start_rabbitmq, start_redis, sweep,
 };
-use ttg_harness::environment::Unavailable;
+use ttg_harness::environment::{Server, Unavailable};
 use ttg_harness::plan::Fsync;
 
 use crate::support::{Sandbox, eventually, finish};

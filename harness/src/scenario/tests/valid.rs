@@ -53,7 +53,7 @@ fn every_shipped_scenario_loads_and_lists() {
     rabbitmq-broker-kill: rabbitmq 900/10/20 ms on 3; kill broker for 300ms at 20% every 4s
     rabbitmq-broker-restart: rabbitmq 900/10/10 ms on 3; restart broker at 40%
     rabbitmq-chaos: rabbitmq 1500/10/10 ms on 3; chaos of 8 faults for 5s at 5%
-    rabbitmq-coordinator-kill: rabbitmq 3000/1/0.01 ms on 3; restart coordinator at 40% submitted
+    rabbitmq-coordinator-kill: rabbitmq 8000/1/0.01 ms on 3; restart coordinator at 10% submitted
     rabbitmq-dead-letters: rabbitmq 400/10/python3 -c … on 3; 
     rabbitmq-foreign-mixed: rabbitmq 900/10/10 ms on 3; kill worker 1 at 40%
     rabbitmq-network: rabbitmq 1500/10/10 ms on 3; latency all for 500ms at 10%, bandwidth worker 0 for 500ms after late, and 7 more
