@@ -292,7 +292,7 @@ impl Worker {
         if !nothing {
             return Ok(None);
         }
-        if self.queue.progress().await?.is_complete() {
+        if self.queue.is_complete().await? {
             return Ok(Some(Status::Completed));
         }
         let idle = idle_since.elapsed() >= self.options.idle_timeout;

@@ -14,13 +14,12 @@ use tokio::sync::watch;
 use ttg_system::chunk::Sweep;
 use ttg_system::coordinator;
 use ttg_system::queue::{
-    Address, Asker, Broker, Commit, Delivery, Failure, Progress, Queue, QueueError, Result, Submit,
-    Token,
+    Address, Asker, Broker, Commit, Delivery, Failure, Queue, QueueError, Result, Submit, Token,
 };
 use ttg_system::wire::TaskResult;
 use ttg_system::worker::{self, Status};
 
-use support::bench::Backend::{self, Embedded, Model, Redis};
+use support::bench::Backend::{self, Embedded, Model, RabbitMq, Redis};
 use support::bench::Bench;
 use support::kernels::Steady;
 
@@ -107,9 +106,9 @@ impl Queue for Stopping {
     async fn release(&self, held: &[Token]) -> Result<()> {
         self.pass(Release, self.broker.release(held)).await
     }
-    async fn progress(&self) -> Result<Progress> {
+    async fn is_complete(&self) -> Result<bool> {
         self.still_running()?;
-        self.broker.progress().await
+        self.broker.is_complete().await
     }
     async fn leave(&self) -> Result<()> {
         self.pass(Leave, self.broker.leave()).await
@@ -140,7 +139,7 @@ impl Submit for Stopping {
 #[case::leave(Leave, 0)]
 #[tokio::test]
 async fn a_worker_may_stop_anywhere(
-    #[values(Embedded, Redis, Model)] backend: Backend,
+    #[values(Embedded, Redis, RabbitMq, Model)] backend: Backend,
     #[case] step: Step,
     #[case] spared: u32,
     #[values(Before, After)] moment: Moment,
@@ -189,7 +188,7 @@ async fn a_worker_may_stop_anywhere(
 #[case::last_step(Submits, 2)]
 #[tokio::test]
 async fn a_coordinator_may_stop_anywhere(
-    #[values(Embedded, Redis, Model)] backend: Backend,
+    #[values(Embedded, Redis, RabbitMq, Model)] backend: Backend,
     #[case] step: Step,
     #[case] spared: u32,
     #[values(Before, After)] moment: Moment,

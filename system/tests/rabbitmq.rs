@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
@@ -15,9 +16,11 @@ use ttg_system::coordinator;
 use ttg_system::queue::rabbitmq::{QueueType, Queues};
 use ttg_system::queue::{self, Address, Commit, QueueError, Settings};
 use ttg_system::wire;
+use ttg_system::worker::{self, Status};
 
 use support::bench::Backend::RabbitMq;
 use support::bench::{Bench, PATIENCE, assert_nothing_to_claim, claim_one, commit, computed};
+use support::kernels::Steady;
 use support::process::{Process, until};
 use support::rabbitmq_server::RabbitMqServer;
 
@@ -294,6 +297,71 @@ async fn a_broker_that_is_killed_twice_keeps_everything_and_nothing_counts_twice
         let ended = worker.end();
         assert!(ended.status.success(), "{ended}");
     }
+    assert_whole(&*broker, &sweep).await;
+}
+
+/// A message goes to its queue and to the journal. Of a server that is killed before it has confirmed
+/// it, one may be left without the other.
+#[tokio::test]
+async fn a_broker_that_is_killed_while_chunks_are_submitted_has_all_of_them_in_the_end() {
+    let mut server = RabbitMqServer::start_own();
+    let settings = patient(server.address());
+    let sweep = Sweep { start: 0, params: 40_000, chunk_size: 1 };
+    let coordinator = queue::connect(&settings, None).await.expect("connects");
+    let onlooker = queue::connect(&settings, None).await.expect("connects");
+    let killing = async {
+        for (round, permille) in [50, 350, 800].into_iter().enumerate() {
+            until("some more chunks are submitted", async || {
+                let standing = onlooker.standing().await;
+                standing.is_ok_and(|it| it.submitted >= sweep.chunks() * permille / 1000)
+            })
+            .await;
+            // At another moment of a step each time.
+            tokio::time::sleep(Duration::from_millis(7 * round as u64)).await;
+            server.kill();
+            server.restart();
+        }
+    };
+    let (submitted, ()) = tokio::join!(coordinator::run(&*coordinator, &sweep, None), killing);
+    submitted.expect("submits");
+    let waiting = server.take_all_tasks().await;
+    let chunks: BTreeSet<u64> = waiting.iter().map(|task| task.chunk.index).collect();
+    assert_eq!(chunks.len() as u64, sweep.chunks(), "of {} tasks", waiting.len());
+    // Each counts as submitted once, however often it was sent.
+    let mut cursor = queue::Cursor::default();
+    let mut times = vec![0; sweep.chunks() as usize];
+    loop {
+        let page = onlooker.tasks(&mut cursor, 1000).await.expect("reads");
+        if page.is_empty() {
+            break;
+        }
+        page.iter().for_each(|task| times[task.what.chunk.index as usize] += 1);
+    }
+    assert!(times.iter().all(|times| *times == 1));
+}
+
+/// The server moves a retry from its queue to that of the tasks by itself, and unconfirmed.
+#[tokio::test]
+async fn a_broker_that_is_killed_while_it_moves_retries_costs_none_of_them() {
+    let mut server = RabbitMqServer::start_own();
+    let settings = Settings { lease: Duration::from_secs(1), ..patient(server.address()) };
+    let sweep = Sweep { start: 0, params: 1000, chunk_size: 1 };
+    let broker = queue::connect(&settings, None).await.expect("connects");
+    coordinator::run(&*broker, &sweep, None).await.expect("submits");
+    let failing = queue::connect(&settings, Some("worker-1")).await.expect("connects");
+    for _ in 0..sweep.chunks() {
+        let delivery = claim_one(&*failing).await;
+        failing.fail(&delivery, "not today").await.expect("is retried");
+    }
+    // Some have been moved by now, and some not.
+    server.kill();
+    server.restart();
+    let kernel = Box::new(Steady::new(Duration::ZERO));
+    let options = Bench::start(RabbitMq).options("worker-1");
+    let (_keep, stop) = tokio::sync::watch::channel(false);
+    let (summary, ended) = worker::run(failing, kernel, options, stop).await;
+    ended.expect("it ends well");
+    assert_eq!(summary.status, Status::Completed);
     assert_whole(&*broker, &sweep).await;
 }
 

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use ttg_system::chunk::Chunk;
 use ttg_system::kernel::Kernel;
-use ttg_system::queue::{Asker, Broker, Commit, Delivery, Failure, Progress, Queue, Result, Token};
+use ttg_system::queue::{Asker, Broker, Commit, Delivery, Failure, Queue, Result, Token};
 use ttg_system::stats::Stats;
 use ttg_system::wire::TaskResult;
 use ttg_system::worker::{self, Status, Summary};
@@ -65,9 +65,9 @@ impl Queue for Freezing {
         self.thawed().await;
         self.broker.release(held).await
     }
-    async fn progress(&self) -> Result<Progress> {
+    async fn is_complete(&self) -> Result<bool> {
         self.thawed().await;
-        self.broker.progress().await
+        self.broker.is_complete().await
     }
     async fn leave(&self) -> Result<()> {
         self.thawed().await;

@@ -239,8 +239,8 @@ pub trait Queue {
     /// which a chunk is dead.
     async fn release(&self, held: &[Token]) -> Result<()>;
 
-    /// Where the sweep stands.
-    async fn progress(&self) -> Result<Progress>;
+    /// Whether every chunk is settled. It may be told a little late.
+    async fn is_complete(&self) -> Result<bool>;
 
     /// Signs off. What is still held is others' at once.
     async fn leave(&self) -> Result<()>;
@@ -286,7 +286,7 @@ pub trait Inspect {
     /// replays.
     async fn tasks(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<Stamped<Task>>>;
 
-    /// What is with workers at the moment.
+    /// What is with workers at the moment. RabbitMQ tells of a delivery a moment late.
     async fn held(&self) -> Result<Vec<Held>>;
 
     /// Up to `max` dead letters from `cursor` on: those that are neither replayed nor dropped.

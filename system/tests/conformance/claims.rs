@@ -110,18 +110,18 @@ async fn progress_counts_what_is_submitted_and_settled(
 ) {
     let bench = Bench::start(backend);
     let worker = bench.worker("worker-1").await;
-    assert_eq!(worker.progress().await.expect("reads"), Progress::default());
+    assert_eq!(worker.standing().await.expect("reads"), Progress::default());
     let (bench, sweep) = bench.with_sweep(2).await;
     let mut wanted = Progress { total: Some(2), submitted: 2, committed: 0, dead: 0 };
-    assert_eq!(worker.progress().await.expect("reads"), wanted);
+    assert_eq!(worker.standing().await.expect("reads"), wanted);
     for committed in 1..=sweep.chunks() {
-        assert!(!wanted.is_complete());
+        assert!(!wanted.is_complete() && !worker.is_complete().await.expect("reads"));
         let delivery = claim_one(&*worker).await;
         commit(&*worker, &delivery, "worker-1").await;
         wanted.committed = committed;
-        assert_eq!(worker.progress().await.expect("reads"), wanted);
+        assert_eq!(worker.standing().await.expect("reads"), wanted);
     }
-    assert!(wanted.is_complete());
+    assert!(wanted.is_complete() && worker.is_complete().await.expect("reads"));
     bench.assert_exact(&sweep).await;
 }
 

@@ -283,8 +283,8 @@ impl Queue for Member {
         Ok(())
     }
 
-    async fn progress(&self) -> Result<Progress> {
-        Ok(self.state.borrow().progress())
+    async fn is_complete(&self) -> Result<bool> {
+        Ok(self.state.borrow().progress().is_complete())
     }
 
     async fn leave(&self) -> Result<()> {
@@ -352,7 +352,7 @@ impl Inspect for Member {
     }
 
     async fn standing(&self) -> Result<Progress> {
-        self.progress().await
+        Ok(self.state.borrow().progress())
     }
 
     async fn results(

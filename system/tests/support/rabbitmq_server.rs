@@ -8,10 +8,13 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use lapin::options::QueueDeclareOptions;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 use ttg_system::queue::Address;
 use ttg_system::queue::rabbitmq::{Queues, Server};
+use ttg_system::wire::{self, Task};
 
 use super::process::wait_for;
 
@@ -85,6 +88,25 @@ impl RabbitMqServer {
         let (options, properties) = (Default::default(), Default::default());
         let sent = channel.basic_publish(exchange.into(), key.into(), options, body, properties);
         sent.await.expect("publishes").await.expect("is stored");
+    }
+
+    /// Takes every task that waits for a worker.
+    pub(crate) async fn take_all_tasks(&self) -> Vec<Task> {
+        let url = format!("amqp://127.0.0.1:{}", self.port);
+        let connection = lapin::Connection::connect(&url, Default::default()).await;
+        let channel = connection.expect("connects").create_channel().await.expect("a channel");
+        let queue = self.queues.tasks.as_str();
+        let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+        let told = channel.queue_declare(queue.into(), passive, Default::default()).await;
+        let count = told.expect("it is there").message_count() as usize;
+        let (options, none) = (Default::default(), Default::default());
+        let consumer = channel.basic_consume(queue.into(), "".into(), options, none).await;
+        let messages = consumer.expect("a consumer").take(count).map(|message| {
+            let body = message.expect("comes").data;
+            let fields = wire::from_json(&String::from_utf8_lossy(&body));
+            Task::from_fields(&fields).expect("a task")
+        });
+        messages.collect().await
     }
 
     /// As `kill -9`.

@@ -28,8 +28,7 @@ use tokio::time::Instant;
 use super::arrival::{Dead, Known};
 use super::pace::Pace;
 use super::{
-    Address, Asker, Commit, Delivery, Failure, Inspect, Progress, Queue, QueueError, Result,
-    Settings, Token,
+    Address, Asker, Commit, Delivery, Failure, Inspect, Queue, QueueError, Result, Settings, Token,
 };
 use crate::wire::{self, Task, TaskResult};
 use database::{Database, Trouble};
@@ -290,7 +289,7 @@ impl Queue for Embedded {
             }
             if seen != Some(version) {
                 (seen, pause) = (Some(version), WATCH.0);
-                if self.progress().await?.is_complete() {
+                if self.is_complete().await? {
                     return Ok(Vec::new());
                 }
             }
@@ -418,8 +417,8 @@ impl Queue for Embedded {
         .await
     }
 
-    async fn progress(&self) -> Result<Progress> {
-        self.standing().await
+    async fn is_complete(&self) -> Result<bool> {
+        Ok(self.standing().await?.is_complete())
     }
 
     async fn leave(&self) -> Result<()> {

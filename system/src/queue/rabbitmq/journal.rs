@@ -11,14 +11,14 @@ use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Consumer};
 use tokio::sync::Mutex;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::Queues;
 use super::life::{Life, Outcome, Trouble};
 use super::link::Link;
 use super::record::{self, Record};
 use crate::queue::{Progress, Result, SweepInfo};
-use crate::wire::DeadLetter;
+use crate::wire::{DeadLetter, Task};
 
 /// Messages that the server sends ahead.
 const AHEAD: u16 = 1000;
@@ -142,6 +142,28 @@ impl Journal {
         Ok(self.sweep())
     }
 
+    /// Reads what has come by itself, without asking where the end is.
+    pub(super) async fn follow(&self, life: &Life) -> Outcome<()> {
+        let mut slot = self.reader.lock().await;
+        let Some(reader) = slot.as_mut().filter(|reader| reader.life == life.number) else {
+            drop(slot);
+            return self.read_on(life).await;
+        };
+        while let Some(read) = reader.next().now_or_never() {
+            match read {
+                Ok(message) => {
+                    let record = Record::read(&message);
+                    self.digest.borrow_mut().take_in(reader.next, record);
+                }
+                Err(trouble) => {
+                    *slot = None;
+                    return Err(trouble);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Reads until enough is known, or everything that is there now.
     async fn read_until(&self, life: &Life, is_enough: impl Fn(&Digest) -> bool) -> Outcome<()> {
         let mut slot = self.reader.lock().await;
@@ -241,15 +263,26 @@ impl Journal {
         }
     }
 
-    /// How many chunks were submitted without a gap, as far as was read.
-    pub(super) fn submitted(&self) -> u64 {
-        self.digest().submitted.first_gap()
+    /// All chunks below this one are in the queue for good, as far as was read. Others may be: the
+    /// journal can show what the queue has lost with a server that was killed.
+    pub(super) fn submitted_for_good(&self) -> u64 {
+        self.digest().for_good
+    }
+
+    /// Whether the journal shows a task of the chunk, as far as was read.
+    pub(super) fn is_submitted(&self, chunk: u64) -> bool {
+        self.digest().submitted.has(chunk)
     }
 
     /// Whether the chunk is committed or dead, as far as was read.
     pub(super) fn is_settled(&self, chunk: u64) -> bool {
         let digest = self.digest();
         digest.committed.has(chunk) || digest.dead.has(chunk)
+    }
+
+    /// Whether the chunk is dead, as far as was read.
+    pub(super) fn is_dead(&self, chunk: u64) -> bool {
+        self.digest().dead.has(chunk)
     }
 
     /// Whether the chunk is committed, as far as was read.
@@ -267,6 +300,14 @@ impl Journal {
         }
     }
 
+    /// Retries whose chunk is not settled so long after they were put aside, or were last delivered
+    /// again, and twice as long each time that they were sent again since; as far as was read.
+    pub(super) fn overdue(&self, after: Duration) -> Vec<Task> {
+        let digest = self.digest();
+        let is_overdue = |it: &&Retry| it.since.elapsed() >= after * (1 << it.times.min(16));
+        digest.retries.values().filter(is_overdue).map(|it| it.task.clone()).collect()
+    }
+
     /// Up to `max` dead letters that are neither replayed nor dropped, after a place and with
     /// theirs, as far as was read.
     pub(super) fn letters(&self, after: u64, max: usize) -> Vec<(u64, DeadLetter)> {
@@ -276,7 +317,7 @@ impl Journal {
     }
 
     /// How often the chunk's task was delivered again until now, and how many of those times its
-    /// worker had given it back.
+    /// worker had given it back, or lived on.
     pub(super) fn deliveries_again(&self, chunk: u64) -> (u64, u64) {
         let digest = self.digest();
         let of = |counts: &BTreeMap<u64, u64>| counts.get(&chunk).copied().unwrap_or(0);
@@ -286,7 +327,7 @@ impl Journal {
     /// How often tasks were delivered again, as far as workers have written it down, and how often
     /// one was only fetched and put back.
     pub(super) fn redelivered(&self) -> (u64, u64) {
-        (self.digest().redeliveries, self.digest().returned.values().sum())
+        (self.digest().redeliveries.values().sum(), self.digest().returned.values().sum())
     }
 
     fn digest(&self) -> Ref<'_, Digest> {
@@ -301,18 +342,36 @@ struct Digest {
     store: Option<String>,
     sweep: Option<SweepInfo>,
     submitted: Bits,
+    /// All chunks below this one are in the queue for good.
+    for_good: u64,
     committed: Bits,
     dead: Bits,
     /// Dead letters that are there and their texts, by the place after theirs.
     letters: BTreeMap<u64, (DeadLetter, String)>,
     /// Of each task, since it was submitted or replayed.
     redelivered: BTreeMap<u64, u64>,
-    /// Of all, ever.
-    redeliveries: u64,
+    /// Of each chunk, ever.
+    redeliveries: BTreeMap<u64, u64>,
+    /// Of chunks that are not settled, the last retry.
+    retries: BTreeMap<u64, Retry>,
     /// Tasks that were fetched and put back at once.
     returned: BTreeMap<u64, u64>,
-    /// Tasks that were given back.
+    /// Tasks that were given back, or whose worker lived on.
     released: BTreeMap<u64, u64>,
+}
+
+/// A retry that waits, or is with somebody, or is lost.
+struct Retry {
+    task: Task,
+    since: Instant,
+    /// How often it was sent again.
+    times: u32,
+}
+
+impl Retry {
+    fn of(task: Task) -> Self {
+        Self { task, since: Instant::now(), times: 0 }
+    }
 }
 
 impl Digest {
@@ -339,13 +398,17 @@ impl Digest {
                     self.dead.clear(chunk);
                     self.redelivered.remove(&chunk);
                     self.released.remove(&chunk);
+                    self.retries.remove(&chunk);
                     let of = |letter: &DeadLetter| letter.task().map(|task| task.chunk.index);
                     self.letters.retain(|_, (letter, _)| of(letter) != Some(chunk));
+                } else if task.retry_count > 0 {
+                    self.retries.insert(chunk, Retry::of(task));
                 }
             }
             Record::Result(Ok(result)) if result.chunk_index < chunks => {
                 self.dead.clear(result.chunk_index);
                 self.committed.set(result.chunk_index);
+                self.retries.remove(&result.chunk_index);
             }
             Record::Letter(letter, text) => {
                 if let Some(task) = letter.task()
@@ -353,6 +416,7 @@ impl Digest {
                     && !self.committed.has(task.chunk.index)
                 {
                     self.dead.set(task.chunk.index);
+                    self.retries.remove(&task.chunk.index);
                 }
                 self.letters.insert(place, (letter, text));
             }
@@ -361,13 +425,30 @@ impl Digest {
                 let place = self.letters.iter().find(same).map(|(place, _)| *place);
                 place.and_then(|place| self.letters.remove(&place));
             }
+            Record::Again(task) => {
+                self.submitted.set(task.chunk.index);
+                if let Some(retry) = self.retries.get_mut(&task.chunk.index) {
+                    (retry.since, retry.times) = (Instant::now(), retry.times + 1);
+                }
+            }
+            Record::Submitted(below) => self.for_good = self.for_good.max(below),
             Record::Returned(chunk) => *self.returned.entry(chunk).or_default() += 1,
-            Record::Released(chunk) => *self.released.entry(chunk).or_default() += 1,
+            Record::Released(chunk) | Record::Survived(chunk) => {
+                *self.released.entry(chunk).or_default() += 1;
+            }
             Record::Redelivered(chunk) => {
                 *self.redelivered.entry(chunk).or_default() += 1;
-                self.redeliveries += 1;
+                self.delivered_again(chunk);
             }
+            Record::Repeated(chunk) => self.delivered_again(chunk),
             Record::Result(_) | Record::Mark(_) | Record::Other => {}
+        }
+    }
+
+    fn delivered_again(&mut self, chunk: u64) {
+        *self.redeliveries.entry(chunk).or_default() += 1;
+        if let Some(retry) = self.retries.get_mut(&chunk) {
+            retry.since = Instant::now();
         }
     }
 }
@@ -406,12 +487,6 @@ impl Bits {
             self.words[word] &= !bit;
             self.count -= 1;
         }
-    }
-
-    fn first_gap(&self) -> u64 {
-        let full = self.words.iter().take_while(|word| **word == u64::MAX).count();
-        let next = self.words.get(full).map_or(0, |word| word.trailing_ones());
-        full as u64 * 64 + u64::from(next)
     }
 
     fn place(chunk: u64) -> (usize, u64) {

@@ -7,6 +7,7 @@ use lapin::options::{BasicAckOptions, BasicGetOptions, BasicNackOptions};
 
 use super::life::{Outcome, Outgoing, Trouble};
 use super::queues::TASKS_EXCHANGE;
+use super::record::Doubt;
 use super::{RabbitMq, record};
 use crate::queue::letters::replayed;
 use crate::queue::{DeadLetters, Decide, Decision, Result};
@@ -69,7 +70,13 @@ impl RabbitMq {
             return Ok(true);
         }
         let (id, body) = (task.chunk.id().to_string(), wire::to_json(&task.to_fields()));
-        life.publish(&[Outgoing::message(TASKS_EXCHANGE, &self.queues.tasks, &id, body)]).await?;
+        let message = Outgoing::message(TASKS_EXCHANGE, &self.queues.tasks, &id, body);
+        // A replay that broke off has brought it to the journal at least.
+        let message = match self.journal.is_dead(task.chunk.index) {
+            true => message,
+            false => Doubt::Again.put_on(message),
+        };
+        life.publish(&[message]).await?;
         Ok(true)
     }
 }

@@ -85,6 +85,11 @@ impl Outgoing {
             .with_message_id(id.into());
         Self { exchange, key: key.to_owned(), body, properties }
     }
+
+    /// The same, for its queue and not for the journal.
+    pub(super) fn for_its_queue_alone(self) -> Self {
+        Self { exchange: "", ..self }
+    }
 }
 
 /// How long the server may take to answer. A queue of its own may need a while after a restart;

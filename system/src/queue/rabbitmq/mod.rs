@@ -15,6 +15,7 @@
 //! intervals, the broker gives its deliveries to others by itself. A delivery of a connection that
 //! is gone is never acknowledged on a new one.
 
+mod arrivals;
 mod ground;
 mod inbox;
 mod inspect;
@@ -22,6 +23,7 @@ mod journal;
 mod letters;
 mod life;
 mod link;
+mod lost_retries;
 mod queues;
 mod record;
 mod server;
@@ -50,8 +52,7 @@ use self::trace::Trace;
 use super::arrival::{Dead, Known};
 use super::pace::Pace;
 use super::{
-    Address, Asker, Commit, Delivery, Failure, Inspect, Progress, Queue, Result, Settings, Token,
-    first_contact,
+    Address, Asker, Commit, Delivery, Failure, Queue, Result, Settings, Token, first_contact,
 };
 use crate::chunk::ChunkId;
 use crate::wire::{self, Task, TaskResult};
@@ -78,6 +79,8 @@ pub struct RabbitMq {
     consumers: Cell<u32>,
     pages: Pages,
     trace: Mutex<Option<Trace>>,
+    /// The next step of submitting may have been tried before, and its outcome is not known.
+    in_doubt: Cell<bool>,
 }
 
 /// A delivery as the broker knows it.
@@ -112,100 +115,8 @@ impl RabbitMq {
             consumers: Cell::new(0),
             pages: Pages::default(),
             trace: Mutex::default(),
+            in_doubt: Cell::default(),
         })
-    }
-
-    /// Tasks from messages; what is settled already is acknowledged, and what can be no task
-    /// becomes a dead letter.
-    async fn arrivals(
-        &self,
-        life: u64,
-        messages: Vec<Message>,
-        in_order: bool,
-    ) -> Result<Vec<Delivery>> {
-        if !messages.is_empty() {
-            // Over this connection: what is there is what was seen.
-            self.look_for_loss().await?;
-            self.sight.has_seen.set(true);
-            if self.known.is_blank() {
-                let read = self.link.call(async |life| self.journal.read_sweep(&life).await);
-                self.known.suppose(read.await?.map(|info| info.sweep));
-            }
-        }
-        let messages = self.attempted_together(life, messages).await?;
-        let mut deliveries = Vec::new();
-        for message in messages {
-            let fields = wire::from_json(&String::from_utf8_lossy(&message.data));
-            let read = Task::from_fields(&fields).ok();
-            let index = read.as_ref().map(|task| task.chunk.index);
-            let created = read.and_then(|task| inspect::ms(&task.created_at)).unwrap_or(i64::MAX);
-            let (mut number, mut deaths, mut settled) = (1, 0, false);
-            if let (true, Some(index)) = (message.redelivered, index) {
-                let (again, released) = self.journal.deliveries_again(index);
-                settled = self.journal.is_settled(index);
-                // With this one, which is written down already and may not have been read.
-                number = 2 + again;
-                deaths = (1 + again).saturating_sub(released);
-            }
-            let tag = message.delivery_tag;
-            let id = format!("{life}:{}:{tag}:{created}", u8::from(in_order));
-            self.held.borrow_mut().insert(id.clone(), Holding { life, message, in_order });
-            let token = Token { id, number };
-            if settled {
-                self.acknowledge(&token).await;
-                continue;
-            }
-            let most = self.settings.max_deliveries;
-            match self.known.arrival(fields, deaths, most, self).await? {
-                Ok(task) => deliveries.push(Delivery { token, task, suspect: deaths > 1 }),
-                Err(dead) => {
-                    self.bury(&token, &dead).await?;
-                }
-            }
-        }
-        Ok(deliveries)
-    }
-
-    /// As many of the messages, from the first on, as may be attempted together; the others wait.
-    /// What was with workers that died is attempted alone. The flag `redelivered` alone is no sign
-    /// of that: a server that was killed sets it on every task. What came back twice is suspect.
-    /// Only what is attempted counts as delivered again.
-    async fn attempted_together(
-        &self,
-        life: u64,
-        mut messages: Vec<Message>,
-    ) -> Result<Vec<Message>> {
-        if !messages.iter().any(|message| message.redelivered) {
-            return Ok(messages);
-        }
-        self.journal.catch_up(&self.link).await?;
-        let alone = messages.iter().position(|message| self.is_suspect(message));
-        let together = alone.map_or(messages.len(), |place| place.max(1));
-        let others = messages.split_off(together);
-        if let Some(inbox) = self.inbox.lock().await.as_mut().filter(|it| it.life == life) {
-            inbox.put_back(others);
-        }
-        let again: Vec<Outgoing> = messages
-            .iter()
-            .filter(|message| message.redelivered && !self.is_known_settled(message))
-            .map(|message| record::redelivered(&self.queues, &message.data))
-            .collect();
-        if !again.is_empty() {
-            self.link.call(async |life| life.publish(&again).await).await?;
-        }
-        Ok(messages)
-    }
-
-    fn is_suspect(&self, message: &Message) -> bool {
-        message.redelivered
-            && index(message).is_some_and(|index| {
-                let (again, released) = self.journal.deliveries_again(index);
-                again > released && !self.journal.is_settled(index)
-            })
-    }
-
-    fn is_known_settled(&self, message: &Message) -> bool {
-        index(message).is_some_and(|index| self.journal.is_settled(index))
     }
 
     async fn bury(&self, token: &Token, dead: &Dead) -> Result<Failure> {
@@ -271,7 +182,7 @@ impl Queue for RabbitMq {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let claimed = self.claim_within(max, left.min(LOOK)).await?;
-            if !claimed.is_empty() || left <= LOOK || self.progress().await?.is_complete() {
+            if !claimed.is_empty() || left <= LOOK || self.is_complete().await? {
                 return Ok(claimed);
             }
         }
@@ -281,6 +192,7 @@ impl Queue for RabbitMq {
         self.notice_reset().await;
         self.look_for_loss().await?;
         let lost = |token: &Token| !self.is_ours(token);
+        let tried = RefCell::new(BTreeSet::new());
         let (life, outcomes) = self
             .link
             .call(async |life| {
@@ -298,9 +210,17 @@ impl Queue for RabbitMq {
                         if settled { Commit::AlreadySettled } else { Commit::Committed }
                     })
                     .collect();
-                let new = done.iter().zip(&outcomes).filter(|(_, it)| **it == Commit::Committed);
-                let new: Vec<Outgoing> = new.map(|((_, result), _)| self.result(result)).collect();
-                life.publish(&new).await?;
+                let of =
+                    |outcome| done.iter().zip(&outcomes).filter(move |(_, it)| **it == outcome);
+                // What was tried is in the journal now, and its own queue may have lost it with a
+                // server that was killed before it confirmed it.
+                let again = of(Commit::AlreadySettled)
+                    .filter(|((_, result), _)| tried.borrow().contains(&result.chunk_index))
+                    .map(|((_, result), _)| self.result(result).for_its_queue_alone());
+                let new = of(Commit::Committed).map(|((_, result), _)| self.result(result));
+                let all: Vec<Outgoing> = again.chain(new).collect();
+                tried.borrow_mut().extend(done.iter().map(|(_, result)| result.chunk_index));
+                life.publish(&all).await?;
                 Ok((life.number, outcomes))
             })
             .await?;
@@ -315,7 +235,17 @@ impl Queue for RabbitMq {
         // The client sends heartbeats by itself.
         self.notice_reset().await;
         self.look_for_loss().await?;
-        Ok(held.iter().filter(|token| !self.is_ours(token)).cloned().collect())
+        let lost: Vec<Token> = held.iter().filter(|it| !self.is_ours(it)).cloned().collect();
+        // They come to somebody again, and it was not their worker that died.
+        let survived: Vec<Outgoing> = lost
+            .iter()
+            .filter_map(|token| self.held.borrow_mut().remove(&token.id))
+            .map(|holding| record::survived(&self.queues, &holding.message.data))
+            .collect();
+        if !survived.is_empty() {
+            self.link.call(async |life| life.publish(&survived).await).await?;
+        }
+        Ok(lost)
     }
 
     async fn take_over(&self, max: usize, _held: &[Token], _asker: Asker) -> Result<Vec<Delivery>> {
@@ -380,13 +310,18 @@ impl Queue for RabbitMq {
         self.give_back(back).await
     }
 
-    async fn progress(&self) -> Result<Progress> {
+    async fn is_complete(&self) -> Result<bool> {
         self.look_for_loss().await?;
-        let progress = self.standing().await?;
+        // Nothing is written for that, since everybody who is idle asks again and again.
+        self.link.call(async |life| self.journal.follow(&life).await).await?;
+        let progress = self.journal.progress();
         if progress.total.is_some() && !self.sight.has_seen.get() {
             self.sight.keep(self.journal.store());
         }
-        Ok(progress)
+        if !progress.is_complete() {
+            self.send_lost_retries().await?;
+        }
+        Ok(progress.is_complete())
     }
 
     async fn leave(&self) -> Result<()> {
@@ -467,12 +402,6 @@ impl RabbitMq {
         let body = wire::to_json(&result.to_fields());
         Outgoing::message(RESULTS_EXCHANGE, &self.queues.results, &id, body)
     }
-}
-
-/// Index of the chunk of a task, where it can be read.
-fn index(task: &Message) -> Option<u64> {
-    let fields = wire::from_json(&String::from_utf8_lossy(&task.data));
-    Task::from_fields(&fields).ok().map(|task| task.chunk.index)
 }
 
 /// When the task of a token was created, in milliseconds since 1970: it is of no sweep that was

@@ -20,6 +20,10 @@ pub(super) enum Record {
     Sweep(SweepInfo),
     /// A task was published: a submission, a retry or a replay.
     Task(Task),
+    /// A task that the journal has already was published again: its queue may have lost it.
+    Again(Task),
+    /// All chunks below this one are in the queue for good.
+    Submitted(u64),
     /// A result was published.
     Result(Result<TaskResult, String>),
     /// A dead letter was published, and its text.
@@ -28,6 +32,10 @@ pub(super) enum Record {
     Gone(String),
     /// A task was delivered again.
     Redelivered(u64),
+    /// A task was delivered that may be there twice, though nobody had this message before.
+    Repeated(u64),
+    /// Whoever has a task of a connection that is gone is alive, and goes on with it.
+    Survived(u64),
     /// A task was fetched and put back at once, which makes its next delivery look like another one.
     Returned(u64),
     /// A task was given back, which makes its next delivery look like another one.
@@ -36,6 +44,37 @@ pub(super) enum Record {
     Mark(String),
     /// Anything else.
     Other,
+}
+
+/// Why a task that is submitted may be in its queue twice. A message goes to its queue and to the
+/// journal, and of a server that is killed before it has confirmed it the one may be left and the
+/// other not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// Somebody may have tried before, and the journal shows nothing of it.
+    Maybe,
+    /// The journal has it.
+    Again,
+}
+
+impl Doubt {
+    /// What is said of it by the AMQP type of a task.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Maybe => "maybe",
+            Self::Again => "again",
+        }
+    }
+
+    pub(super) fn of(task: &Message) -> Option<Self> {
+        let kind = task.properties.kind().as_ref()?.as_str();
+        [Self::Maybe, Self::Again].into_iter().find(|doubt| doubt.word() == kind)
+    }
+
+    /// A task with this doubt.
+    pub(super) fn put_on(self, task: Outgoing) -> Outgoing {
+        Outgoing { properties: task.properties.clone().with_type(self.word().into()), ..task }
+    }
 }
 
 /// The sweep as it is written.
@@ -55,8 +94,9 @@ impl Record {
             // A retry is told when it is put aside: not every server brings what it takes up again
             // to a stream (3.10 does not).
             exchange @ (TASKS_EXCHANGE | RETRY_EXCHANGE) => {
-                match Task::from_fields(&wire::from_json(&text)) {
-                    Ok(task) if (task.retry_count > 0) == (exchange == RETRY_EXCHANGE) => {
+                match (Task::from_fields(&wire::from_json(&text)), Doubt::of(message)) {
+                    (Ok(task), Some(Doubt::Again)) => Self::Again(task),
+                    (Ok(task), _) if (task.retry_count > 0) == (exchange == RETRY_EXCHANGE) => {
                         Self::Task(task)
                     }
                     _ => Self::Other,
@@ -80,6 +120,9 @@ impl Record {
             Some("released") => text.parse().map_or(Self::Other, Self::Released),
             Some("gone") => Self::Gone(text.to_owned()),
             Some("redelivered") => text.parse().map_or(Self::Other, Self::Redelivered),
+            Some("repeated") => text.parse().map_or(Self::Other, Self::Repeated),
+            Some("survived") => text.parse().map_or(Self::Other, Self::Survived),
+            Some("submitted") => text.parse().map_or(Self::Other, Self::Submitted),
             Some("sweep") => match serde_json::from_str::<Written>(text) {
                 Ok(written) if written.chunk_size > 0 => Self::Sweep(SweepInfo {
                     sweep: Sweep {
@@ -130,6 +173,22 @@ pub(super) fn redelivered(queues: &Queues, task: &[u8]) -> Outgoing {
     let fields = wire::from_json(&String::from_utf8_lossy(task));
     let index = Task::from_fields(&fields).map(|task| task.chunk.index.to_string());
     own(queues, "redelivered", index.unwrap_or_default())
+}
+
+/// A task was delivered that may be there twice, whose message this is.
+pub(super) fn repeated(queues: &Queues, task: &[u8]) -> Outgoing {
+    Outgoing { properties: typed("repeated"), ..redelivered(queues, task) }
+}
+
+/// The task whose message this is was delivered over a connection that is gone, and its worker is
+/// alive.
+pub(super) fn survived(queues: &Queues, task: &[u8]) -> Outgoing {
+    Outgoing { properties: typed("survived"), ..redelivered(queues, task) }
+}
+
+/// All chunks below this one are in the queue for good.
+pub(super) fn submitted(queues: &Queues, below: u64) -> Outgoing {
+    own(queues, "submitted", below.to_string())
 }
 
 /// A task was given back, whose message this is: whoever traces the server sees by whom.

@@ -5,13 +5,13 @@ use async_trait::async_trait;
 use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, ErrorKind};
-use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::life::{Life, Outcome, Outgoing, Trouble};
 use super::queues::TASKS_EXCHANGE;
+use super::record::Doubt;
 use super::{RabbitMq, record};
 use crate::chunk::Sweep;
 use crate::queue::{QueueError, Result, Submit, SweepInfo};
@@ -30,6 +30,8 @@ impl Submit for RabbitMq {
         self.alone(async |life| {
             self.journal.read_on(life).await?;
             self.name_store(life).await?;
+            // Whoever opened it may have come further than the journal shows.
+            self.in_doubt.set(self.journal.sweep().is_some());
             if self.journal.sweep().is_none() {
                 life.publish(&[record::sweep(&self.queues, &asked)]).await?;
                 self.journal.read_on(life).await?;
@@ -39,7 +41,7 @@ impl Submit for RabbitMq {
         .await?;
         self.sight.keep(self.journal.store());
         match self.journal.sweep() {
-            Some(there) if there.is(&asked) => Ok(self.journal.submitted()),
+            Some(there) if there.is(&asked) => Ok(self.journal.submitted_for_good()),
             there => Err(QueueError::OtherSweep {
                 address: self.settings.address.clone(),
                 there: there.map_or("another one".to_owned(), |info| info.to_string()),
@@ -50,25 +52,22 @@ impl Submit for RabbitMq {
 
     async fn submit(&self, sweep: &Sweep, from: u64, to: u64) -> Result<u64> {
         let created_at = wire::now();
-        let task = |index| {
-            let task = Task::first(sweep, index, &created_at);
-            let (id, body) = (task.chunk.id().to_string(), wire::to_json(&task.to_fields()));
-            Outgoing::message(TASKS_EXCHANGE, &self.queues.tasks, &id, body)
-        };
-        let begun = Cell::new(false);
         let there = self.alone(async |life| {
             self.journal.read_on(life).await?;
             if self.sight.is_lost(self.journal.store().as_ref()) {
                 return Ok(None);
             }
-            let submitted = self.journal.submitted();
-            // After a broken connection some of them may be there.
-            let mine = if begun.replace(true) { from..to } else { from..from + 1 };
-            if !mine.contains(&submitted) {
+            let submitted = self.journal.submitted_for_good();
+            // Somebody else was quicker, or this was done and its answer was lost.
+            if submitted != from {
                 return Ok(Some(submitted));
             }
-            let tasks: Vec<Outgoing> = (submitted..to).map(task).collect();
-            life.publish(&tasks).await?;
+            // An attempt that is not confirmed may have left some of them in the queue.
+            let in_doubt = self.in_doubt.replace(true);
+            let task = |index| self.first_task(sweep, index, &created_at, in_doubt);
+            life.publish(&(from..to).map(task).collect::<Vec<_>>()).await?;
+            life.publish(&[record::submitted(&self.queues, to)]).await?;
+            self.in_doubt.set(false);
             Ok(Some(to))
         });
         there.await?.ok_or_else(|| QueueError::lost(&self.settings.address))
@@ -97,6 +96,18 @@ impl Submit for RabbitMq {
 }
 
 impl RabbitMq {
+    /// The first task of a chunk, which says if it may be there already.
+    fn first_task(&self, sweep: &Sweep, index: u64, created_at: &str, in_doubt: bool) -> Outgoing {
+        let task = Task::first(sweep, index, created_at);
+        let (id, body) = (task.chunk.id().to_string(), wire::to_json(&task.to_fields()));
+        let message = Outgoing::message(TASKS_EXCHANGE, &self.queues.tasks, &id, body);
+        match (self.journal.is_submitted(index), in_doubt) {
+            (true, _) => Doubt::Again.put_on(message),
+            (false, true) => Doubt::Maybe.put_on(message),
+            (false, false) => message,
+        }
+    }
+
     /// Carries out a step that nobody else may take at the same time.
     pub(super) async fn alone<T>(&self, step: impl AsyncFn(&Life) -> Outcome<T>) -> Result<T> {
         self.link

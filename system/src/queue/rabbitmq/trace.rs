@@ -12,6 +12,7 @@ use lapin::options::{
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Consumer};
 
+use super::Queues;
 use super::journal::{Bits, Journal};
 use super::life::{Life, Outcome, Trouble};
 use super::queues::{LETTERS_EXCHANGE, RESULTS_EXCHANGE, RETRY_EXCHANGE};
@@ -140,10 +141,14 @@ impl Trace {
             }
             return;
         }
-        let is = |exchange: &str| key.strip_prefix("publish.") == Some(exchange);
-        if is("") {
-            let journal = life.queues.journal();
-            let ours = keys(message).contains(&journal);
+        // Others may have queues of their own behind the same exchanges.
+        let keys = keys(message);
+        let is = |exchange: &str, to: &String| {
+            key.strip_prefix("publish.") == Some(exchange) && keys.contains(to)
+        };
+        let Queues { results, retry, letters, .. } = &life.queues;
+        if key == "publish." {
+            let ours = keys.contains(&life.queues.journal());
             match kind(message).as_deref() {
                 Some("hello") if ours => {
                     self.greet(connection, text.into_owned());
@@ -151,7 +156,7 @@ impl Trace {
                 Some("sweep") if ours => self.forget(),
                 // Written again after what was there is discarded.
                 Some("store") if ours => self.committed = Bits::default(),
-                Some("redelivered") if ours => {
+                Some("redelivered" | "repeated") if ours => {
                     if let Some(delivered) = self.of(&text, &connection) {
                         delivered.begun = true;
                     }
@@ -163,14 +168,14 @@ impl Trace {
                 }
                 _ => {}
             }
-        } else if is(RESULTS_EXCHANGE) {
+        } else if is(RESULTS_EXCHANGE, results) {
             if let Ok(result) = TaskResult::from_fields(&wire::from_json(&text)) {
                 self.release(result.chunk_index, &connection);
                 self.committed.set(result.chunk_index);
                 let worker = result.worker_id;
                 self.names.entry(connection).or_insert(Name { worker, is_ours: false });
             }
-        } else if (is(RETRY_EXCHANGE) || is(LETTERS_EXCHANGE))
+        } else if (is(RETRY_EXCHANGE, retry) || is(LETTERS_EXCHANGE, letters))
             && let Ok(task) = Task::from_fields(&wire::from_json(&text))
         {
             self.release(task.chunk.index, &connection);

@@ -37,8 +37,8 @@ use tokio::time::Instant;
 use super::arrival::{Dead, Known};
 use super::pace::Pace;
 use super::{
-    Asker, Commit, Delivery, Failure, Progress, Queue, QueueError, RELEASED, Result, Settings,
-    Token, first_contact,
+    Asker, Commit, Delivery, Failure, Queue, QueueError, RELEASED, Result, Settings, Token,
+    first_contact,
 };
 use crate::wire::{self, Fields, Task, TaskResult};
 use keys::{
@@ -367,7 +367,7 @@ impl Queue for Redis {
             if !fresh.is_empty() || Instant::now() >= deadline {
                 return Ok(fresh);
             }
-            if self.progress().await?.is_complete() {
+            if self.is_complete().await? {
                 return Ok(Vec::new());
             }
         }
@@ -470,12 +470,12 @@ impl Queue for Redis {
         self.run_held::<i64>(&mut script, 0).await.map(drop)
     }
 
-    async fn progress(&self) -> Result<Progress> {
+    async fn is_complete(&self) -> Result<bool> {
         let progress = self.count_chunks().await?;
         if progress.total.is_some() {
             self.keep_in_sight().await?;
         }
-        Ok(progress)
+        Ok(progress.is_complete())
     }
 
     async fn leave(&self) -> Result<()> {

@@ -1,0 +1,35 @@
+//! Retries that a server has lost. When its time has come, a retry is moved to the queue of tasks by
+//! the server itself, and nobody confirms that: of a server that is killed then, neither queue may have
+//! it (seen with 3.10: a quarter of those that were being moved). The journal has it, so whoever has
+//! nothing to do sends it again when it is long overdue. It may be with somebody all the same: it says
+//! that it may be there twice, as what is submitted in doubt does.
+
+use super::RabbitMq;
+use super::life::Outgoing;
+use super::queues::TASKS_EXCHANGE;
+use super::record::Doubt;
+use crate::queue::Result;
+use crate::wire::{self, Task};
+
+impl RabbitMq {
+    /// Sends again what is overdue by a lease.
+    pub(super) async fn send_lost_retries(&self) -> Result<()> {
+        let due = self.settings.retry_delay + self.settings.lease;
+        if self.journal.overdue(due).is_empty() {
+            return Ok(());
+        }
+        self.alone(async |life| {
+            // Somebody else may have done it by now.
+            self.journal.read_on(life).await?;
+            let again = |task: &Task| {
+                tracing::warn!(chunk = %task.chunk.id(), "a retry is overdue, and is sent again");
+                let (id, body) = (task.chunk.id().to_string(), wire::to_json(&task.to_fields()));
+                let message = Outgoing::message(TASKS_EXCHANGE, &self.queues.tasks, &id, body);
+                Doubt::Again.put_on(message)
+            };
+            let again: Vec<Outgoing> = self.journal.overdue(due).iter().map(again).collect();
+            life.publish(&again).await
+        })
+        .await
+    }
+}
