@@ -15,7 +15,7 @@ use ttg_system::chunk::Sweep;
 use ttg_system::coordinator;
 use ttg_system::queue::rabbitmq::{QueueType, Queues};
 use ttg_system::queue::{self, Address, Commit, QueueError, Settings};
-use ttg_system::wire;
+use ttg_system::wire::{self, TaskResult};
 use ttg_system::worker::{self, Status};
 
 use support::bench::Backend::RabbitMq;
@@ -298,6 +298,10 @@ async fn a_broker_that_is_killed_twice_keeps_everything_and_nothing_counts_twice
         assert!(ended.status.success(), "{ended}");
     }
     assert_whole(&*broker, &sweep).await;
+    // Those who read the contract's queue have all of it too, though not once each.
+    let chunk = |it: &wire::Fields| TaskResult::from_fields(it).expect("a result").chunk_index;
+    let stored: BTreeSet<u64> = server.take_all("ttg.results", chunk).await.into_iter().collect();
+    assert_eq!(stored.len() as u64, sweep.chunks());
 }
 
 /// A message goes to its queue and to the journal. Of a server that is killed before it has confirmed
@@ -324,8 +328,9 @@ async fn a_broker_that_is_killed_while_chunks_are_submitted_has_all_of_them_in_t
     };
     let (submitted, ()) = tokio::join!(coordinator::run(&*coordinator, &sweep, None), killing);
     submitted.expect("submits");
-    let waiting = server.take_all_tasks().await;
-    let chunks: BTreeSet<u64> = waiting.iter().map(|task| task.chunk.index).collect();
+    let chunk = |task: &wire::Fields| wire::Task::from_fields(task).expect("a task").chunk.index;
+    let waiting = server.take_all("ttg.tasks", chunk).await;
+    let chunks: BTreeSet<u64> = waiting.iter().copied().collect();
     assert_eq!(chunks.len() as u64, sweep.chunks(), "of {} tasks", waiting.len());
     // Each counts as submitted once, however often it was sent.
     let mut cursor = queue::Cursor::default();
@@ -362,6 +367,31 @@ async fn a_broker_that_is_killed_while_it_moves_retries_costs_none_of_them() {
     let (summary, ended) = worker::run(failing, kernel, options, stop).await;
     ended.expect("it ends well");
     assert_eq!(summary.status, Status::Completed);
+    assert_whole(&*broker, &sweep).await;
+}
+
+/// A server that comes back gives a chunk to somebody else, while the first worker goes on with it.
+#[tokio::test]
+async fn a_broker_that_is_killed_twice_is_no_death_of_workers_that_live_on() {
+    let mut server = RabbitMqServer::start_own();
+    let settings = Settings { max_deliveries: 2, ..patient(server.address()) };
+    let sweep = Sweep { start: 0, params: 10, chunk_size: 10 };
+    let broker = queue::connect(&settings, None).await.expect("connects");
+    coordinator::run(&*broker, &sweep, None).await.expect("submits");
+    let mut holder = queue::connect(&settings, Some("worker-1")).await.expect("connects");
+    let mut delivery = claim_one(&*holder).await;
+    for next in ["worker-2", "worker-3"] {
+        server.kill();
+        server.restart();
+        let token = std::slice::from_ref(&delivery.token);
+        until("it notices that the connection is gone", async || {
+            holder.renew(token).await.expect("answers") == token
+        })
+        .await;
+        holder = queue::connect(&settings, Some(next)).await.expect("connects");
+        delivery = claim_one(&*holder).await;
+    }
+    assert_eq!(commit(&*holder, &delivery, "worker-3").await, Commit::Committed);
     assert_whole(&*broker, &sweep).await;
 }
 

@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 use ttg_system::queue::Address;
 use ttg_system::queue::rabbitmq::{Queues, Server};
-use ttg_system::wire::{self, Task};
+use ttg_system::wire::{self, Fields};
 
 use super::process::wait_for;
 
@@ -90,12 +90,11 @@ impl RabbitMqServer {
         sent.await.expect("publishes").await.expect("is stored");
     }
 
-    /// Takes every task that waits for a worker.
-    pub(crate) async fn take_all_tasks(&self) -> Vec<Task> {
+    /// Takes every message of a queue, and reads it.
+    pub(crate) async fn take_all<T>(&self, queue: &str, read: impl Fn(&Fields) -> T) -> Vec<T> {
         let url = format!("amqp://127.0.0.1:{}", self.port);
         let connection = lapin::Connection::connect(&url, Default::default()).await;
         let channel = connection.expect("connects").create_channel().await.expect("a channel");
-        let queue = self.queues.tasks.as_str();
         let passive = QueueDeclareOptions { passive: true, ..Default::default() };
         let told = channel.queue_declare(queue.into(), passive, Default::default()).await;
         let count = told.expect("it is there").message_count() as usize;
@@ -103,8 +102,7 @@ impl RabbitMqServer {
         let consumer = channel.basic_consume(queue.into(), "".into(), options, none).await;
         let messages = consumer.expect("a consumer").take(count).map(|message| {
             let body = message.expect("comes").data;
-            let fields = wire::from_json(&String::from_utf8_lossy(&body));
-            Task::from_fields(&fields).expect("a task")
+            read(&wire::from_json(&String::from_utf8_lossy(&body)))
         });
         messages.collect().await
     }
