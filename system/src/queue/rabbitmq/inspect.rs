@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
-use super::journal::Reader;
 use super::life::{Life, Outcome};
+use super::reader::Reader;
 use super::record::{self, Record};
 use super::trace::Trace;
 use super::{Queues, RabbitMq};

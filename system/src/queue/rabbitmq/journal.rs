@@ -1,101 +1,21 @@
-//! The journal, read and kept in mind: which chunks are submitted, committed, dead.
+//! The journal, read and kept in mind.
 
 use std::cell::{Cell, Ref, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use futures_util::{FutureExt, StreamExt};
-use lapin::message::Delivery as Message;
-use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
-use lapin::types::{AMQPValue, FieldTable};
-use lapin::{Channel, Consumer};
+use futures_util::FutureExt;
 use tokio::sync::Mutex;
-use tokio::time::{Instant, timeout};
 
 use super::Queues;
-use super::life::{Life, Outcome, Trouble};
+use super::digest::Digest;
+use super::life::{Life, Outcome};
 use super::link::Link;
+use super::reader::Reader;
 use super::record::{self, Record};
 use crate::queue::{Progress, Result, SweepInfo};
 use crate::wire::{DeadLetter, Task};
-
-/// Messages that the server sends ahead.
-const AHEAD: u16 = 1000;
-
-/// Longest wait for what must come.
-const ANSWER: Duration = Duration::from_secs(10);
-
-/// Messages after which the server is told how far we have read.
-const STEP: u32 = 250;
-
-/// Reads the journal from a place on.
-pub(super) struct Reader {
-    /// Of the connection that it reads over.
-    pub(super) life: u64,
-    /// Place of the next message.
-    pub(super) next: u64,
-    _channel: Channel,
-    consumer: Consumer,
-    unacknowledged: u32,
-}
-
-impl Reader {
-    pub(super) async fn open(life: &Life, from: u64) -> Outcome<Self> {
-        let place = AMQPValue::LongLongInt(i64::try_from(from).unwrap_or(i64::MAX));
-        Self::open_at(life, from, place).await
-    }
-
-    /// Reads what comes from now on.
-    async fn open_at_end(life: &Life) -> Outcome<Self> {
-        Self::open_at(life, 0, AMQPValue::LongString("next".into())).await
-    }
-
-    async fn open_at(life: &Life, next: u64, offset: AMQPValue) -> Outcome<Self> {
-        let channel = life.connection.create_channel().await?;
-        channel.basic_qos(AHEAD, BasicQosOptions::default()).await?;
-        let mut place = FieldTable::default();
-        place.insert("x-stream-offset".into(), offset);
-        let (journal, options) = (life.queues.journal(), BasicConsumeOptions::default());
-        let consumer =
-            channel.basic_consume(journal.as_str().into(), "".into(), options, place).await?;
-        Ok(Self { life: life.number, next, _channel: channel, consumer, unacknowledged: 0 })
-    }
-
-    /// The next message, where there is one: a mark of our own at least.
-    pub(super) async fn next_soon(&mut self) -> Outcome<Message> {
-        let ended = || Trouble::new("the journal ends before its end");
-        timeout(ANSWER, self.next()).await.map_err(|_| ended())?
-    }
-
-    /// The next message. Nothing is lost where this is dropped.
-    pub(super) async fn next(&mut self) -> Outcome<Message> {
-        loop {
-            let message = match self.consumer.next().await {
-                Some(message) => message?,
-                None => return Err(Trouble::new("the journal was deleted")),
-            };
-            self.unacknowledged += 1;
-            if self.unacknowledged >= STEP {
-                self.unacknowledged = 0;
-                // Not awaited for long: the answer of nobody is needed.
-                message.acker.ack(BasicAckOptions { multiple: true }).now_or_never();
-            }
-            let place = place(&message).unwrap_or(self.next);
-            if place >= self.next {
-                self.next = place + 1;
-                return Ok(message);
-            }
-        }
-    }
-}
-
-fn place(message: &Message) -> Option<u64> {
-    match message.properties.headers().as_ref()?.inner().get("x-stream-offset")? {
-        AMQPValue::LongLongInt(place) => u64::try_from(*place).ok(),
-        _ => None,
-    }
-}
 
 /// What the journal says, as far as it was read.
 pub(super) struct Journal {
@@ -300,12 +220,9 @@ impl Journal {
         }
     }
 
-    /// Retries whose chunk is not settled so long after they were put aside, or were last delivered
-    /// again, and twice as long each time that they were sent again since; as far as was read.
+    /// Retries that are overdue (`Digest::overdue`), as far as was read.
     pub(super) fn overdue(&self, after: Duration) -> Vec<Task> {
-        let digest = self.digest();
-        let is_overdue = |it: &&Retry| it.since.elapsed() >= after * (1 << it.times.min(16));
-        digest.retries.values().filter(is_overdue).map(|it| it.task.clone()).collect()
+        self.digest().overdue(after)
     }
 
     /// Up to `max` dead letters that are neither replayed nor dropped, after a place and with
@@ -332,164 +249,5 @@ impl Journal {
 
     fn digest(&self) -> Ref<'_, Digest> {
         self.digest.borrow()
-    }
-}
-
-#[derive(Default)]
-struct Digest {
-    /// The place after the last that was taken in.
-    next: u64,
-    store: Option<String>,
-    sweep: Option<SweepInfo>,
-    submitted: Bits,
-    /// All chunks below this one are in the queue for good.
-    for_good: u64,
-    committed: Bits,
-    dead: Bits,
-    /// Dead letters that are there and their texts, by the place after theirs.
-    letters: BTreeMap<u64, (DeadLetter, String)>,
-    /// Of each task, since it was submitted or replayed.
-    redelivered: BTreeMap<u64, u64>,
-    /// Of each chunk, ever.
-    redeliveries: BTreeMap<u64, u64>,
-    /// Of chunks that are not settled, the last retry.
-    retries: BTreeMap<u64, Retry>,
-    /// Tasks that were fetched and put back at once.
-    returned: BTreeMap<u64, u64>,
-    /// Tasks that were given back, or whose worker lived on.
-    released: BTreeMap<u64, u64>,
-}
-
-/// A retry that waits, or is with somebody, or is lost.
-struct Retry {
-    task: Task,
-    since: Instant,
-    /// How often it was sent again.
-    times: u32,
-}
-
-impl Retry {
-    fn of(task: Task) -> Self {
-        Self { task, since: Instant::now(), times: 0 }
-    }
-}
-
-impl Digest {
-    /// Takes in what stands before this place, once: whoever goes on after a mark may have read
-    /// further before.
-    fn take_in(&mut self, place: u64, record: Record) {
-        if place <= self.next {
-            return;
-        }
-        self.next = place;
-        let chunks = self.sweep.as_ref().map_or(INDEX_BOUND, |info| info.sweep.chunks());
-        match record {
-            Record::Store(name) => {
-                self.store.get_or_insert(name);
-            }
-            Record::Sweep(info) => {
-                self.sweep.get_or_insert(info);
-            }
-            Record::Task(task) => {
-                let chunk = task.chunk.index;
-                self.submitted.set(chunk);
-                if task.replays > 0 && task.retry_count == 0 {
-                    // A dead letter that is replayed begins anew.
-                    self.dead.clear(chunk);
-                    self.redelivered.remove(&chunk);
-                    self.released.remove(&chunk);
-                    self.retries.remove(&chunk);
-                    let of = |letter: &DeadLetter| letter.task().map(|task| task.chunk.index);
-                    self.letters.retain(|_, (letter, _)| of(letter) != Some(chunk));
-                } else if task.retry_count > 0 {
-                    self.retries.insert(chunk, Retry::of(task));
-                }
-            }
-            Record::Result(Ok(result)) if result.chunk_index < chunks => {
-                self.dead.clear(result.chunk_index);
-                self.committed.set(result.chunk_index);
-                self.retries.remove(&result.chunk_index);
-            }
-            Record::Letter(letter, text) => {
-                if let Some(task) = letter.task()
-                    && self.sweep.as_ref().is_none_or(|it| it.sweep.check(&task.chunk).is_ok())
-                    && !self.committed.has(task.chunk.index)
-                {
-                    self.dead.set(task.chunk.index);
-                    self.retries.remove(&task.chunk.index);
-                }
-                self.letters.insert(place, (letter, text));
-            }
-            Record::Gone(text) => {
-                let same = |(_, (_, other)): &(&u64, &(DeadLetter, String))| *other == text;
-                let place = self.letters.iter().find(same).map(|(place, _)| *place);
-                place.and_then(|place| self.letters.remove(&place));
-            }
-            Record::Again(task) => {
-                self.submitted.set(task.chunk.index);
-                if let Some(retry) = self.retries.get_mut(&task.chunk.index) {
-                    (retry.since, retry.times) = (Instant::now(), retry.times + 1);
-                }
-            }
-            Record::Submitted(below) => self.for_good = self.for_good.max(below),
-            Record::Returned(chunk) => *self.returned.entry(chunk).or_default() += 1,
-            Record::Released(chunk) | Record::Survived(chunk) => {
-                *self.released.entry(chunk).or_default() += 1;
-            }
-            Record::Redelivered(chunk) => {
-                *self.redelivered.entry(chunk).or_default() += 1;
-                self.delivered_again(chunk);
-            }
-            Record::Repeated(chunk) => self.delivered_again(chunk),
-            Record::Result(_) | Record::Mark(_) | Record::Other => {}
-        }
-    }
-
-    fn delivered_again(&mut self, chunk: u64) {
-        *self.redeliveries.entry(chunk).or_default() += 1;
-        if let Some(retry) = self.retries.get_mut(&chunk) {
-            retry.since = Instant::now();
-        }
-    }
-}
-
-/// A set of chunks.
-#[derive(Default)]
-pub(super) struct Bits {
-    words: Vec<u64>,
-    count: u64,
-}
-
-/// Largest chunk index that is kept in mind: what claims a larger one is no chunk of a sweep.
-const INDEX_BOUND: u64 = 1 << 27;
-
-impl Bits {
-    pub(super) fn has(&self, chunk: u64) -> bool {
-        let (word, bit) = Self::place(chunk);
-        self.words.get(word).is_some_and(|word| word & bit != 0)
-    }
-
-    pub(super) fn set(&mut self, chunk: u64) {
-        if chunk >= INDEX_BOUND || self.has(chunk) {
-            return;
-        }
-        let (word, bit) = Self::place(chunk);
-        if self.words.len() <= word {
-            self.words.resize(word + 1, 0);
-        }
-        self.words[word] |= bit;
-        self.count += 1;
-    }
-
-    fn clear(&mut self, chunk: u64) {
-        if self.has(chunk) {
-            let (word, bit) = Self::place(chunk);
-            self.words[word] &= !bit;
-            self.count -= 1;
-        }
-    }
-
-    fn place(chunk: u64) -> (usize, u64) {
-        ((chunk / 64) as usize, 1 << (chunk % 64))
     }
 }

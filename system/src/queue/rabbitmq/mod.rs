@@ -16,6 +16,8 @@
 //! is gone is never acknowledged on a new one.
 
 mod arrivals;
+mod bits;
+mod digest;
 mod ground;
 mod inbox;
 mod inspect;
@@ -25,6 +27,7 @@ mod life;
 mod link;
 mod lost_retries;
 mod queues;
+mod reader;
 mod record;
 mod server;
 mod sight;

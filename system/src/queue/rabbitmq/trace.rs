@@ -13,7 +13,8 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Consumer};
 
 use super::Queues;
-use super::journal::{Bits, Journal};
+use super::bits::Bits;
+use super::journal::Journal;
 use super::life::{Life, Outcome, Trouble};
 use super::queues::{LETTERS_EXCHANGE, RESULTS_EXCHANGE, RETRY_EXCHANGE};
 use crate::queue::{Held, Token};

@@ -1,0 +1,137 @@
+//! What a journal says: which chunks are submitted, committed, dead, and what waits.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::bits::{BOUND, Bits};
+use super::record::Record;
+use crate::queue::SweepInfo;
+use crate::wire::{DeadLetter, Task};
+
+/// What a journal says, taken in record by record.
+#[derive(Default)]
+pub(super) struct Digest {
+    /// The place after the last that was taken in.
+    pub(super) next: u64,
+    pub(super) store: Option<String>,
+    pub(super) sweep: Option<SweepInfo>,
+    pub(super) submitted: Bits,
+    /// All chunks below this one are in the queue for good.
+    pub(super) for_good: u64,
+    pub(super) committed: Bits,
+    pub(super) dead: Bits,
+    /// Dead letters that are there and their texts, by the place after theirs.
+    pub(super) letters: BTreeMap<u64, (DeadLetter, String)>,
+    /// Of each task, since it was submitted or replayed.
+    pub(super) redelivered: BTreeMap<u64, u64>,
+    /// Of each chunk, ever.
+    pub(super) redeliveries: BTreeMap<u64, u64>,
+    /// Of chunks that are not settled, the last retry.
+    retries: BTreeMap<u64, Retry>,
+    /// Tasks that were fetched and put back at once.
+    pub(super) returned: BTreeMap<u64, u64>,
+    /// Tasks that were given back, or whose worker lived on.
+    pub(super) released: BTreeMap<u64, u64>,
+}
+
+/// A retry that waits, or is with somebody, or is lost.
+struct Retry {
+    task: Task,
+    since: Instant,
+    /// How often it was sent again.
+    times: u32,
+}
+
+impl Retry {
+    fn of(task: Task) -> Self {
+        Self { task, since: Instant::now(), times: 0 }
+    }
+}
+
+impl Digest {
+    /// Takes in what stands before this place, once: whoever goes on after a mark may have read
+    /// further before.
+    pub(super) fn take_in(&mut self, place: u64, record: Record) {
+        if place <= self.next {
+            return;
+        }
+        self.next = place;
+        let chunks = self.sweep.as_ref().map_or(BOUND, |info| info.sweep.chunks());
+        match record {
+            Record::Store(name) => {
+                self.store.get_or_insert(name);
+            }
+            Record::Sweep(info) => {
+                self.sweep.get_or_insert(info);
+            }
+            Record::Task(task) => {
+                let chunk = task.chunk.index;
+                self.submitted.set(chunk);
+                if task.replays > 0 && task.retry_count == 0 {
+                    // A dead letter that is replayed begins anew.
+                    self.dead.clear(chunk);
+                    self.redelivered.remove(&chunk);
+                    self.released.remove(&chunk);
+                    self.retries.remove(&chunk);
+                    let of = |letter: &DeadLetter| letter.task().map(|task| task.chunk.index);
+                    self.letters.retain(|_, (letter, _)| of(letter) != Some(chunk));
+                } else if task.retry_count > 0 {
+                    self.retries.insert(chunk, Retry::of(task));
+                }
+            }
+            Record::Result(Ok(result)) if result.chunk_index < chunks => {
+                self.dead.clear(result.chunk_index);
+                self.committed.set(result.chunk_index);
+                self.retries.remove(&result.chunk_index);
+            }
+            Record::Letter(letter, text) => {
+                if let Some(task) = letter.task()
+                    && self.sweep.as_ref().is_none_or(|it| it.sweep.check(&task.chunk).is_ok())
+                    && !self.committed.has(task.chunk.index)
+                {
+                    self.dead.set(task.chunk.index);
+                    self.retries.remove(&task.chunk.index);
+                }
+                self.letters.insert(place, (letter, text));
+            }
+            Record::Gone(text) => {
+                let same = |(_, (_, other)): &(&u64, &(DeadLetter, String))| *other == text;
+                let place = self.letters.iter().find(same).map(|(place, _)| *place);
+                place.and_then(|place| self.letters.remove(&place));
+            }
+            Record::Again(task) => {
+                self.submitted.set(task.chunk.index);
+                if let Some(retry) = self.retries.get_mut(&task.chunk.index) {
+                    (retry.since, retry.times) = (Instant::now(), retry.times + 1);
+                }
+            }
+            Record::Submitted(below) => self.for_good = self.for_good.max(below),
+            Record::Returned(chunk) => *self.returned.entry(chunk).or_default() += 1,
+            Record::Released(chunk) | Record::Survived(chunk) => {
+                *self.released.entry(chunk).or_default() += 1;
+            }
+            Record::Redelivered(chunk) => {
+                *self.redelivered.entry(chunk).or_default() += 1;
+                self.delivered_again(chunk);
+            }
+            Record::Repeated(chunk) => self.delivered_again(chunk),
+            Record::Result(_) | Record::Mark(_) | Record::Other => {}
+        }
+    }
+
+    fn delivered_again(&mut self, chunk: u64) {
+        *self.redeliveries.entry(chunk).or_default() += 1;
+        if let Some(retry) = self.retries.get_mut(&chunk) {
+            retry.since = Instant::now();
+        }
+    }
+
+    /// Retries whose chunk is not settled so long after they were put aside, or were last delivered
+    /// again, and twice as long each time that they were sent again since.
+    pub(super) fn overdue(&self, after: Duration) -> Vec<Task> {
+        let is_overdue = |it: &&Retry| it.since.elapsed() >= after * (1 << it.times.min(16));
+        self.retries.values().filter(is_overdue).map(|it| it.task.clone()).collect()
+    }
+}
