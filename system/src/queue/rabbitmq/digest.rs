@@ -66,36 +66,13 @@ impl Digest {
             Record::Sweep(info) => {
                 self.sweep.get_or_insert(info);
             }
-            Record::Task(task) => {
-                let chunk = task.chunk.index;
-                self.submitted.set(chunk);
-                if task.replays > 0 && task.retry_count == 0 {
-                    // A dead letter that is replayed begins anew.
-                    self.dead.clear(chunk);
-                    self.redelivered.remove(&chunk);
-                    self.released.remove(&chunk);
-                    self.retries.remove(&chunk);
-                    let of = |letter: &DeadLetter| letter.task().map(|task| task.chunk.index);
-                    self.letters.retain(|_, (letter, _)| of(letter) != Some(chunk));
-                } else if task.retry_count > 0 {
-                    self.retries.insert(chunk, Retry::of(task));
-                }
-            }
+            Record::Task(task) => self.take_task(task),
             Record::Result(Ok(result)) if result.chunk_index < chunks => {
                 self.dead.clear(result.chunk_index);
                 self.committed.set(result.chunk_index);
                 self.retries.remove(&result.chunk_index);
             }
-            Record::Letter(letter, text) => {
-                if let Some(task) = letter.task()
-                    && self.sweep.as_ref().is_none_or(|it| it.sweep.check(&task.chunk).is_ok())
-                    && !self.committed.has(task.chunk.index)
-                {
-                    self.dead.set(task.chunk.index);
-                    self.retries.remove(&task.chunk.index);
-                }
-                self.letters.insert(place, (letter, text));
-            }
+            Record::Letter(letter, text) => self.take_letter(place, letter, text),
             Record::Gone(text) => {
                 let same = |(_, (_, other)): &(&u64, &(DeadLetter, String))| *other == text;
                 let place = self.letters.iter().find(same).map(|(place, _)| *place);
@@ -119,6 +96,33 @@ impl Digest {
             Record::Repeated(chunk) => self.delivered_again(chunk),
             Record::Result(_) | Record::Mark(_) | Record::Other => {}
         }
+    }
+
+    fn take_task(&mut self, task: Task) {
+        let chunk = task.chunk.index;
+        self.submitted.set(chunk);
+        if task.replays > 0 && task.retry_count == 0 {
+            // A dead letter that is replayed begins anew.
+            self.dead.clear(chunk);
+            self.redelivered.remove(&chunk);
+            self.released.remove(&chunk);
+            self.retries.remove(&chunk);
+            let of = |letter: &DeadLetter| letter.task().map(|task| task.chunk.index);
+            self.letters.retain(|_, (letter, _)| of(letter) != Some(chunk));
+        } else if task.retry_count > 0 && !self.committed.has(chunk) && !self.dead.has(chunk) {
+            self.retries.insert(chunk, Retry::of(task));
+        }
+    }
+
+    fn take_letter(&mut self, place: u64, letter: DeadLetter, text: String) {
+        if let Some(task) = letter.task()
+            && self.sweep.as_ref().is_none_or(|it| it.sweep.check(&task.chunk).is_ok())
+            && !self.committed.has(task.chunk.index)
+        {
+            self.dead.set(task.chunk.index);
+            self.retries.remove(&task.chunk.index);
+        }
+        self.letters.insert(place, (letter, text));
     }
 
     fn delivered_again(&mut self, chunk: u64) {
