@@ -5,6 +5,8 @@ mod intervals;
 mod ledger;
 mod oracle;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::fault::{Ends, entry_named};
@@ -142,6 +144,8 @@ pub struct Facts {
     pub retried: Option<u64>,
     /// Deliveries beyond the first of each chunk.
     pub redelivered: Option<u64>,
+    /// How many of which chunk, by its index, where that can excuse a second result.
+    pub redelivered_chunks: BTreeMap<u64, u64>,
 }
 
 impl Facts {
@@ -166,6 +170,7 @@ impl Facts {
             depths: None,
             retried: None,
             redelivered: None,
+            redelivered_chunks: BTreeMap::new(),
         }
     }
 
@@ -241,7 +246,12 @@ impl Facts {
                 self.depths = Some(Depths { tasks, results, retry, letters });
             }
             Event::Retried { attempts } => self.retried = Some(*attempts),
-            Event::Redelivered { deliveries } => self.redelivered = Some(*deliveries),
+            Event::Redelivered { deliveries, chunks } => {
+                self.redelivered = Some(self.redelivered.unwrap_or(0) + deliveries);
+                let known = chunks.iter().map(|(id, times)| (self.ledger.index(id), times));
+                let known = known.filter_map(|(index, times)| Some((index?, *times)));
+                self.redelivered_chunks.extend(known);
+            }
             Event::Stopped { process, .. } => self.stops.push((process.clone(), t_s)),
             Event::BrokerLost { reason } => self.flaw = Some(reason.clone()),
             Event::RunEnded { why } => self.ended = Some((t_s, *why)),

@@ -283,10 +283,10 @@ impl Journal {
         (of(&digest.redelivered).saturating_sub(of(&digest.returned)), of(&digest.released))
     }
 
-    /// How often tasks were delivered again, as far as workers have written it down, and how often
-    /// one was only fetched and put back.
-    pub(super) fn redelivered(&self) -> (u64, u64) {
-        (self.digest().redeliveries, self.digest().returned.values().sum())
+    /// How often each chunk's task was delivered again, as far as workers have written it down, and
+    /// how often it was only fetched and put back.
+    pub(super) fn redelivered(&self) -> (BTreeMap<u64, u64>, BTreeMap<u64, u64>) {
+        (self.digest().redeliveries.clone(), self.digest().returned.clone())
     }
 
     fn digest(&self) -> Ref<'_, Digest> {
@@ -307,8 +307,8 @@ struct Digest {
     letters: BTreeMap<u64, (DeadLetter, String)>,
     /// Of each task, since it was submitted or replayed.
     redelivered: BTreeMap<u64, u64>,
-    /// Of all, ever.
-    redeliveries: u64,
+    /// Of each task, ever.
+    redeliveries: BTreeMap<u64, u64>,
     /// Tasks that were fetched and put back at once.
     returned: BTreeMap<u64, u64>,
     /// Tasks that were given back.
@@ -365,7 +365,7 @@ impl Digest {
             Record::Released(chunk) => *self.released.entry(chunk).or_default() += 1,
             Record::Redelivered(chunk) => {
                 *self.redelivered.entry(chunk).or_default() += 1;
-                self.redeliveries += 1;
+                *self.redeliveries.entry(chunk).or_default() += 1;
             }
             Record::Result(_) | Record::Mark(_) | Record::Other => {}
         }
