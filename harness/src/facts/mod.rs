@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::fault::{Ends, entry_named};
+use crate::fault::{BROKER, Ends, Lasts, Role, entry_named};
 use crate::history::{EndReason, Event, HeldChunk, Record, SeenAggregate};
 use crate::plan::Plan;
 use crate::words::FirstLines;
@@ -48,6 +48,18 @@ impl Strike {
     /// What it does to a process.
     pub fn ends(&self) -> Ends {
         entry_named(&self.kind).map_or(Ends::No, |entry| entry.ends)
+    }
+
+    /// Whether it kept this process from its broker at some time from `since` to `until`.
+    pub fn cuts_off(&self, process: &str, since: f64, until: f64) -> bool {
+        let Some(entry) = entry_named(&self.kind) else { return false };
+        let is_on_its_way = entry.kind.is_of_network() && self.target == process;
+        let is_on_broker = self.target == BROKER || entry.on.contains(&Role::Node);
+        // What need not last is over at once; but a broker that was ended comes back, which is told.
+        let lasts = is_on_broker || entry.lasts == Lasts::Must;
+        let unhealed_s = if lasts { f64::INFINITY } else { self.t_s };
+        let healed_s = self.healed_s.unwrap_or(unhealed_s);
+        self.bit && (is_on_its_way || is_on_broker) && self.t_s <= until && since <= healed_s
     }
 
     /// What it did to its target, as in `which was killed at 3.1 s`.

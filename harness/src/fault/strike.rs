@@ -11,7 +11,7 @@ use crate::plan::{PlannedFault, Trigger};
 use crate::run::{Stage, Standing};
 
 /// What the broker is called where processes are named.
-const BROKER: &str = "broker";
+pub const BROKER: &str = "broker";
 
 /// Waits for the fault's moment, then strikes every target, and heals what lasts; again and again
 /// where the fault says so, until the sweep is over.
