@@ -87,6 +87,11 @@ impl Plan {
         self.has_fault(|fault| fault.kind.is_of_network())
     }
 
+    /// Whether the broker's data is to be lost.
+    pub fn loses_with_broker(&self) -> bool {
+        self.expect.coverage == Coverage::LostWithBroker
+    }
+
     /// How the work is skewed, where it is.
     pub fn skew(&self) -> Option<Skew> {
         let fault = self.faults.iter().find(|fault| fault.kind == FaultKind::SlowChunks)?;

@@ -4,7 +4,7 @@ use super::{Outcome, wiped};
 use crate::facts::{Exit, Facts, Strike};
 use crate::fault::Ends;
 use crate::history::EndReason;
-use crate::plan::{Coverage, Plan};
+use crate::plan::Plan;
 use crate::words::{FirstLines, quoted, seconds};
 
 /// The end of a process may be recorded a little before the proof of what ended it.
@@ -64,8 +64,7 @@ fn look(plan: &Plan, facts: &Facts) -> Found {
     let mut strikes: Vec<&Strike> = facts.strikes.iter().collect();
     let (mut lines, mut foreign, mut count) = (FirstLines::default(), FirstLines::default(), 0);
     let complete = matches!(facts.ended, Some((_, EndReason::Complete)));
-    let loses = plan.expect.coverage == Coverage::LostWithBroker;
-    let wipe = wiped::wipe(facts).filter(|_| loses);
+    let wipe = wiped::wipe(facts).filter(|_| plan.loses_with_broker());
     for exit in &facts.exits {
         let stopped = facts.was_stopped(exit);
         if stopped && complete {
