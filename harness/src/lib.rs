@@ -12,6 +12,7 @@ pub mod fault;
 pub mod history;
 pub mod ideal;
 pub mod kubernetes;
+pub mod maker;
 pub mod plan;
 pub mod proxy;
 pub mod report;

@@ -84,9 +84,12 @@ impl Plan {
 
     /// Whether something has to stand between processes and the broker.
     pub fn strikes_the_network(&self) -> bool {
-        use FaultKind::{Bandwidth, Drop, HalfOpen, Latency, Partition, Reset, Slice};
-        let network = [Bandwidth, Drop, HalfOpen, Latency, Partition, Reset, Slice];
-        self.has_fault(|fault| network.contains(&fault.kind))
+        self.has_fault(|fault| fault.kind.is_of_network())
+    }
+
+    /// Whether the broker's data is to be lost.
+    pub fn loses_with_broker(&self) -> bool {
+        self.expect.coverage == Coverage::LostWithBroker
     }
 
     /// How the work is skewed, where it is.
@@ -443,6 +446,14 @@ pub enum FaultKind {
     Chaos,
     Cordon,
     Drain,
+}
+
+impl FaultKind {
+    /// Whether it strikes what is between a process and the broker.
+    pub fn is_of_network(self) -> bool {
+        use FaultKind::{Bandwidth, Drop, HalfOpen, Latency, Partition, Reset, Slice};
+        matches!(self, Bandwidth | Drop | HalfOpen | Latency | Partition | Reset | Slice)
+    }
 }
 
 /// Whom a fault strikes.

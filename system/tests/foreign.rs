@@ -122,7 +122,7 @@ async fn ours_takes_over_from_a_foreign_worker_that_was_killed(
     foreign.kill();
     assert_eq!(end_completed(Process::worker(&bench.settings, 1, 0.0)), 6);
     bench.assert_exact(&sweep).await;
-    assert!(onlooker.redelivered().await.expect("reads") >= 1);
+    assert!(onlooker.redelivered().await.expect("reads").deliveries >= 1);
 }
 
 #[rstest]

@@ -6,9 +6,11 @@ mod support;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
-use lapin::types::{AMQPValue, FieldTable};
-use lapin::{Channel, Connection, ExchangeKind};
+use lapin::options::{
+    BasicGetOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
+};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::{BasicProperties, Channel, Connection, ExchangeKind};
 use rustix::process::Signal;
 use tokio::time::timeout;
 use ttg_system::chunk::Sweep;
@@ -265,6 +267,9 @@ async fn only_the_chunk_of_a_killed_worker_counts_as_delivered_again() {
     let mut workers = [1, 2, 3].map(|number| Process::worker(&bench.settings, number, 30.0));
     until("all workers have a chunk", async || onlooker.held().await.expect("reads").len() == 3)
         .await;
+    let held = onlooker.held().await.expect("reads");
+    let its = held.iter().find(|held| held.worker == "worker-1").expect("it has one");
+    let its = its.chunk_index.expect("the task can be read");
     workers[0].kill();
     let [_, second, third] = workers;
     for worker in [second, third] {
@@ -273,7 +278,37 @@ async fn only_the_chunk_of_a_killed_worker_counts_as_delivered_again() {
     }
     bench.assert_exact(&sweep).await;
     // Others looked what it had left, and put back what was not its own.
-    assert_eq!(onlooker.redelivered().await.expect("reads"), 1);
+    let redelivered = onlooker.redelivered().await.expect("reads");
+    assert_eq!((redelivered.deliveries, redelivered.chunks), (1, [(its, 1)].into()));
+}
+
+#[tokio::test]
+async fn a_task_that_is_published_again_is_a_delivery_more_of_its_chunk() {
+    let (bench, _) = Bench::start(RabbitMq).with_sweep(3).await;
+    let onlooker = bench.onlooker().await;
+    onlooker.held().await.expect("watches from now on");
+    let server = bench.rabbitmq();
+    let url = format!("amqp://127.0.0.1:{}", server.port);
+    let connection = Connection::connect(&url, Default::default()).await.expect("connects");
+    let channel = connection.create_channel().await.expect("a channel");
+    let tasks: ShortString = server.queues().tasks.as_str().into();
+    let take = async || {
+        let got = channel.basic_get(tasks.clone(), BasicGetOptions { no_ack: true }).await;
+        got.expect("answers").expect("a task").delivery
+    };
+    for kind in ["again", "maybe", "another"] {
+        let task = take().await;
+        let typed = BasicProperties::default().with_type(kind.into());
+        let (to, options) = ("ttg.tasks.exchange".into(), Default::default());
+        let sent = channel.basic_publish(to, tasks.clone(), options, &task.data, typed).await;
+        sent.expect("publishes");
+    }
+    for _ in 0..3 {
+        take().await;
+    }
+    let redelivered = onlooker.redelivered().await.expect("reads");
+    assert_eq!(redelivered.chunks, [(0, 1), (1, 1)].into());
+    assert_eq!(redelivered.deliveries, 2);
 }
 
 #[tokio::test]
@@ -409,7 +444,10 @@ async fn a_worker_whose_channel_the_server_closes_goes_on_and_its_chunk_counts_o
         let ended = worker.end();
         assert!(ended.status.success(), "{ended}");
     }
-    assert!(broker.redelivered().await.expect("reads") > 0, "the server was not impatient");
+    assert!(
+        broker.redelivered().await.expect("reads").deliveries > 0,
+        "the server was not impatient"
+    );
     assert_whole(&*broker, &sweep).await;
 }
 

@@ -69,7 +69,7 @@ async fn a_rabbitmq_that_is_out_of_memory_for_a_while_costs_nothing() {
     // The time for which it refuses is what is tested.
     tokio::time::sleep(WHILE).await;
     watermark(&bench, "0.4");
-    let redelivered = onlooker.redelivered().await.expect("reads");
+    let redelivered = onlooker.redelivered().await.expect("reads").deliveries;
     assert_eq!(redelivered, 0, "connections were given up");
     workers_complete_it(&bench, &sweep, [workers, vec![late]].into_iter().flatten().collect())
         .await;

@@ -49,6 +49,7 @@ fn spoilt(plan: &Plan, facts: &Facts) -> Spoilt {
         words: there().map(|(words, tally, _)| format!("{} {words}", tally.count())).collect(),
         evidence: there().flat_map(|(_, tally, _)| tally.evidence()).collect(),
     };
+    spoilt.evidence.extend(duplicates::evidence(plan, facts));
     if dead_as_expected {
         spoilt.words.extend(dead::too_many(plan, facts));
         if !spoilt.words.is_empty() {

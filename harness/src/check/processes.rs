@@ -4,7 +4,7 @@ use super::{Outcome, wiped};
 use crate::facts::{Exit, Facts, Strike};
 use crate::fault::Ends;
 use crate::history::EndReason;
-use crate::plan::{Coverage, Plan};
+use crate::plan::Plan;
 use crate::words::{FirstLines, quoted, seconds};
 
 /// The end of a process may be recorded a little before the proof of what ended it.
@@ -13,9 +13,15 @@ const OUT_OF_ORDER_S: f64 = 1.0;
 const SIGKILL: i32 = 9;
 const SIGTERM: i32 = 15;
 
+/// Exit code of a process of ours that ends because it was asked to.
+const INTERRUPTED: i32 = 128 + SIGTERM;
+
+/// And of one that has given up its broker.
+const UNREACHABLE: i32 = 69;
+
 pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
     let ended = how_it_ended(facts.ended.map(|(_, why)| why));
-    let (evidence, count) = unexplained(plan, facts);
+    let Found { unexplained: evidence, count, foreign } = look(plan, facts);
     if count > 0 {
         let (processes, them) = if count == 1 {
             ("1 process", "that")
@@ -27,7 +33,7 @@ pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
     }
     match facts.ended {
         Some((_, EndReason::Interrupted)) | None => Outcome::inconclusive(ended),
-        Some(_) => Outcome::pass(format!("none ended badly by itself; {ended}")),
+        Some(_) => Outcome::pass(format!("none ended badly by itself; {ended}")).because(foreign),
     }
 }
 
@@ -43,14 +49,22 @@ fn how_it_ended(why: Option<EndReason>) -> &'static str {
     }
 }
 
-/// Processes that ended badly with no fault to explain it. A strike explains one end, and so does
-/// the harness itself, which stops what has not left when a run that is not complete is over.
-fn unexplained(plan: &Plan, facts: &Facts) -> (Vec<String>, u64) {
+/// How processes ended.
+struct Found {
+    /// The first of those that ended badly with no fault to explain it, and how many there are.
+    unexplained: Vec<String>,
+    count: u64,
+    /// How foreign workers ended that were asked to.
+    foreign: Vec<String>,
+}
+
+/// A strike explains one end, and so does the harness itself, which stops what has not left when a
+/// run that is not complete is over.
+fn look(plan: &Plan, facts: &Facts) -> Found {
     let mut strikes: Vec<&Strike> = facts.strikes.iter().collect();
-    let (mut lines, mut count) = (FirstLines::default(), 0);
+    let (mut lines, mut foreign, mut count) = (FirstLines::default(), FirstLines::default(), 0);
     let complete = matches!(facts.ended, Some((_, EndReason::Complete)));
-    let loses = plan.expect.coverage == Coverage::LostWithBroker;
-    let wipe = wiped::wipe(facts).filter(|_| loses);
+    let wipe = wiped::wipe(facts).filter(|_| plan.loses_with_broker());
     for exit in &facts.exits {
         let stopped = facts.was_stopped(exit);
         if stopped && complete {
@@ -62,14 +76,16 @@ fn unexplained(plan: &Plan, facts: &Facts) -> (Vec<String>, u64) {
         if stopped || exit.is_clean() || says_incomplete(exit) || wiped {
             continue;
         }
-        if let Some(by) = strikes.iter().position(|strike| explains(strike, exit)) {
-            strikes.remove(by);
+        if let Some(by) = strikes.iter().position(|strike| explains(plan, facts, strike, exit)) {
+            if strikes.remove(by).ends() == Ends::Asked && plan.foreign(&exit.process).is_some() {
+                foreign.push(|| format!("a foreign worker was asked to end: {}", describe(exit)));
+            }
             continue;
         }
         count += 1;
         lines.push(|| describe(exit));
     }
-    (lines.lines(), count)
+    Found { unexplained: lines.lines(), count, foreign: foreign.lines() }
 }
 
 /// An aggregator says by its exit code that the sweep is not complete: it is right to, or the check
@@ -78,13 +94,29 @@ fn says_incomplete(exit: &Exit) -> bool {
     exit.process == "aggregator" && exit.code == Some(1)
 }
 
-fn explains(strike: &Strike, exit: &Exit) -> bool {
+fn explains(plan: &Plan, facts: &Facts, strike: &Strike, exit: &Exit) -> bool {
     let as_implied = match strike.ends() {
         Ends::Killed | Ends::Replaced => exit.signal == Some(SIGKILL),
-        Ends::Asked => exit.code.is_some() || exit.signal == Some(SIGTERM),
+        Ends::Asked => ends_as_asked(plan, facts, strike, exit),
         Ends::No => false,
     };
     as_implied && strike.target == exit.process && strike.t_s <= exit.t_s + OUT_OF_ORDER_S
+}
+
+/// Whether a process that was asked to end did so, and did nothing else: one that crashes over it is
+/// as broken as any. How a foreign worker ends, only its maker knows.
+fn ends_as_asked(plan: &Plan, facts: &Facts, asked: &Strike, exit: &Exit) -> bool {
+    let until = exit.t_s + OUT_OF_ORDER_S;
+    match exit.code {
+        None => exit.signal == Some(SIGTERM),
+        Some(_) if plan.foreign(&exit.process).is_some() => true,
+        Some(0 | INTERRUPTED) => true,
+        Some(UNREACHABLE) => {
+            let cuts_off = |it: &Strike| it.cuts_off(&exit.process, asked.t_s, until);
+            facts.strikes.iter().any(cuts_off)
+        }
+        Some(_) => false,
+    }
 }
 
 fn describe(exit: &Exit) -> String {
@@ -106,6 +138,7 @@ mod tests {
     use super::super::testing::{History, plan, plan_with_kill, told};
     use super::*;
     use crate::history::Event;
+    use crate::plan::Foreign;
     use insta::assert_snapshot;
 
     fn judged(history: &History) -> String {
@@ -146,20 +179,71 @@ mod tests {
         assert!(judged(&History::of(plan_with_kill()).with(12.0, again)).starts_with("fail"));
     }
 
+    /// A run in which worker 1 was asked to end, and did so in this way.
+    fn terminated(plan: Plan, ended: (Option<i32>, Option<i32>)) -> History {
+        History::of(plan).spoil(|record| match &mut record.event {
+            Event::FaultInjected { kind, .. } => *kind = "terminate".into(),
+            Event::ProcessExited { process, code, signal, said, .. } if process == "worker-1" => {
+                (*code, *signal) = ended;
+                *said = Some("last words".into());
+            }
+            _ => {}
+        })
+    }
+
+    fn strike(kind: &str, target: &str) -> Event {
+        let (fault, target, proof) = (format!("{kind}-2"), target.into(), "seen".into());
+        Event::FaultInjected { fault, kind: kind.into(), target, bit: true, proof, held: vec![] }
+    }
+
     #[test]
-    fn a_terminated_worker_may_exit_with_an_error_or_by_the_signal() {
-        for (code, signal) in [(Some(1), None), (None, Some(SIGTERM)), (Some(0), None)] {
-            let history = History::of(plan_with_kill()).spoil(|record| match &mut record.event {
-                Event::FaultInjected { kind, .. } => *kind = "terminate".into(),
-                Event::ProcessExited { process, code: c, signal: s, .. }
-                    if process == "worker-1" =>
-                {
-                    (*c, *s) = (code, signal);
-                }
-                _ => {}
-            });
-            assert!(judged(&history).starts_with("pass"), "{code:?} {signal:?}");
+    fn a_terminated_worker_may_say_so_by_its_code_or_end_by_the_signal() {
+        for ended in [(Some(INTERRUPTED), None), (None, Some(SIGTERM)), (Some(0), None)] {
+            let history = terminated(plan_with_kill(), ended);
+            assert!(judged(&history).starts_with("pass"), "{ended:?}");
         }
+    }
+
+    #[test]
+    fn a_terminated_worker_that_panics_fails() {
+        assert_snapshot!(judged(&terminated(plan_with_kill(), (Some(101), None))), @r"
+        fail: 1 process ended badly, and no fault explains that; the run completed
+        - worker-1 exited with code 101 at 10.8 s, and said: last words
+        ");
+        for ended in [(Some(1), None), (Some(70), None), (None, Some(6)), (Some(UNREACHABLE), None)]
+        {
+            let history = terminated(plan_with_kill(), ended);
+            assert!(judged(&history).starts_with("fail"), "{ended:?}");
+        }
+    }
+
+    #[test]
+    fn a_terminated_worker_may_give_up_a_broker_that_is_away() {
+        let gave_up = || terminated(plan_with_kill(), (Some(UNREACHABLE), None));
+        for (kind, target) in [("kill", "broker"), ("partition", "worker-1")] {
+            let healed = |at: f64| {
+                let fault = format!("{kind}-2");
+                let healed = Event::FaultHealed { fault, target: target.into(), seen: None };
+                judged(&gave_up().with(2.0, strike(kind, target)).with(at, healed))
+            };
+            assert!(healed(11.0).starts_with("pass"), "{kind}");
+            assert!(healed(3.0).starts_with("fail"), "{kind}, which was over by then");
+        }
+        let others = gave_up().with(2.0, strike("partition", "worker-2"));
+        assert!(judged(&others).starts_with("fail"));
+        let reset = gave_up().with(2.0, strike("reset", "worker-1"));
+        assert!(judged(&reset).starts_with("fail"));
+    }
+
+    #[test]
+    fn how_a_foreign_worker_ends_when_it_is_asked_to_is_told() {
+        let mut plan = plan_with_kill();
+        let command = vec!["worker.py".to_owned()];
+        plan.foreign = Some(Foreign { command, image: None, workers: 2 });
+        assert_snapshot!(judged(&terminated(plan, (Some(1), None))), @r"
+        pass: none ended badly by itself; the run completed
+        - a foreign worker was asked to end: worker-1 exited with code 1 at 10.8 s, and said: last words
+        ");
     }
 
     fn stopped_by_us(why: EndReason) -> String {

@@ -212,7 +212,9 @@ impl History {
                     avg: sum.avg,
                 }),
             );
-            self.add(t_s, Event::Redelivered { deliveries: facts.takeovers.len() as u64 });
+            let deliveries = facts.takeovers.len() as u64;
+            let chunks = facts.takeovers.iter().map(|it| (it.chunk_id.clone(), 1)).collect();
+            self.add(t_s, Event::Redelivered { deliveries, chunks });
         }
         for (n, process) in processes.iter().enumerate() {
             if facts.exits.iter().all(|exit| exit.process != *process) {

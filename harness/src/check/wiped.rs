@@ -8,12 +8,15 @@ use crate::facts::{Exit, Facts, IntervalSet, Strike, first_ranges};
 use crate::plan::Plan;
 use crate::words::{counted, parameters, quoted, seconds};
 
+const AGGREGATOR: &str = "aggregator";
+
 /// By what a process has told that the data was gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rule {
     /// One of ours, by an exit code that it has for nothing else.
     Code,
-    /// A foreign worker, by leaving with an error: the wire contract knows no more.
+    /// A foreign worker, by leaving with an error: the wire contract knows no more. That may mean
+    /// anything, so it explains the worker's end and proves nothing.
     Error,
 }
 
@@ -40,11 +43,13 @@ pub(super) fn judge(plan: &Plan, facts: &Facts, missing: &IntervalSet) -> Outcom
         return Outcome::fail("processes ended as if the sweep were done, after its data was gone")
             .because(kept_quiet);
     }
-    if tellers.is_empty() {
-        return Outcome::fail(format!(
-            "no process said that the data was gone (exit code {SWEEP_LOST}; a foreign worker: any \
-             but 0)"
-        ));
+    let evidence = tellers.iter().map(|(exit, _)| describe(exit)).collect();
+    if let Some(who) = kept_it_to_themselves(facts, &tellers) {
+        let summary = format!("{who} said that the data was gone (exit code {SWEEP_LOST})");
+        return match facts.is_final() {
+            true => Outcome::fail(summary).because(evidence),
+            false => Outcome::inconclusive(summary + ", but the watching ended early"),
+        };
     }
     let lost = counted(missing.len(), "parameter");
     let ranges: Vec<String> = first_ranges(missing).into_iter().map(parameters).collect();
@@ -53,18 +58,34 @@ pub(super) fn judge(plan: &Plan, facts: &Facts, missing: &IntervalSet) -> Outcom
         ranges.join(", "),
         by_rule(&tellers)
     ))
-    .because(tellers.iter().map(|(exit, _)| describe(exit)).collect())
+    .because(evidence)
 }
 
-/// How many told it by which rule.
+/// Who had to tell it and did not. The aggregator is always ours, and is given the time for it; one
+/// that a fault has ended for good is excused, and then some other process of ours must.
+fn kept_it_to_themselves(facts: &Facts, tellers: &[(&Exit, Rule)]) -> Option<&'static str> {
+    let by_code = || tellers.iter().filter(|(_, rule)| *rule == Rule::Code);
+    let has_told = by_code().any(|(exit, _)| exit.process == AGGREGATOR);
+    match is_gone(facts, AGGREGATOR) {
+        false => (!has_told).then_some("the aggregator never"),
+        true => by_code().next().is_none().then_some("no process of ours"),
+    }
+}
+
+/// Whether a fault has ended this process, and nobody came in its place.
+fn is_gone(facts: &Facts, process: &str) -> bool {
+    let ended = facts.strikes.iter().rfind(|it| it.ends_process() && it.target == process);
+    let is_later = |(name, t_s): &(String, f64), than: f64| name == process && *t_s > than;
+    ended.is_some_and(|strike| !facts.starts.iter().any(|start| is_later(start, strike.t_s)))
+}
+
+/// How many told it, and how many foreign workers may have.
 fn by_rule(tellers: &[(&Exit, Rule)]) -> String {
-    let count = |rule| tellers.iter().filter(|(_, by)| *by == rule).count();
+    let count = |rule| tellers.iter().filter(|(_, by)| *by == rule).count() as u64;
     let ours = format!("{} by exit code {SWEEP_LOST}", count(Rule::Code));
     match count(Rule::Error) {
         0 => ours,
-        foreign => {
-            format!("{ours}, {} by an exit code above 0", counted(foreign as u64, "foreign worker"))
-        }
+        foreign => format!("{ours} ({} left with an error)", counted(foreign, "foreign worker")),
     }
 }
 
@@ -91,7 +112,7 @@ fn describe(exit: &Exit) -> String {
 mod tests {
     use super::super::coverage;
     use super::super::testing::{History, plan, told};
-    use crate::history::Event;
+    use crate::history::{EndReason, Event};
     use crate::plan::{Coverage, Foreign};
 
     /// A run in which the broker was wiped, or was to be, and the last chunk is missing.
@@ -113,17 +134,15 @@ mod tests {
             .spoil_aggregate(|aggregate| aggregate.complete = false)
     }
 
-    fn exit(history: History, code: i32, said: Option<&str>) -> History {
-        history.with(
-            31.0,
-            Event::ProcessExited {
-                process: "worker-0".into(),
-                pid: 100,
-                code: Some(code),
-                signal: None,
-                said: said.map(str::to_owned),
-            },
-        )
+    fn exit(history: History, process: &str, code: i32, said: Option<&str>) -> History {
+        let (process, said) = (process.to_owned(), said.map(str::to_owned));
+        let code = Some(code);
+        history.with(31.0, Event::ProcessExited { process, pid: 100, code, signal: None, said })
+    }
+
+    /// The same, and the aggregator has told.
+    fn told_wiped(bit: bool) -> History {
+        exit(wiped(bit), "aggregator", 65, Some("its data was lost"))
     }
 
     fn judged(history: &History) -> String {
@@ -138,8 +157,10 @@ mod tests {
 
     #[test]
     fn a_loss_that_is_told_passes() {
-        insta::assert_snapshot!(judged(&exit(wiped(true), 65, Some("its data was lost"))), @"
-        pass: lost with the broker's data: parameters 990..1000 (10 parameters); said so: 1 by exit code 65, and none reported success
+        let history = exit(told_wiped(true), "worker-0", 65, Some("its data was lost"));
+        insta::assert_snapshot!(judged(&history), @"
+        pass: lost with the broker's data: parameters 990..1000 (10 parameters); said so: 2 by exit code 65, and none reported success
+        - aggregator at 31.0 s: its data was lost
         - worker-0 at 31.0 s: its data was lost
         ");
     }
@@ -147,36 +168,81 @@ mod tests {
     #[test]
     fn a_crash_with_its_last_words_tells_nothing_and_fails() {
         for code in [1, 69, 101] {
-            let judged = judged(&exit(wiped(true), code, Some("thread 'main' panicked")));
-            assert!(judged.starts_with("fail: no process said"), "{code}: {judged}");
+            let said = Some("thread 'main' panicked");
+            let judged = judged(&exit(wiped(true), "aggregator", code, said));
+            assert!(judged.starts_with("fail: the aggregator never said"), "{code}: {judged}");
         }
     }
 
     #[test]
-    fn a_foreign_worker_tells_it_by_leaving_with_an_error() {
-        let history = exit(with_foreign_worker(wiped(true)), 1, Some("NOGROUP"));
+    fn workers_do_not_tell_it_for_the_aggregator() {
+        let history = exit(wiped(true), "worker-0", 65, Some("its data was lost"));
         insta::assert_snapshot!(judged(&history), @"
-        pass: lost with the broker's data: parameters 990..1000 (10 parameters); said so: 0 by exit code 65, 1 foreign worker by an exit code above 0, and none reported success
+        fail: the aggregator never said that the data was gone (exit code 65)
+        - worker-0 at 31.0 s: its data was lost
+        ");
+    }
+
+    #[test]
+    fn a_foreign_worker_that_leaves_with_an_error_is_told_and_proves_nothing() {
+        let foreign = |history| exit(with_foreign_worker(history), "worker-0", 1, Some("NOGROUP"));
+        insta::assert_snapshot!(judged(&foreign(told_wiped(true))), @"
+        pass: lost with the broker's data: parameters 990..1000 (10 parameters); said so: 1 by exit code 65 (1 foreign worker left with an error), and none reported success
+        - aggregator at 31.0 s: its data was lost
+        - worker-0 at 31.0 s: NOGROUP
+        ");
+        let judged = judged(&foreign(wiped(true)));
+        assert!(judged.starts_with("fail: the aggregator never said"), "{judged}");
+    }
+
+    /// The aggregator is killed at this moment.
+    fn without_aggregator(history: History, t_s: f64) -> History {
+        let (fault, kind, target) = ("kill-2".into(), "kill".into(), "aggregator".into());
+        let (proof, held) = ("ended by signal 9".into(), Vec::new());
+        history.with(t_s, Event::FaultInjected { fault, kind, target, bit: true, proof, held })
+    }
+
+    #[test]
+    fn where_a_fault_ended_the_aggregator_another_process_of_ours_must_tell() {
+        let gone = || without_aggregator(wiped(true), 29.0);
+        let told = exit(gone(), "worker-1", 65, Some("its data was lost"));
+        assert!(judged(&told).starts_with("pass: "), "{}", judged(&told));
+        let kept = exit(with_foreign_worker(gone()), "worker-0", 1, Some("NOGROUP"));
+        insta::assert_snapshot!(judged(&kept), @"
+        fail: no process of ours said that the data was gone (exit code 65)
         - worker-0 at 31.0 s: NOGROUP
         ");
     }
 
     #[test]
-    fn a_worker_that_the_harness_told_to_end_tells_nothing() {
-        let stopped = Event::Stopped { process: "worker-0".into(), signal: 15 };
-        let history = with_foreign_worker(wiped(true)).with(30.5, stopped);
-        let judged = judged(&exit(history, 143, Some("interrupted")));
-        assert!(judged.starts_with("fail: no process said"), "{judged}");
+    fn an_aggregator_that_was_started_again_must_tell() {
+        let again = Event::ProcessStarted { process: "aggregator".into(), pid: 200 };
+        let history = without_aggregator(wiped(true), 29.0).with(29.5, again);
+        let history = exit(history, "worker-1", 65, Some("its data was lost"));
+        assert!(judged(&history).starts_with("fail: the aggregator never said"));
+    }
+
+    #[test]
+    fn an_aggregator_that_the_harness_had_to_end_has_not_told() {
+        let stopped = Event::Stopped { process: "aggregator".into(), signal: 15 };
+        let history = exit(wiped(true).with(30.5, stopped), "aggregator", 65, None);
+        assert!(judged(&history).starts_with("fail: the aggregator never said"));
+    }
+
+    #[test]
+    fn of_a_run_that_was_interrupted_it_is_not_known() {
+        let history = wiped(true).ended(EndReason::Interrupted);
+        insta::assert_snapshot!(judged(&history), @"inconclusive: the aggregator never said that the data was gone (exit code 65), but the watching ended early");
     }
 
     #[test]
     fn a_loss_that_nobody_tells_fails() {
-        insta::assert_snapshot!(judged(&wiped(true)), @"fail: no process said that the data was gone (exit code 65; a foreign worker: any but 0)");
+        insta::assert_snapshot!(judged(&wiped(true)), @"fail: the aggregator never said that the data was gone (exit code 65)");
     }
 
     #[test]
     fn a_worker_that_leaves_as_if_done_fails() {
-        insta::assert_snapshot!(judged(&exit(wiped(true), 0, None)), @"
+        insta::assert_snapshot!(judged(&exit(told_wiped(true), "worker-0", 0, None)), @"
         fail: processes ended as if the sweep were done, after its data was gone
         - worker-0 left at 31.0 s as if done
         ");
@@ -190,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_result_that_counts_twice_is_no_loss_and_fails() {
-        let history = exit(wiped(true), 65, Some("its data was lost"));
+        let history = told_wiped(true);
         let again = history.result_of("00031");
         let judged = judged(&history.with(29.0, again));
         assert!(

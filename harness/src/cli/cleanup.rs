@@ -12,6 +12,7 @@ use crate::docker::{self, Engine, Which};
 use crate::environment::{Unavailable, janitor};
 use crate::exit::Exit;
 use crate::kubernetes::{self, Cluster};
+use crate::maker::Maker;
 use crate::report::say;
 use crate::report::terminal::{WIDTH, wrapped};
 use crate::words::quoted;
@@ -85,17 +86,16 @@ async fn clean_cluster(
         kubernetes::sweep(&cluster, place, &kubernetes::Which::DeadOwners).await?;
     }
     for it in &found {
-        let mut what = format!("{} of {}", it.name, quoted(&it.run));
-        let stranger = it.maker.as_ref().filter(|maker| !maker.is_of_this_machine());
-        if let Some(maker) = stranger {
-            what += &format!(
-                ", of another machine ({}), which alone can tell whether it is in use",
-                quoted(maker.host())
-            );
-        }
+        let what = what(&it.name, &it.run, it.maker.as_ref());
         tell(state(it.in_use(), force), it.kind, &what);
     }
     Ok(found.len())
+}
+
+/// What it is, and whose, if that is not for this machine to know.
+fn what(name: &str, run: &str, maker: Option<&Maker>) -> String {
+    let stranger = maker.and_then(Maker::as_stranger).unwrap_or_default();
+    format!("{name} of {}{stranger}", quoted(run))
 }
 
 fn tell(state: &str, kind: &str, what: &str) {
@@ -128,7 +128,7 @@ async fn clean_docker(force: bool) -> Result<usize, Unavailable> {
         docker::sweep(&engine, &Which::DeadOwners).await?;
     }
     for it in &found {
-        let what = format!("{} of {}", it.name, quoted(&it.run));
+        let what = what(&it.name, &it.run, it.maker.as_ref());
         tell(state(it.in_use(), force), it.kind.word(), &what);
     }
     Ok(found.len())

@@ -18,8 +18,8 @@ use tokio::io::AsyncWriteExt;
 use super::engine::{Engine, failed};
 use crate::environment::Unavailable;
 
-/// Bytes of its output that the engine keeps of a container, for each of two files.
-const LOG: &str = "64m";
+/// What the engine keeps of a container's output: its last bytes, in files of this size.
+const LOG: [(&str, &str); 2] = [("max-size", "64m"), ("max-file", "2")];
 
 /// Bytes that are read of what a command in a container says.
 const SAID: usize = 64 * 1024;
@@ -183,7 +183,7 @@ pub(super) fn limits(host: &mut HostConfig) {
     host.publish_all_ports = Some(false);
     host.log_config = Some(HostConfigLogConfig {
         typ: Some("json-file".to_owned()),
-        config: Some([("max-size".to_owned(), LOG.to_owned())].into()),
+        config: Some(LOG.map(|(name, value)| (name.to_owned(), value.to_owned())).into()),
     });
 }
 

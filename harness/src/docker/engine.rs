@@ -6,8 +6,8 @@ use std::time::Duration;
 use testcontainers::bollard::Docker;
 use testcontainers::core::client::docker_client_instance;
 
-use super::label::Owner;
 use crate::environment::Unavailable;
+use crate::maker::Maker;
 
 /// How long the engine may take to say who it is.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -44,7 +44,7 @@ impl Engine {
 
     /// What this process makes there under the name of a run.
     pub fn run(&self, id: &str) -> Run {
-        Run { engine: self.clone(), id: id.to_owned(), owner: Owner::this() }
+        Run { engine: self.clone(), id: id.to_owned(), maker: Maker::this() }
     }
 
     pub(super) fn docker(&self) -> &Docker {
@@ -57,7 +57,7 @@ impl Engine {
 pub struct Run {
     engine: Engine,
     id: String,
-    owner: Owner,
+    maker: Maker,
 }
 
 impl Run {
@@ -73,7 +73,7 @@ impl Run {
 
     /// What everything that is made for it carries.
     pub fn labels(&self) -> HashMap<String, String> {
-        self.owner.labels(&self.id)
+        self.maker.labels(&self.id).into_iter().collect()
     }
 
     /// A name for something of it: unique on the engine, as the run is.

@@ -1,13 +1,13 @@
 //! Brokers and workers in containers.
 //!
 //! Whatever is made here carries labels that say which run it belongs to and which process owns it,
-//! so that it can be found and removed however that process ended (`sweep`).
+//! so that it can be found and removed however that process ended (`sweep`). An engine may be shared with
+//! other machines: what their harnesses have is left alone.
 
 mod container;
 mod engine;
 mod exhaust;
 mod image;
-mod label;
 mod network;
 mod rabbitmq;
 mod redis;
@@ -19,7 +19,6 @@ mod worker;
 pub use engine::{Engine, Run};
 pub use exhaust::{SUBCOMMAND as EXHAUST_SUBCOMMAND, exhaust_memory, main as exhaust_main};
 pub(crate) use image::Images;
-pub use label::Owner;
 pub use network::Network;
 pub(crate) use rabbitmq::IMAGES as RABBITMQ_IMAGES;
 pub use rabbitmq::start as start_rabbitmq;

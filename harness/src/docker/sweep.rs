@@ -8,8 +8,8 @@ use testcontainers::bollard::query_parameters::{
 
 use super::container::remove;
 use super::engine::{Engine, failed};
-use super::label::{Owner, RUN};
 use crate::environment::Unavailable;
+use crate::maker::{Maker, RUN};
 
 /// What kind of thing it is, in the order in which they can be removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,14 +43,14 @@ pub struct Found {
     /// Which run it belongs to.
     pub run: String,
     /// Who made it, if that can be read.
-    pub owner: Option<Owner>,
+    pub maker: Option<Maker>,
     id: String,
 }
 
 impl Found {
-    /// Whether a harness that still runs has it.
+    /// Whether it may be in use: only of a harness of this machine can be seen that it is not.
     pub fn in_use(&self) -> bool {
-        self.owner.as_ref().is_some_and(Owner::is_alive)
+        self.maker.as_ref().is_none_or(|maker| !maker.is_dead())
     }
 }
 
@@ -59,10 +59,8 @@ impl Found {
 pub enum Which {
     /// What belongs to one run.
     Run(String),
-    /// What belongs to harnesses that run no more.
+    /// What harnesses of this machine that are dead have left.
     DeadOwners,
-    /// Everything of ours, whoever uses it.
-    All,
 }
 
 impl Which {
@@ -70,7 +68,6 @@ impl Which {
         match self {
             Self::Run(run) => found.run == *run,
             Self::DeadOwners => !found.in_use(),
-            Self::All => true,
         }
     }
 }
@@ -128,7 +125,8 @@ pub async fn sweep(engine: &Engine, which: &Which) -> Result<Vec<Found>, Unavail
 /// The engine's own filter is for speed: a label that it shows is what counts.
 fn found(kind: Kind, name: String, id: String, labels: &HashMap<String, String>) -> Option<Found> {
     let run = labels.get(RUN)?.clone();
-    Some(Found { kind, name, run, owner: Owner::of(labels), id })
+    let labels = labels.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    Some(Found { kind, name, run, maker: Maker::of(&labels), id })
 }
 
 async fn remove_one(engine: &Engine, found: &Found) -> Result<(), Unavailable> {

@@ -4,7 +4,6 @@
 use std::net::IpAddr;
 use std::path::Path;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use rustix::process::Signal;
@@ -42,12 +41,10 @@ impl Containers {
     /// # Errors
     /// Where no engine answers.
     pub async fn open() -> Result<Self, Unavailable> {
-        /// Runs of this process.
-        static RUNS: AtomicU32 = AtomicU32::new(0);
         let engine = Engine::connect().await?;
         sweep(&engine, &Which::DeadOwners).await?;
-        let number = RUNS.fetch_add(1, Ordering::Relaxed);
-        let run = engine.run(&format!("{}-{number}", std::process::id()));
+        // A process id is another's too, where machines share an engine.
+        let run = engine.run(&format!("{:08x}", fastrand::u32(..)));
         let network = Network::create(&run).await?;
         Ok(Self { run, network })
     }

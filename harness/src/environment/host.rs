@@ -21,7 +21,7 @@ pub type Stdout = Box<dyn AsyncRead + Unpin>;
 /// Where a run has its broker and its processes.
 pub enum Host {
     /// On a Docker engine.
-    Engine(Containers),
+    Engine(Box<Containers>),
     /// On a cluster.
     Cluster(Box<Pods>),
 }
@@ -45,7 +45,10 @@ impl Host {
     /// Where none does.
     pub async fn find(plan: &Plan) -> Result<Option<Self>, Unavailable> {
         match plan.environment {
-            Environment::Container => Containers::open().await.map(Self::Engine).map(Some),
+            Environment::Container => {
+                let containers = Containers::open().await?;
+                Ok(Some(Self::Engine(Box::new(containers))))
+            }
             Environment::Kubernetes => {
                 let pods = Pods::connect(&plan.cluster).await?;
                 Ok(Some(Self::Cluster(Box::new(pods))))

@@ -81,6 +81,8 @@ pub struct Ledger {
     pub duplicated: Tally,
     /// Results beyond the first of their chunk.
     pub duplicates: u64,
+    /// How many of which chunk.
+    pub duplicates_of: BTreeMap<u64, u64>,
     /// Reported, and not of this sweep.
     pub unexpected: Tally,
     /// Reported with a value that the kernel does not yield.
@@ -105,6 +107,7 @@ impl Ledger {
             durations: (0.0, 0),
             duplicated: Tally::default(),
             duplicates: 0,
+            duplicates_of: BTreeMap::new(),
             unexpected: Tally::default(),
             wrong_value: Tally::default(),
             dead_lettered: Tally::default(),
@@ -312,6 +315,9 @@ impl Ledger {
 
     fn note_duplicate(&mut self, t_s: f64, result: &SeenResult, again: &[(u64, u64)]) {
         self.duplicates += 1;
+        if let Some(index) = self.index(&result.chunk_id) {
+            *self.duplicates_of.entry(index).or_default() += 1;
+        }
         for &(start, end) in again {
             self.duplicated.set.insert(start, end);
         }

@@ -5,9 +5,11 @@ mod intervals;
 mod ledger;
 mod oracle;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::fault::{Ends, entry_named};
+use crate::fault::{BROKER, Ends, Lasts, Role, entry_named};
 use crate::history::{EndReason, Event, HeldChunk, Record, SeenAggregate};
 use crate::plan::Plan;
 use crate::words::FirstLines;
@@ -46,6 +48,18 @@ impl Strike {
     /// What it does to a process.
     pub fn ends(&self) -> Ends {
         entry_named(&self.kind).map_or(Ends::No, |entry| entry.ends)
+    }
+
+    /// Whether it kept this process from its broker at some time from `since` to `until`.
+    pub fn cuts_off(&self, process: &str, since: f64, until: f64) -> bool {
+        let Some(entry) = entry_named(&self.kind) else { return false };
+        let is_on_its_way = entry.kind.is_of_network() && self.target == process;
+        let is_on_broker = self.target == BROKER || entry.on.contains(&Role::Node);
+        // What need not last is over at once; but a broker that was ended comes back, which is told.
+        let lasts = is_on_broker || entry.lasts == Lasts::Must;
+        let unhealed_s = if lasts { f64::INFINITY } else { self.t_s };
+        let healed_s = self.healed_s.unwrap_or(unhealed_s);
+        self.bit && (is_on_its_way || is_on_broker) && self.t_s <= until && since <= healed_s
     }
 
     /// What it did to its target, as in `which was killed at 3.1 s`.
@@ -142,6 +156,8 @@ pub struct Facts {
     pub retried: Option<u64>,
     /// Deliveries beyond the first of each chunk.
     pub redelivered: Option<u64>,
+    /// How many of which chunk, by its index, where that can excuse a second result.
+    pub redelivered_chunks: BTreeMap<u64, u64>,
 }
 
 impl Facts {
@@ -166,6 +182,7 @@ impl Facts {
             depths: None,
             retried: None,
             redelivered: None,
+            redelivered_chunks: BTreeMap::new(),
         }
     }
 
@@ -241,7 +258,12 @@ impl Facts {
                 self.depths = Some(Depths { tasks, results, retry, letters });
             }
             Event::Retried { attempts } => self.retried = Some(*attempts),
-            Event::Redelivered { deliveries } => self.redelivered = Some(*deliveries),
+            Event::Redelivered { deliveries, chunks } => {
+                self.redelivered = Some(self.redelivered.unwrap_or(0) + deliveries);
+                let known = chunks.iter().map(|(id, times)| (self.ledger.index(id), times));
+                let known = known.filter_map(|(index, times)| Some((index?, *times)));
+                self.redelivered_chunks.extend(known);
+            }
             Event::Stopped { process, .. } => self.stops.push((process.clone(), t_s)),
             Event::BrokerLost { reason } => self.flaw = Some(reason.clone()),
             Event::RunEnded { why } => self.ended = Some((t_s, *why)),

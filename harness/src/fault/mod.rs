@@ -40,7 +40,7 @@ use crate::plan::{FaultKind, PlannedFault};
 use crate::run::Stage;
 
 pub use entry::{Ends, Entry, Lasts, Role, Site};
-pub use strike::carry_out;
+pub use strike::{BROKER, carry_out};
 pub use table::markdown;
 
 /// Every fault. A new one is one line here.

@@ -11,7 +11,7 @@ use crate::plan::{PlannedFault, Trigger};
 use crate::run::{Stage, Standing};
 
 /// What the broker is called where processes are named.
-const BROKER: &str = "broker";
+pub const BROKER: &str = "broker";
 
 /// Waits for the fault's moment, then strikes every target, and heals what lasts; again and again
 /// where the fault says so, until the sweep is over.
@@ -138,8 +138,11 @@ pub(super) async fn over(stage: &Stage, end: Instant) {
 /// Of a coordinator that is struck while it submits: how far it had come.
 async fn in_the_middle(stage: &Stage, proof: &mut Proof) {
     let (submitted, all) = (stage.submitted().await, stage.plan.sweep.chunks());
-    proof.seen += &format!(", with {submitted} of {all} chunks submitted");
-    proof.bit &= submitted < all;
+    match submitted {
+        Some(submitted) => proof.seen += &format!(", with {submitted} of {all} chunks submitted"),
+        None => proof.seen += ", and the broker does not say how many chunks were submitted",
+    }
+    proof.bit &= submitted.is_some_and(|submitted| submitted < all);
 }
 
 /// Tells of a strike.

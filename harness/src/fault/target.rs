@@ -34,7 +34,7 @@ pub(super) async fn choose(
     let ended_too = fault.kind == FaultKind::Restart;
     let arrests = of(fault.kind).arrests();
     let take = |process: Process| async move {
-        if arrests { arrest(stage, process).await } else { Ok(find(stage, process).await) }
+        if arrests { arrest(stage, process).await } else { find(stage, process).await }
     };
     let named = |name: String| async move {
         let process =
@@ -88,23 +88,52 @@ fn nobody(target: &str) -> (String, String) {
     (target.to_owned(), "no worker was alive".to_owned())
 }
 
-/// A process as it is, with what it holds at the moment.
-async fn find(stage: &Stage, process: Process) -> Victim {
-    let since = Instant::now();
-    let held = stage.held_by(&process.name).await;
-    Victim { process, held, since }
+fn is_over(target: &str) -> (String, String) {
+    (target.to_owned(), "the sweep was over".to_owned())
 }
 
-/// Stops a process and sees what it holds. One that is stopped already is another fault's, which
-/// will wake it up when it sees fit.
+/// A process as it is, with what it holds at the moment.
+async fn find(stage: &Stage, process: Process) -> Result<Victim, (String, String)> {
+    let held = stage.held_by(&process.name).await;
+    if stage.standing().is_over() {
+        return Err(is_over(&process.name));
+    }
+    Ok(Victim { process, held, since: Instant::now() })
+}
+
+/// Stops a process and sees what it holds. Where the broker does not say that at once, nobody is
+/// kept stopped for it: once it does, it is begun again.
 pub(super) async fn arrest(stage: &Stage, process: Process) -> Result<Victim, (String, String)> {
-    let since = Instant::now();
+    loop {
+        let since = Instant::now();
+        stop(&process).await?;
+        // What it sent before it stopped may still be on its way: the first answer came after the
+        // broker had begun to read, the second after it had carried out what it read.
+        let held = match stage.held_now(&process.name).await {
+            Ok(_) => stage.held_now(&process.name).await,
+            unknown => unknown,
+        };
+        if let Ok(held) = held {
+            return Ok(Victim { process, held, since });
+        }
+        process.signal(Signal::CONT).await;
+        stage.held_by(&process.name).await;
+        until_awake(stage, &process).await;
+        if stage.standing().is_over() {
+            return Err(is_over(&process.name));
+        }
+    }
+}
+
+/// Stops a process. One that is stopped already is another fault's, which will wake it up when it
+/// sees fit.
+async fn stop(process: &Process) -> Result<(), (String, String)> {
     if process.state() == Some('T') {
         let name = process.name.clone();
         return Err((name.clone(), format!("{name} was frozen by another fault already")));
     }
     process.signal(Signal::STOP).await;
-    if !becomes_stopped(&process, true).await {
+    if !becomes_stopped(process, true).await {
         process.signal(Signal::CONT).await;
         let name = process.name.clone();
         let why = match process.container() {
@@ -113,11 +142,7 @@ pub(super) async fn arrest(stage: &Stage, process: Process) -> Result<Victim, (S
         };
         return Err((name.clone(), format!("{name} {why}")));
     }
-    // What it sent before it stopped may still be on its way: the first answer came after the
-    // broker had begun to read, the second after it had carried out what it read.
-    stage.held_by(&process.name).await;
-    let held = stage.held_by(&process.name).await;
-    Ok(Victim { process, held, since })
+    Ok(())
 }
 
 /// A worker that holds an uncommitted chunk. One that stays stopped must not be in the middle of
@@ -131,7 +156,7 @@ async fn busy(stage: &Stage, fault: &PlannedFault) -> Result<Victim, (String, St
             return Err(nobody("busy"));
         }
         if stage.standing().is_over() {
-            return Err(("busy".to_owned(), "the sweep was over".to_owned()));
+            return Err(is_over("busy"));
         }
         let holders = stage.holders().await;
         let candidates: Vec<_> = workers
@@ -140,7 +165,7 @@ async fn busy(stage: &Stage, fault: &PlannedFault) -> Result<Victim, (String, St
             .collect();
         if let Some(candidate) = stage.draw(candidates) {
             if !arrests {
-                return Ok(find(stage, candidate).await);
+                return find(stage, candidate).await;
             }
             if let Ok(victim) = arrest(stage, candidate).await {
                 let in_the_way = stays && stage.waits_for(&victim.process);

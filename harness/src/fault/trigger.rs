@@ -23,7 +23,7 @@ async fn comes(stage: &Stage, trigger: &Trigger) {
         Trigger::Start => {}
         Trigger::Submitted(percent) => {
             let all = stage.plan.sweep.chunks() as f64;
-            while (stage.submitted().await as f64) < percent / 100.0 * all {
+            while (stage.submitted().await.unwrap_or(0) as f64) < percent / 100.0 * all {
                 sleep(LOOK).await;
             }
         }

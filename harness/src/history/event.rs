@@ -1,5 +1,7 @@
 //! What can be observed of a run. Every output of the harness is made from these events alone.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// One event and when it happened.
@@ -138,10 +140,14 @@ pub enum Event {
         /// How many.
         attempts: u64,
     },
-    /// Chunks that were delivered more than once, by the broker's count. Written at the end.
+    /// Chunks that were delivered more than once, by the broker's count. Written at the end; where
+    /// they are many, several times, each of other chunks.
     Redelivered {
         /// How many deliveries beyond the first of each chunk.
         deliveries: u64,
+        /// How many of which chunk, by its id, where a second result is excused by one.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        chunks: BTreeMap<String, u64>,
     },
     /// How much was in each queue when the sweep was over, in messages.
     Depths {

@@ -12,13 +12,13 @@ use ttg_system::manifests::{self, Component, Labels, ProcessSpec};
 use super::cluster::Cluster;
 use super::events::Warnings;
 use super::hand;
-use super::label::Maker;
 use super::patience;
 use super::pod::PodProcess;
 use super::run::{MANAGER, Run};
 use super::sweep::{Where, Which, sweep};
 use super::watch::Watched;
 use crate::environment::Unavailable;
+use crate::maker::Maker;
 
 /// Which process a Pod is, so that the Pod of a Job is found.
 pub(super) const PROCESS: &str = "io.ttg.harness.process";

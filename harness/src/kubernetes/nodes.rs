@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 
 use super::cluster::Cluster;
 use super::fleet::PodFleet;
-use super::label::Maker;
 use super::patience;
 use super::run::Run;
 use super::watch::Watched;
 use crate::environment::{Seen, Unavailable};
+use crate::maker::Maker;
 
 /// Takes a node out of the scheduler's sight. False where somebody else has already.
 async fn cordon(run: &Run, name: &str) -> Result<bool, Unavailable> {

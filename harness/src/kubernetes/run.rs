@@ -11,8 +11,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::cluster::Cluster;
-use super::label::{Maker, RUN};
 use crate::environment::Unavailable;
+use crate::maker::{Maker, RUN};
 
 /// Who says so in what it applies.
 pub(super) const MANAGER: &str = "ttg-harness";

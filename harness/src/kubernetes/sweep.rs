@@ -15,9 +15,9 @@ use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
 use super::cluster::Cluster;
-use super::label::{Maker, RUN};
 use super::nodes;
 use crate::environment::Unavailable;
+use crate::maker::{Maker, RUN};
 
 /// Something that carries our labels.
 #[derive(Debug, Clone)]

@@ -18,7 +18,7 @@ use super::{RunDirectory, RunError, Stage, afterwards};
 use crate::environment::{BrokerProcess, Fleet, Host, Unavailable};
 use crate::fault;
 use crate::history::{EndReason, Event, Record, SeenAggregate};
-use crate::plan::{Afterwards, Backend, Coverage, Plan};
+use crate::plan::{Afterwards, Backend, Plan};
 
 /// How long processes may take to leave once the sweep is complete, or twice as long as a chunk
 /// takes: one may still compute what another has settled.
@@ -187,7 +187,7 @@ async fn conduct(stage: Rc<Stage>, interrupts: &mut Interrupts) -> Result<EndRea
     stop_all(&stage).await;
     if let Some(broker) = broker.as_deref().filter(|_| why != EndReason::BrokerGone) {
         let read = async {
-            if stage.plan.expect.coverage == Coverage::LostWithBroker {
+            if stage.plan.loses_with_broker() {
                 // What a wiped broker held cannot be read any more, however long it is waited for.
                 let _ = timeout(STOP, tap.drain(&stage, broker)).await;
                 return Ok(());
@@ -226,11 +226,26 @@ async fn watch_until_over(stage: &Stage, tap: &mut Tap, interrupts: &mut Interru
         }
         () = follow(tap, stage, broker) => unreachable!("a tap follows for ever"),
     };
-    if why == EndReason::Complete {
-        let patience = LEAVE.max(2 * stage.plan.sweep.chunk_time()) + idle_time(&stage.plan);
-        let _ = timeout(patience, stage.until_all_left()).await;
+    match why {
+        EndReason::Complete => {
+            let patience = LEAVE.max(2 * stage.plan.sweep.chunk_time()) + idle_time(&stage.plan);
+            let _ = timeout(patience, stage.until_all_left()).await;
+        }
+        EndReason::WorkersGone | EndReason::Stalled if stage.plan.loses_with_broker() => {
+            tokio::select! {
+                _ = timeout(LEAVE, aggregator_left(stage)) => {}
+                () = interrupts.next() => {}
+            }
+        }
+        _ => {}
     }
     why
+}
+
+/// Whoever combines results may find out last that they are gone: it is to say so by itself.
+async fn aggregator_left(stage: &Stage) {
+    let Some(aggregator) = stage.fleet.get("aggregator") else { return };
+    stage.until(|now| now.ended.contains(&aggregator.pid)).await;
 }
 
 /// How long a foreign worker stays though there is nothing to do: the wire contract tells it no

@@ -3,6 +3,8 @@
 mod afterwards;
 mod conduct;
 mod directory;
+mod links;
+mod looks;
 mod programs;
 mod recompute;
 mod stage;
@@ -10,6 +12,7 @@ mod tap;
 
 pub use conduct::run;
 pub use directory::RunDirectory;
+pub use looks::NotKnown;
 pub use stage::{Stage, Standing};
 
 use crate::environment::Unavailable;

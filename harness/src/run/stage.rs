@@ -3,26 +3,21 @@
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
-use std::time::Duration;
 
 use tokio::sync::{Mutex, MutexGuard, watch};
-use tokio::time::{Instant, sleep, sleep_until};
-use ttg_system::chunk::ChunkId;
-use ttg_system::queue::{Broker, Held};
+use tokio::time::Instant;
+use ttg_system::queue::Broker;
 
+use super::links::Links;
+use super::looks::Looks;
 use super::programs::program;
 use super::tap;
-use crate::environment::{BrokerProcess, Exit, Fleet, Host, Process, Server};
-use crate::history::{Event, HeldChunk, Record};
-use crate::plan::{Backend, Environment, Plan, PlannedFault, Trigger, WorkersIn};
-use crate::proxy::Proxy;
-
-/// How often to look who holds a chunk: it bounds the error of recovery times.
-const LOOK: Duration = Duration::from_millis(3);
+use crate::environment::{BrokerProcess, Exit, Fleet, Process, Server};
+use crate::history::{Event, Record};
+use crate::plan::{Backend, Environment, Plan, PlannedFault, Trigger};
 
 /// Where the sweep stands, as seen from outside.
 #[derive(Debug, Clone, Default)]
@@ -73,14 +68,10 @@ pub struct Stage {
     began_ms: i64,
     listener: RefCell<Listener>,
     random: RefCell<fastrand::Rng>,
-    /// Chunks that somebody waits for, and who committed them.
-    watched: RefCell<HashMap<u64, Option<String>>>,
-    /// Proxies between processes and the broker, where a fault needs one.
-    links: RefCell<HashMap<String, Rc<Proxy>>>,
+    pub(super) links: Links,
     /// What is in force until a fault heals, by the fault and its target.
     kept: RefCell<HashMap<(String, String), Box<dyn Any>>>,
-    /// When was looked last who holds what, and what was seen.
-    looked: Mutex<Option<(Instant, Rc<[Held]>)>>,
+    pub(super) looks: Looks,
     broker_turn: Mutex<()>,
     /// What has to be added to the broker's clock to have ours, in milliseconds.
     skew_ms: Cell<i64>,
@@ -94,7 +85,7 @@ impl Stage {
         broker: Option<Rc<dyn Broker>>,
         listener: Listener,
     ) -> Self {
-        let seed = plan.seed;
+        let (seed, looks) = (plan.seed, Looks::at(broker.clone()));
         Self {
             plan,
             fleet,
@@ -106,10 +97,9 @@ impl Stage {
             began_ms: jiff::Timestamp::now().as_millisecond(),
             listener: RefCell::new(listener),
             random: RefCell::new(fastrand::Rng::with_seed(seed)),
-            watched: RefCell::default(),
-            links: RefCell::default(),
+            links: Links::default(),
             kept: RefCell::default(),
-            looked: Mutex::default(),
+            looks,
             broker_turn: Mutex::default(),
             skew_ms: Cell::new(0),
         }
@@ -231,31 +221,6 @@ impl Stage {
         self.random.borrow_mut().f64()
     }
 
-    /// The proxy between a process and the broker.
-    pub fn link(&self, process: &str) -> Option<Rc<Proxy>> {
-        self.links.borrow().get(process).cloned()
-    }
-
-    /// Where a process finds the broker: its proxy, if a fault needs one.
-    fn way(&self, process: &str) -> io::Result<Option<SocketAddr>> {
-        let listens = self.broker_process.as_ref().and_then(BrokerProcess::listens);
-        // Pods do not reach this machine.
-        let on_cluster = self.plan.environment == Environment::Kubernetes;
-        let needed = self.plan.strikes_the_network() && !on_cluster;
-        let Some(upstream) = listens.filter(|_| needed) else { return Ok(None) };
-        if let Some(link) = self.link(process) {
-            return Ok(Some(link.address()));
-        }
-        // Containers reach this machine by their network's gateway, and nobody else does there.
-        let gateway = self.fleet.host().and_then(Host::gateway);
-        let gateway = gateway.filter(|_| self.plan.workers_in == WorkersIn::Container);
-        let at = gateway.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        let link = Proxy::listen(at, upstream)?;
-        let address = link.address();
-        self.links.borrow_mut().insert(process.to_owned(), Rc::new(link));
-        Ok(Some(address))
-    }
-
     /// Keeps what is in force until a fault heals.
     pub fn keep(&self, fault: &PlannedFault, target: &str, what: Box<dyn Any>) {
         self.kept.borrow_mut().insert((fault.name.clone(), target.to_owned()), what);
@@ -281,12 +246,10 @@ impl Stage {
         self.broker_turn.lock().await
     }
 
-    /// Chunks that are submitted; none where that cannot be known just now.
-    pub async fn submitted(&self) -> u64 {
-        match &self.broker {
-            Some(broker) => broker.standing().await.map_or(0, |standing| standing.submitted),
-            None => 0,
-        }
+    /// Chunks that are submitted, where that can be known just now.
+    pub async fn submitted(&self) -> Option<u64> {
+        let standing = self.broker.as_ref()?.standing().await;
+        standing.ok().map(|standing| standing.submitted)
     }
 
     /// Starts the process of this name, with everything that watches it.
@@ -338,10 +301,8 @@ impl Stage {
     /// Takes note of a result.
     pub(super) fn note_result(&self, chunk_index: Option<u64>, worker: &str, params: u64) {
         self.last_result.set(Instant::now());
-        if let Some(index) = chunk_index
-            && let Some(by) = self.watched.borrow_mut().get_mut(&index)
-        {
-            by.get_or_insert_with(|| worker.to_owned());
+        if let Some(index) = chunk_index {
+            self.looks.note_result(index, worker);
         }
         self.change(|standing| standing.params += params);
     }
@@ -349,69 +310,5 @@ impl Stage {
     /// Whether the broker waits for this process, in the middle of a commit, say.
     pub fn waits_for(&self, process: &Process) -> bool {
         self.broker_process.as_ref().is_some_and(|broker| broker.waits_for(process))
-    }
-
-    /// Workers that hold chunks. An error counts as nobody: the broker may be away.
-    pub async fn holders(&self) -> HashSet<String> {
-        self.held().await.iter().map(|held| held.worker.clone()).collect()
-    }
-
-    /// The delivery that has a worker at the chunk with this index.
-    pub async fn attempt_of(&self, chunk: Option<u64>) -> Option<Held> {
-        let held = self.held().await;
-        held.iter()
-            .find(|held| held.begun && held.chunk_index.is_some() && held.chunk_index == chunk)
-            .cloned()
-    }
-
-    /// What that worker holds.
-    pub async fn held_by(&self, worker: &str) -> Vec<HeldChunk> {
-        let mut chunks = Vec::new();
-        for held in self.held().await.iter().filter(|held| held.worker == worker) {
-            if let Some(index) = held.chunk_index {
-                self.watched.borrow_mut().entry(index).or_default();
-                let chunk_id = ChunkId(index).to_string();
-                chunks.push(HeldChunk { chunk_id, delivery: held.token.number });
-            }
-        }
-        chunks
-    }
-
-    /// Waits until the chunk has another delivery or a result, and says whose. Nobody's where it
-    /// is the same delivery's result.
-    pub async fn successor(&self, from: &str, chunk: &HeldChunk) -> Option<String> {
-        let index = chunk.chunk_id.parse().ok()?;
-        loop {
-            let held = self.held().await;
-            if let Some(held) = held.iter().find(|held| held.chunk_index == Some(index))
-                && (held.worker != from || held.token.number != chunk.delivery)
-                && held.worker.starts_with("worker-")
-            {
-                return Some(held.worker.clone());
-            }
-            let by = self.watched.borrow().get(&index).cloned().flatten();
-            if let Some(by) = by {
-                return (by != from).then_some(by);
-            }
-            sleep(LOOK).await;
-        }
-    }
-
-    /// What is held, as seen by a look that began after the question. Whoever asks meanwhile shares
-    /// it: one look for each of many would keep the broker from its work.
-    async fn held(&self) -> Rc<[Held]> {
-        let Some(broker) = &self.broker else { return Rc::default() };
-        let asked = Instant::now();
-        let mut looked = self.looked.lock().await;
-        if let Some((began, held)) = &*looked {
-            if *began >= asked {
-                return Rc::clone(held);
-            }
-            sleep_until(*began + LOOK).await;
-        }
-        let began = Instant::now();
-        let held: Rc<[Held]> = broker.held().await.unwrap_or_default().into();
-        *looked = Some((began, Rc::clone(&held)));
-        held
     }
 }

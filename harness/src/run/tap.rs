@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::time::{Instant, sleep};
 use ttg_system::chunk::ChunkId;
-use ttg_system::queue::{Broker, Cursor, Depths, QueueError};
+use ttg_system::queue::{Broker, Cursor, Depths, QueueError, Redelivered};
 use ttg_system::stats::Stats;
 use ttg_system::wire::{DeadLetter, TaskResult};
 
@@ -144,8 +144,21 @@ pub(super) async fn audit(stage: &Stage, broker: &dyn Broker) -> Result<(), Queu
     stage.emit(Event::Retried { attempts });
     let Depths { tasks, results, retry, letters } = broker.depths().await?;
     stage.emit(Event::Depths { tasks, results, retry, letters });
-    stage.emit(Event::Redelivered { deliveries: broker.redelivered().await? });
+    redelivered(broker.redelivered().await?).into_iter().for_each(|event| stage.emit(event));
     Ok(())
+}
+
+/// What is told of deliveries, in lines that can be read back.
+fn redelivered(Redelivered { deliveries, chunks }: Redelivered) -> Vec<Event> {
+    if chunks.is_empty() {
+        return vec![Event::Redelivered { deliveries, chunks: BTreeMap::new() }];
+    }
+    let chunks: Vec<_> = chunks.into_iter().collect();
+    let event = |page: &[(u64, u64)]| Event::Redelivered {
+        deliveries: page.iter().map(|(_, times)| times).sum(),
+        chunks: page.iter().map(|(chunk, times)| (ChunkId(*chunk).to_string(), *times)).collect(),
+    };
+    chunks.chunks(PAGE).map(event).collect()
 }
 
 fn at_broker(result: TaskResult) -> SeenResult {
@@ -216,4 +229,30 @@ pub(super) async fn printed_results(stage: Rc<Stage>, stdout: Stdout) {
         line.clear();
     }
     stage.change(|standing| standing.outputs_read += 1);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deliveries_are_told_of_each_chunk_and_no_line_is_too_long() {
+        let chunks: BTreeMap<u64, u64> = (0..100_000).map(|chunk| (chunk, 1 + chunk % 2)).collect();
+        let deliveries = chunks.values().sum();
+        let events = redelivered(Redelivered { deliveries, chunks });
+        let mut told = 0;
+        for event in &events {
+            let Event::Redelivered { deliveries, .. } = event else { panic!("{event:?}") };
+            told += deliveries;
+            assert!(serde_json::to_string(event).unwrap().len() < crate::history::MAX_LINE);
+        }
+        assert_eq!(told, deliveries);
+        assert!(matches!(&events[0], Event::Redelivered { chunks, .. } if chunks["00001"] == 2));
+    }
+
+    #[test]
+    fn where_nothing_is_known_of_chunks_the_number_is_told() {
+        let told = redelivered(Redelivered { deliveries: 7, ..Redelivered::default() });
+        assert_eq!(told, [Event::Redelivered { deliveries: 7, chunks: BTreeMap::new() }]);
+    }
 }

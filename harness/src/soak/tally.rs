@@ -10,7 +10,7 @@ use crate::verdict::Verdict;
 use crate::words::counted;
 
 /// One run in so many may be inconclusive: that a fault found nothing left to strike says nothing
-/// of the system.
+/// of the system. What became of its parameters must be known all the same.
 const MAY_BE_INCONCLUSIVE: u64 = 20;
 
 /// What the runs so far came to.
@@ -19,8 +19,12 @@ pub struct Tally {
     passed: u64,
     inconclusive: u64,
     failed: u64,
+    /// Runs of which it is not known what became of every parameter.
+    uncovered: u64,
     params: u64,
     missing: u64,
+    /// In those: it may have come later.
+    missing_so_far: u64,
     duplicated: u64,
     by_contract: u64,
     redelivered: u64,
@@ -36,12 +40,19 @@ impl Tally {
             Verdict::Inconclusive => self.inconclusive += 1,
             Verdict::Fail => self.failed += 1,
         }
+        let is_coverage = |it: &&Finding| it.check == "coverage";
+        let coverage = results.findings.iter().find(is_coverage).map(|it| it.verdict);
         self.params += results.params;
-        self.missing += results.coverage.missing.count;
+        let missing = results.coverage.missing.count;
+        if let Some(Verdict::Pass | Verdict::Fail) = coverage {
+            self.missing += missing;
+        } else {
+            self.uncovered += 1;
+            self.missing_so_far += missing;
+        }
         // What the check of coverage passes is what the backend's contract allows.
-        let covered = |it: &Finding| it.check == "coverage" && it.verdict == Verdict::Pass;
         let stored_twice = results.coverage.duplicated.count;
-        if results.backend == Backend::RabbitMq && results.findings.iter().any(covered) {
+        if results.backend == Backend::RabbitMq && coverage == Some(Verdict::Pass) {
             self.by_contract += stored_twice;
         } else {
             self.duplicated += stored_twice;
@@ -57,11 +68,16 @@ impl Tally {
         self.passed + self.inconclusive + self.failed
     }
 
-    /// What they come to: the gravest, but that a few may be inconclusive.
+    /// What they come to: the gravest, but that a few may be inconclusive of which every parameter
+    /// is accounted for.
     pub fn verdict(&self) -> Verdict {
+        let is_whole = self.uncovered == 0 && self.missing + self.duplicated == 0;
         if self.failed > 0 {
             Verdict::Fail
-        } else if self.runs() == 0 || self.inconclusive * MAY_BE_INCONCLUSIVE > self.runs() {
+        } else if self.runs() == 0
+            || !is_whole
+            || self.inconclusive * MAY_BE_INCONCLUSIVE > self.runs()
+        {
             Verdict::Inconclusive
         } else {
             Verdict::Pass
@@ -80,6 +96,10 @@ impl fmt::Display for Tally {
         )?;
         let (params, missing, twice) = (self.params, self.missing, self.duplicated);
         writeln!(f, "  {:<13} {params}: {missing} missing, {twice} counted twice", "parameters")?;
+        if self.uncovered > 0 {
+            let (more, runs) = (self.missing_so_far, counted(self.uncovered, "run"));
+            writeln!(f, "  {:<13} {more} more missing when the watching of {runs} ended", "")?;
+        }
         if self.by_contract > 0 {
             let stored = self.by_contract;
             writeln!(f, "  {:<13} {stored} stored twice and counted once, as RabbitMQ allows", "")?;
@@ -98,6 +118,7 @@ impl fmt::Display for Tally {
 mod tests {
     use super::*;
     use crate::check::testing::{History, judged, plan, plan_with_kill};
+    use crate::history::EndReason;
 
     fn of(verdicts: &[(Verdict, u64)]) -> Verdict {
         let mut tally = Tally::default();
@@ -130,6 +151,40 @@ mod tests {
     fn a_twentieth_may_be_inconclusive_and_no_more() {
         assert_eq!(of(&[(Verdict::Pass, 19), (Verdict::Inconclusive, 1)]), Verdict::Pass);
         assert_eq!(of(&[(Verdict::Pass, 18), (Verdict::Inconclusive, 1)]), Verdict::Inconclusive);
+    }
+
+    #[test]
+    fn of_no_run_may_the_coverage_be_inconclusive_and_the_text_says_so() {
+        let passed = judged(&History::of(plan()));
+        let cut = History::of(plan()).without_chunk("00099").ended(EndReason::Interrupted);
+        let mut tally = Tally::default();
+        (0..99).for_each(|_| tally.add(&passed));
+        tally.add(&judged(&cut));
+        assert_eq!((tally.failed, tally.verdict()), (0, Verdict::Inconclusive));
+        insta::assert_snapshot!(tally, @"
+          verdicts      100 runs: 99 passed, 0 failed, 1 inconclusive
+          parameters    100000: 0 missing, 0 counted twice
+                        10 more missing when the watching of 1 run ended
+          faults        0 took effect
+          deliveries    0 beyond the first
+        ");
+    }
+
+    #[test]
+    fn what_is_missing_or_counted_twice_never_passes_whatever_the_runs_say() {
+        let passed = judged(&History::of(plan()));
+        for wrong in [
+            |of: &mut Results| of.coverage.missing.count = 1,
+            |of: &mut Results| {
+                of.coverage.duplicated.count = 1;
+            },
+        ] {
+            let mut results = passed.clone();
+            wrong(&mut results);
+            let mut tally = Tally::default();
+            tally.add(&results);
+            assert_eq!(tally.verdict(), Verdict::Inconclusive);
+        }
     }
 
     #[test]

@@ -247,6 +247,9 @@ async fn everything_carries_the_labels_and_a_strangers_container_survives() {
         }
         kinds
     };
+    let log = "{{json .HostConfig.LogConfig.Config}}";
+    let log = docker(&["inspect", "--format", log, redis.id()]);
+    assert_eq!(log, r#"{"max-file":"2","max-size":"64m"}"#, "its output is bounded");
     let kinds = mine(list(stage.run.engine()).await.unwrap());
     assert_eq!(kinds, HashMap::from([("container", 2), ("network", 1), ("volume", 1)]));
 
@@ -263,18 +266,47 @@ async fn everything_carries_the_labels_and_a_strangers_container_survives() {
     docker(&["rm", &stranger]);
 }
 
-#[test]
-fn what_a_dead_harness_left_is_removed() {
-    let (dead, sandbox) = (format!("dead-{}", std::process::id()), Sandbox::new());
+/// Arguments that make something a harness's of this machine that has ended, but for this label.
+async fn of_a_dead_harness(run: &str, but: Option<(&str, &str)>) -> Vec<String> {
     let mut owner = Command::new("true").spawn().unwrap();
     let pid = owner.id().to_string();
     owner.wait().unwrap();
-    let labels = [
-        format!("io.ttg.harness.run={dead}"),
-        format!("io.ttg.harness.owner={pid}"),
-        "io.ttg.harness.owner-started=1".to_owned(),
-    ];
-    let labels: Vec<&str> = labels.iter().flat_map(|it| ["--label", it]).collect();
+    let mut labels = Engine::connect().await.unwrap().run(run).labels();
+    let dead = [("io.ttg.harness.owner", pid.as_str()), ("io.ttg.harness.owner-started", "1")];
+    for (name, value) in dead.into_iter().chain(but) {
+        let former = labels.insert(name.to_owned(), value.to_owned());
+        assert!(former.is_some(), "{name} is no label of ours");
+    }
+    let arguments = labels.into_iter().map(|(name, value)| format!("--label={name}={value}"));
+    arguments.collect()
+}
+
+#[tokio::test]
+async fn what_another_machines_harness_has_is_left_alone() {
+    let (run, sandbox) = (format!("elsewhere-{}", std::process::id()), Sandbox::new());
+    let host = ("io.ttg.harness.host", "elsewhere.0123.4026531836");
+    let labels = of_a_dead_harness(&run, Some(host)).await;
+    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+    docker(&[&["create", "--name", &run][..], &labels, &["ttg-worker:dev"]].concat());
+
+    let said = sandbox.run(&["cleanup", "--force"]);
+    assert_eq!(said.code, Some(0), "{said}");
+    let words = said.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    let told = format!("in use container {run} of {run}, of another machine (elsewhere), which");
+    assert!(words.contains(&told), "{said}");
+    assert!(exists(&run));
+    // Nor does a run that begins here.
+    let engine = Engine::connect().await.unwrap();
+    sweep(&engine, &Which::DeadOwners).await.unwrap();
+    assert!(exists(&run));
+    docker(&["rm", &run]);
+}
+
+#[tokio::test]
+async fn what_a_dead_harness_left_is_removed() {
+    let (dead, sandbox) = (format!("dead-{}", std::process::id()), Sandbox::new());
+    let labels = of_a_dead_harness(&dead, None).await;
+    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
     let made = |command: &[&str]| docker(&[command, &labels[..], &[&dead]].concat());
     made(&["volume", "create"]);
     made(&["network", "create"]);

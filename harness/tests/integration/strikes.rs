@@ -103,3 +103,49 @@ fn a_fault_waits_until_its_target_is_not_frozen_by_another() {
         strikes(&sandbox, "frozen").iter().map(|it| it["kind"].to_string()).collect();
     assert_eq!(kinds, ["\"pause\"", "\"terminate\""]);
 }
+
+/// The state of a process, as the kernel says it: `T` where it is stopped.
+fn state(pid: u64) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+
+#[test]
+fn a_victim_is_not_kept_stopped_while_the_broker_is_away() {
+    let sandbox = Sandbox::new();
+    let file = sandbox.write(
+        "silent.yaml",
+        "name: silent\n\
+         description: A worker is to be killed while the broker says nothing for seconds.\n\
+         sweep: { params: 600, chunk_size: 10, kernel: { reference: { work_ms: 10 } } }\n\
+         backend: redis\n\
+         workers: 2\n\
+         faults:\n\
+         - { at: 300ms, pause: { role: broker, for: 5s } }\n\
+         - { at: 900ms, kill: { worker: 0 } }\n\
+         expect: { coverage: exactly-once }\n",
+    );
+    let mut harness = sandbox.start(&["run", &file]);
+    let seen = |wanted: &dyn Fn(&Value) -> bool| {
+        let event = events(&sandbox.latest("silent")).into_iter().find(wanted);
+        event.ok_or_else(|| "it is not told".to_owned())
+    };
+    let started =
+        |event: &Value| event["process"] == "worker-0" && event["event"] == "process-started";
+    let mut pid = None;
+    eventually(|| seen(&started).map(|event| pid = event["pid"].as_u64()));
+    let becomes = |stopped: bool| {
+        eventually(|| match state(pid.unwrap()) {
+            Some(state) if (state == 'T') == stopped => Ok(()),
+            other => Err(format!("its state is {other:?}")),
+        });
+    };
+    becomes(true);
+    becomes(false);
+    let healed = |event: &Value| event["event"] == "fault-healed";
+    assert!(seen(&healed).is_err(), "the broker is silent still");
+    assert!(harness.wait().unwrap().success());
+    let killed = seen(&|event: &Value| event["kind"] == "kill").unwrap();
+    let after = seen(&healed).unwrap()["t_s"].as_f64().unwrap();
+    assert!(killed["t_s"].as_f64().unwrap() >= after, "what it held was known by then: {killed}");
+}

@@ -17,6 +17,7 @@ mod pace;
 pub mod rabbitmq;
 pub mod redis;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
@@ -296,7 +297,7 @@ pub trait Inspect {
     async fn workers(&self) -> Result<usize>;
 
     /// Deliveries beyond the first of each task.
-    async fn redelivered(&self) -> Result<u64>;
+    async fn redelivered(&self) -> Result<Redelivered>;
 
     /// How much is in each queue.
     async fn depths(&self) -> Result<Depths>;
@@ -313,6 +314,15 @@ pub struct Depths {
     pub retry: u64,
     /// Dead letters.
     pub letters: u64,
+}
+
+/// Deliveries beyond the first of each task.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Redelivered {
+    /// How many.
+    pub deliveries: u64,
+    /// How many of which chunk. Nothing where a commit is one step: there they excuse no result.
+    pub chunks: BTreeMap<u64, u64>,
 }
 
 /// The sweep that a broker holds.

@@ -23,7 +23,7 @@ async fn an_empty_broker_reads_as_nothing(
     let onlooker = bench.onlooker().await;
     assert_eq!(onlooker.sweep().await.expect("reads"), None);
     assert_eq!(onlooker.held().await.expect("reads"), []);
-    assert_eq!(onlooker.redelivered().await.expect("reads"), 0);
+    assert_eq!(onlooker.redelivered().await.expect("reads").deliveries, 0);
     assert!(!onlooker.standing().await.expect("reads").is_complete());
     let mut cursor = Cursor::default();
     assert_eq!(onlooker.tasks(&mut cursor, 10).await.expect("reads"), []);

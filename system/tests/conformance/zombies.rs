@@ -35,7 +35,7 @@ async fn scene(backend: Backend) -> Scene {
     let taken = claim_one(&*owner).await;
     assert_eq!(taken.task, lost.task);
     assert_eq!((lost.token.number, taken.token.number), (1, 2));
-    assert_eq!(owner.redelivered().await.expect("reads"), 1);
+    assert_eq!(owner.redelivered().await.expect("reads").deliveries, 1);
     bench.settings.lease = A_MINUTE;
     Scene { bench, sweep, zombie, lost, owner, taken }
 }

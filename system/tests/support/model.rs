@@ -11,7 +11,8 @@ use tokio::time::{Instant, sleep};
 use ttg_system::chunk::Sweep;
 use ttg_system::queue::{
     Asker, Commit, Cursor, DeadLetters, Decide, Decision, Delivery, Depths, Failure, Held, Inspect,
-    Progress, Queue, QueueError, Result, Settings, Stamped, Submit, SweepInfo, Token, replayed,
+    Progress, Queue, QueueError, Redelivered, Result, Settings, Stamped, Submit, SweepInfo, Token,
+    replayed,
 };
 use ttg_system::wire::{self, DeadLetter, Task, TaskResult};
 
@@ -403,8 +404,9 @@ impl Inspect for Member {
         Ok(self.state.borrow().working.len())
     }
 
-    async fn redelivered(&self) -> Result<u64> {
-        Ok(self.state.borrow().redelivered)
+    async fn redelivered(&self) -> Result<Redelivered> {
+        let deliveries = self.state.borrow().redelivered;
+        Ok(Redelivered { deliveries, ..Redelivered::default() })
     }
 
     async fn depths(&self) -> Result<Depths> {

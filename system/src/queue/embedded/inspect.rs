@@ -9,7 +9,9 @@ use tokio::time::Instant;
 use super::submit::{SWEEP, read_sweep};
 use super::{Embedded, WATCH, liveness, now_ms, text};
 use crate::chunk::Sweep;
-use crate::queue::{Cursor, Depths, Held, Inspect, Progress, Result, Stamped, SweepInfo, Token};
+use crate::queue::{
+    Cursor, Depths, Held, Inspect, Progress, Redelivered, Result, Stamped, SweepInfo, Token,
+};
 use crate::wire::{self, DeadLetter, Task, TaskResult};
 
 #[async_trait(?Send)]
@@ -113,10 +115,10 @@ impl Inspect for Embedded {
         liveness::signs(self.path()).map_err(|error| self.refused(error.to_string()))
     }
 
-    async fn redelivered(&self) -> Result<u64> {
+    async fn redelivered(&self) -> Result<Redelivered> {
         let count = "SELECT redelivered FROM sweep";
         let count = self.with(|c| c.query_row(count, [], |row| row.get(0)).optional()).await?;
-        Ok(count.unwrap_or(0))
+        Ok(Redelivered { deliveries: count.unwrap_or(0), ..Redelivered::default() })
     }
 
     async fn depths(&self) -> Result<Depths> {

@@ -13,7 +13,9 @@ use super::reader::Reader;
 use super::record::{self, Record};
 use super::trace::Trace;
 use super::{Queues, RabbitMq};
-use crate::queue::{Cursor, Depths, Held, Inspect, Progress, Result, Stamped, SweepInfo};
+use crate::queue::{
+    Cursor, Depths, Held, Inspect, Progress, Redelivered, Result, Stamped, SweepInfo,
+};
 use crate::wire::{DeadLetter, Task, TaskResult};
 
 /// What is read page by page, each with a reader of its own.
@@ -95,12 +97,20 @@ impl Inspect for RabbitMq {
         Ok(depth.consumers as usize)
     }
 
-    async fn redelivered(&self) -> Result<u64> {
+    async fn redelivered(&self) -> Result<Redelivered> {
         self.journal.catch_up(&self.link).await?;
         // The one knows foreign workers too, the other what happened while the broker was away.
-        let traced = self.traced(|trace| trace.redelivered).await?;
+        let mut chunks = self.traced(Trace::again).await?;
         let (written, returned) = self.journal.redelivered();
-        Ok(traced.max(written).saturating_sub(returned))
+        for (chunk, times) in written {
+            let most = chunks.entry(chunk).or_default();
+            *most = times.max(*most);
+        }
+        for (chunk, times) in &mut chunks {
+            *times = times.saturating_sub(returned.get(chunk).copied().unwrap_or(0));
+        }
+        chunks.retain(|_, times| *times > 0);
+        Ok(Redelivered { deliveries: chunks.values().sum(), chunks })
     }
 
     async fn depths(&self) -> Result<Depths> {

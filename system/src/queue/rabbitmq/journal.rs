@@ -241,10 +241,10 @@ impl Journal {
         (of(&digest.redelivered).saturating_sub(of(&digest.returned)), of(&digest.released))
     }
 
-    /// How often tasks were delivered again, as far as workers have written it down, and how often
-    /// one was only fetched and put back.
-    pub(super) fn redelivered(&self) -> (u64, u64) {
-        (self.digest().redeliveries.values().sum(), self.digest().returned.values().sum())
+    /// How often each chunk's task was delivered again, as far as workers have written it down, and
+    /// how often it was only fetched and put back.
+    pub(super) fn redelivered(&self) -> (BTreeMap<u64, u64>, BTreeMap<u64, u64>) {
+        (self.digest().redeliveries.clone(), self.digest().returned.clone())
     }
 
     fn digest(&self) -> Ref<'_, Digest> {

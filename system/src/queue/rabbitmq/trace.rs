@@ -36,8 +36,6 @@ pub(super) struct Trace {
     names: BTreeMap<String, Name>,
     /// Deliveries that were traced.
     deliveries: u64,
-    /// Deliveries beyond the first of each task.
-    pub(super) redelivered: u64,
 }
 
 /// A queue of our own, into which the server copies what it traces.
@@ -93,6 +91,11 @@ impl Trace {
         open().map(one).collect()
     }
 
+    /// How often each chunk was delivered again, as far as was traced.
+    pub(super) fn again(&self) -> BTreeMap<u64, u64> {
+        self.again.iter().map(|(chunk, number)| (*chunk, number - 1)).collect()
+    }
+
     /// Begins anew on a connection where nobody has watched yet.
     pub(super) async fn begin(&mut self, life: &Life) -> Outcome<()> {
         self.reading = Some(Reading::begin(life).await?);
@@ -130,9 +133,8 @@ impl Trace {
                 && let Ok(task) = task
             {
                 let again = flag(message, "redelivered");
-                self.redelivered += u64::from(again);
                 let chunk = task.chunk.index;
-                if again {
+                if again || is_another(message) {
                     *self.again.entry(chunk).or_insert(1) += 1;
                 }
                 let number = self.again.get(&chunk).copied().unwrap_or(1);
@@ -265,6 +267,11 @@ fn kind(message: &Message) -> Option<String> {
         AMQPValue::LongString(text) => Some(String::from_utf8_lossy(text.as_bytes()).into_owned()),
         _ => None,
     }
+}
+
+/// Whether it is of a task that may have been published before: a delivery more of the same chunk.
+fn is_another(message: &Message) -> bool {
+    matches!(kind(message).as_deref(), Some("again" | "maybe"))
 }
 
 fn flag(message: &Message, name: &str) -> bool {

@@ -10,7 +10,8 @@ use super::keys::{GROUP, LETTERS, MEMBERS, METADATA, PROGRESS, RESULTS, RETRY, T
 use super::submit::from_metadata;
 use super::{Entry, Read, Redis, entry_ms, to_fields};
 use crate::queue::{
-    Cursor, Depths, Held, Inspect, Progress, RELEASED, Result, Stamped, SweepInfo, Token,
+    Cursor, Depths, Held, Inspect, Progress, RELEASED, Redelivered, Result, Stamped, SweepInfo,
+    Token,
 };
 use crate::wire::{DeadLetter, Task, TaskResult};
 
@@ -145,14 +146,14 @@ impl Inspect for Redis {
         Ok(consumers.iter().filter(is_worker).count())
     }
 
-    async fn redelivered(&self) -> Result<u64> {
+    async fn redelivered(&self) -> Result<Redelivered> {
         let count: Option<u64> = self
             .link
             .call(async |mut c| {
                 cmd("HGET").arg(PROGRESS).arg("redelivered").query_async(&mut c).await
             })
             .await?;
-        Ok(count.unwrap_or(0))
+        Ok(Redelivered { deliveries: count.unwrap_or(0), ..Redelivered::default() })
     }
 
     async fn depths(&self) -> Result<Depths> {

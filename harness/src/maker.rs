@@ -1,15 +1,16 @@
-//! The labels by which what is ours is found again, and whose it is.
+//! The labels by which what is ours is found again on a Docker engine or a cluster, and whose it is.
 //!
-//! A cluster is shared between machines: a process id says nothing by itself. So the labels name the
-//! machine too, and only a harness of the same machine ever judges whether an owner is dead.
+//! Both are shared between machines, and an engine between containers on one, where the same process id
+//! is another's: it says nothing by itself. So the labels name the machine and its space of process ids
+//! too, and only a harness of the same ever judges whether an owner is dead.
 
 use std::collections::BTreeMap;
 use std::fs;
 
-use crate::docker::Owner;
+use crate::words::quoted;
 
 /// Which run it belongs to.
-pub(super) const RUN: &str = "io.ttg.harness.run";
+pub(crate) const RUN: &str = "io.ttg.harness.run";
 
 /// Process id of the harness that made it.
 const OWNER: &str = "io.ttg.harness.owner";
@@ -26,21 +27,24 @@ const LONGEST: usize = 63;
 /// Who made something: a harness on a machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Maker {
-    owner: Owner,
+    pid: u32,
+    /// In clock ticks since its machine was started.
+    started: u64,
     host: String,
 }
 
 impl Maker {
     /// This process.
-    pub(super) fn this() -> Self {
-        Self { owner: Owner::this(), host: this_host() }
+    pub(crate) fn this() -> Self {
+        let pid = std::process::id();
+        Self { pid, started: started(pid).unwrap_or_default(), host: this_host() }
     }
 
     /// Who made what carries these labels.
-    pub(super) fn of(labels: &BTreeMap<String, String>) -> Option<Self> {
+    pub(crate) fn of(labels: &BTreeMap<String, String>) -> Option<Self> {
         let pid = labels.get(OWNER)?.parse().ok()?;
         let started = labels.get(OWNER_STARTED)?.parse().ok()?;
-        Some(Self { owner: Owner { pid, started }, host: labels.get(HOST)?.clone() })
+        Some(Self { pid, started, host: labels.get(HOST)?.clone() })
     }
 
     /// Whether it ran on this machine, so that its death can be seen from here.
@@ -50,7 +54,7 @@ impl Maker {
 
     /// Whether it is known to be dead.
     pub fn is_dead(&self) -> bool {
-        self.is_of_this_machine() && !self.owner.is_alive()
+        self.is_of_this_machine() && started(self.pid) != Some(self.started)
     }
 
     /// Its machine, for people.
@@ -58,15 +62,37 @@ impl Maker {
         self.host.split('.').next().unwrap_or_default()
     }
 
+    /// Why it must not be touched, in words that go on after what it made: nothing if it is of this
+    /// machine.
+    pub fn as_stranger(&self) -> Option<String> {
+        let host = quoted(self.host());
+        (!self.is_of_this_machine()).then(|| {
+            format!(", of another machine ({host}), which alone can tell whether it is in use")
+        })
+    }
+
     /// What everything that it makes for this run carries.
-    pub(super) fn labels(&self, run: &str) -> BTreeMap<String, String> {
+    pub(crate) fn labels(&self, run: &str) -> BTreeMap<String, String> {
         BTreeMap::from([
             (RUN.to_owned(), run.to_owned()),
-            (OWNER.to_owned(), self.owner.pid.to_string()),
-            (OWNER_STARTED.to_owned(), self.owner.started.to_string()),
+            (OWNER.to_owned(), self.pid.to_string()),
+            (OWNER_STARTED.to_owned(), self.started.to_string()),
             (HOST.to_owned(), self.host.clone()),
         ])
     }
+}
+
+/// When a process was started; nothing if it has ended, even if nobody has asked for it yet.
+fn started(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is a name, which may hold anything.
+    let mut after_name = stat.rsplit_once(')')?.1.split_whitespace();
+    let state = after_name.next()?;
+    if matches!(state, "Z" | "X") {
+        return None;
+    }
+    // Field 22 of the line.
+    after_name.nth(18)?.parse().ok()
 }
 
 /// This machine, as a label: its name, its id, and the space of process ids that this process is in (a
@@ -105,11 +131,24 @@ mod tests {
     #[test]
     fn who_is_gone_from_this_machine_is_dead_and_of_another_machine_nothing_is_known() {
         let mut maker = Maker::this();
-        maker.owner.started += 1;
+        // Another process took over its id.
+        maker.started += 1;
         assert!(maker.is_dead());
         maker.host = "elsewhere.0123.4026531836".to_owned();
         assert!(!maker.is_dead() && !maker.is_of_this_machine());
         assert_eq!(maker.host(), "elsewhere");
+        assert!(maker.as_stranger().unwrap().contains("of another machine (elsewhere)"));
+        assert_eq!(Maker::this().as_stranger(), None);
+    }
+
+    #[test]
+    fn labels_of_others_name_nobody() {
+        let labels = |name: &str| BTreeMap::from([(name.to_owned(), "me".to_owned())]);
+        assert_eq!(Maker::of(&labels(OWNER)), None);
+        // Without its machine a process id is anybody's.
+        let mut labels = Maker::this().labels("a");
+        labels.remove(HOST);
+        assert_eq!(Maker::of(&labels), None);
     }
 
     #[test]
