@@ -10,6 +10,7 @@ mod exec_kernel;
 mod exit_codes;
 mod external;
 mod hand;
+mod kind;
 mod leaves_nothing_behind;
 mod model;
 mod output;
