@@ -1,6 +1,7 @@
 //! Whatever goes wrong between the harness and a cluster: the line that people see, and that what passes
 //! is got over.
 
+use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::{ServerConfig, ServerConnection};
 
 use crate::model::{Answer, ModelCluster, Rule};
-use crate::support::{QUICK, Said, Sandbox, finish, shipped};
+use crate::support::{QUICK, Said, Sandbox, eventually, finish, shipped};
 
 fn run(model: &ModelCluster, arguments: &[&str]) -> Said {
     let sandbox = Sandbox::new();
@@ -193,17 +194,90 @@ fn an_image_is_nowhere() {
     let mut harness = sandbox.harness(&["run", &file, "--environment", "kubernetes"]);
     harness.env("KUBECONFIG", &model.kubeconfig).env("TTG_WORKER_IMAGE", "ttg-nowhere:dev");
     let begun = std::time::Instant::now();
-    assert_snapshot!(refused(&finish(&mut harness)), @"pod ttg-worker-0: image ttg-nowhere:dev cannot be pulled: ErrImagePull: not found (is its name right, and may the nodes pull it? on kind: docker pull ttg-nowhere:dev, then kind load docker-image ttg-nowhere:dev --name ttg-sandbox; without a registry, ci/images makes brokers of our own)");
+    assert_snapshot!(refused(&finish(&mut harness)), @"pod ttg-worker-0: image ttg-nowhere:dev cannot be pulled: ErrImagePull: not found (is its name right, and may the nodes pull it? on kind: docker pull ttg-nowhere:dev, then harness cluster up --image ttg-nowhere:dev; without a registry, ci/images makes brokers of our own)");
     assert!(begun.elapsed() < Duration::from_secs(20), "it is told within seconds");
+}
+
+/// Nodes take Pods, or do not.
+fn set_nodes(model: &ModelCluster, open: bool) {
+    for mut node in model.all("nodes") {
+        node["spec"]["unschedulable"] = (!open).into();
+        model.put("nodes", node);
+    }
+}
+
+/// Says something of an object that is there, by its uid or another.
+fn say(model: &ModelCluster, of: (&str, &str), uid: Option<&str>, reason: &str, message: &str) {
+    eventually(|| {
+        let object = model.all(of.1).into_iter().next().ok_or_else(|| format!("no {}", of.1))?;
+        let metadata = &object["metadata"];
+        let involved = serde_json::json!({
+            "kind": of.0, "name": metadata["name"],
+            "uid": uid.or(metadata["uid"].as_str()).unwrap_or_default(),
+        });
+        let name = format!("{reason}-{}", uid.unwrap_or("now"));
+        model.put(
+            "events",
+            serde_json::json!({
+                "metadata": { "name": name, "namespace": metadata["namespace"] }, "type": "Warning",
+                "reason": reason, "message": message, "involvedObject": involved,
+            }),
+        );
+        Ok(())
+    });
+}
+
+#[test]
+fn a_claim_that_does_not_bind_is_told_and_not_what_was_said_of_one_before() {
+    let model = ModelCluster::start();
+    set_nodes(&model, false);
+    let said = std::thread::scope(|scope| {
+        let run = scope.spawn(|| run(&model, &[]));
+        let claim = ("PersistentVolumeClaim", "persistentvolumeclaims");
+        let class = |name: &str| format!("storageclass.storage.k8s.io \"{name}\" not found");
+        say(&model, claim, Some("before"), "ProvisioningFailed", &class("old"));
+        eventually(|| {
+            let asked = model.asked();
+            let looked =
+                asked.iter().any(|it| it.starts_with("GET") && it.contains("/data-ttg-redis"));
+            if looked { Ok(()) } else { Err("nobody has looked at the claim".to_owned()) }
+        });
+        say(&model, claim, None, "ProvisioningFailed", &class("fast"));
+        run.join().unwrap()
+    });
+    assert_snapshot!(refused(&said), @r#"PersistentVolumeClaim data-ttg-redis-0 does not bind: storageclass.storage.k8s.io "fast" not found (kubectl get storageclass shows what there is; --set broker.storage=ephemeral does without a volume)"#);
+}
+
+#[test]
+fn a_node_that_the_cluster_adds_is_waited_for() {
+    let model = ModelCluster::start();
+    set_nodes(&model, false);
+    let sandbox = Sandbox::new();
+    let file = shipped("m3-redis");
+    let on_cluster = ["run", &file, "--environment", "kubernetes"];
+    let mut harness = sandbox.harness(&[&on_cluster, &QUICK[..4]].concat());
+    harness.env("KUBECONFIG", &model.kubeconfig);
+    harness.stderr(std::process::Stdio::piped()).stdout(std::process::Stdio::null());
+    let mut harness = harness.spawn().unwrap();
+    let scale_up = "pod triggered scale-up: [{aks-nodepool1 1->2 (max: 3)}]";
+    say(&model, ("Pod", "pods"), None, "TriggeredScaleUp", scale_up);
+    let mut lines = BufReader::new(harness.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let told = lines.find(|line| line.contains("is waited for")).unwrap_or_default();
+    // Before a look at events, the first line does not know of it.
+    let told = match told.contains("that the cluster adds") {
+        true => told,
+        false => lines.find(|line| line.contains("is waited for")).unwrap_or_default(),
+    };
+    assert_snapshot!(told, @"a node that the cluster adds is waited for: pod ttg-redis-0 finds no node: 0/3 nodes are available: 3 node(s) were unschedulable. (make a node that fits it, or lift what keeps it away: kubectl describe nodes shows taints)");
+    set_nodes(&model, true);
+    let rest: Vec<String> = lines.collect();
+    assert_eq!(harness.wait().unwrap().code(), Some(0), "{rest:#?}");
 }
 
 #[test]
 fn no_node_takes_the_pods() {
     let model = ModelCluster::start();
-    for mut node in model.all("nodes") {
-        node["spec"]["unschedulable"] = true.into();
-        model.put("nodes", node);
-    }
+    set_nodes(&model, false);
     assert_snapshot!(refused(&run(&model, &[])), @"pod ttg-redis-0 finds no node: 0/3 nodes are available: 3 node(s) were unschedulable. (make a node that fits it, or lift what keeps it away: kubectl describe nodes shows taints)");
 }
 
@@ -275,7 +349,7 @@ fn an_api_server_that_restarts_in_mid_run_is_waited_for_and_that_is_told() {
     harness.env("KUBECONFIG", &model.kubeconfig);
     harness.stderr(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
     let harness = harness.spawn().unwrap();
-    crate::support::eventually(|| {
+    eventually(|| {
         let seen = crate::support::events(&sandbox.latest("m3-redis"));
         let begun = seen.iter().any(|event| event["event"] == "result");
         if begun { Ok(()) } else { Err("the run has no result".to_owned()) }
@@ -286,7 +360,7 @@ fn an_api_server_that_restarts_in_mid_run_is_waited_for_and_that_is_told() {
     let stdout = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{said}{stdout}");
     assert!(said.contains("the API server is away, which is waited for"), "{said}");
-    assert!(said.contains("the API server answers again"), "{said}");
+    assert!(said.contains("nothing is waited for any more"), "{said}");
 }
 
 #[test]

@@ -180,6 +180,7 @@ pub(super) async fn ready(
         match standing::of(pod, container) {
             Standing::Hopeless(why) => Some(Err(Obstacle::Hopeless(why))),
             Standing::Doubtful(why) => Some(Err(Obstacle::Doubtful(why))),
+            Standing::Running if !is_old => Some(Err(Obstacle::Doubtful(standing::not_ready(pod)))),
             _ => None,
         }
     });
