@@ -1,6 +1,7 @@
 //! Whatever goes wrong between the harness and a cluster: the line that people see, and that what passes
 //! is got over.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::{ServerConfig, ServerConnection};
 
 use crate::model::{Answer, ModelCluster, Rule};
-use crate::support::{QUICK, Said, Sandbox, eventually, finish, shipped};
+use crate::support::{QUICK, Said, Sandbox, eventually, finish, shipped, struck};
 
 fn run(model: &ModelCluster, arguments: &[&str]) -> Said {
     let sandbox = Sandbox::new();
@@ -390,4 +391,87 @@ fn the_roles_of_the_documents_grant_what_is_needed() {
         std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/kubernetes-role.yaml");
     let said = Sandbox::new().run(&["doctor", "--role"]);
     assert_eq!(std::fs::read_to_string(document).unwrap(), said.stdout);
+}
+
+/// Verbs on each resource, as the roles of the documents grant them.
+fn granted() -> BTreeSet<(String, String)> {
+    let roles = Sandbox::new().run(&["doctor", "--role"]).stdout;
+    let words = |line: &str, before: &str| -> Vec<String> {
+        let list = line.trim().strip_prefix(before).unwrap_or_default();
+        list.trim_matches(['[', ']'])
+            .split(", ")
+            .map(|it| it.trim_matches('"').to_owned())
+            .collect()
+    };
+    let lines: Vec<&str> = roles.lines().collect();
+    let rules = lines.windows(2).filter(|pair| pair[0].trim().starts_with("resources: "));
+    let granted = rules.flat_map(|pair| {
+        let resource = words(pair[0], "resources: ").remove(0);
+        words(pair[1], "verbs: ").into_iter().map(move |verb| (resource.clone(), verb))
+    });
+    granted.collect()
+}
+
+/// Verbs on each resource that were used.
+fn used(model: &ModelCluster) -> BTreeSet<(String, String)> {
+    let mut used = BTreeSet::new();
+    for asked in model.asked() {
+        let (verb, path) = asked.split_once(' ').unwrap();
+        let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+        let rest = match parts[..] {
+            ["api", _, ref rest @ ..] | ["apis", _, _, ref rest @ ..] => rest,
+            _ => continue,
+        };
+        let rest = match rest {
+            ["namespaces", _, rest @ ..] if !rest.is_empty() => rest,
+            rest => rest,
+        };
+        let resource = match rest {
+            [resource, _, below] => format!("{resource}/{below}"),
+            _ => rest[0].to_owned(),
+        };
+        let verb = match (verb, rest.len()) {
+            ("GET", 1) => "list",
+            ("GET", _) => "get",
+            ("POST", _) => "create",
+            (verb, _) => &verb.to_lowercase(),
+        };
+        used.insert((resource, verb.to_owned()));
+    }
+    used
+}
+
+#[test]
+fn no_right_is_asked_for_that_is_not_used() {
+    let model = ModelCluster::start();
+    model.put("namespaces", serde_json::json!({ "metadata": { "name": "team" } }));
+    let sandbox = Sandbox::new();
+    let lost = "expect: { coverage: lost-with-broker }\n";
+    for (backend, fault, more, arguments) in [
+        ("rabbitmq", "wipe: { role: broker }", lost, &["--namespace", "team"][..]),
+        ("redis", "partition: { worker: 0, for: 100ms }", "", &[]),
+        ("redis", "drain: { node: busy, for: 100ms }", "", &[]),
+    ] {
+        let file = struck(&sandbox, "kubernetes", backend, fault, more);
+        let said = finish(
+            sandbox
+                .harness(&[&["run", &file], arguments].concat())
+                .env("KUBECONFIG", &model.kubeconfig),
+        );
+        assert!(matches!(said.code, Some(0 | 2)), "{said}");
+    }
+    let mut used = used(&model);
+    for (resource, verb) in used.clone() {
+        // What is applied is created where it is not there; a WebSocket is a GET, or was.
+        if verb == "patch" && resource != "nodes"
+            || verb == "get" && ["pods/exec", "pods/portforward"].contains(&&*resource)
+        {
+            used.insert((resource, "create".to_owned()));
+        }
+    }
+    // Only where an event says that something is wrong.
+    for resource in ["jobs", "persistentvolumeclaims", "statefulsets"] {
+        used.insert((resource.to_owned(), "get".to_owned()));
+    }
+    assert_eq!(granted(), used);
 }
