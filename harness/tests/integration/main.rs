@@ -2,6 +2,7 @@
 
 mod check;
 mod cluster;
+mod cluster_objects;
 mod cluster_trouble;
 mod compare;
 mod containers;
@@ -14,6 +15,8 @@ mod kind;
 mod leaves_nothing_behind;
 mod model;
 mod output;
+#[path = "../../../system/tests/manifests/restricted.rs"]
+mod restricted;
 mod scenarios;
 mod selftest;
 mod soak;
