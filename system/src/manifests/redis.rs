@@ -3,6 +3,7 @@
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 use serde::{Deserialize, Serialize};
 
+use super::broker::BrokerSpec;
 use super::pod::{self, BROKER, Resources, mount, probe};
 use super::storage::DATA;
 
@@ -37,7 +38,7 @@ impl Fsync {
     }
 }
 
-pub(super) fn pod(image: &str, fsync: Fsync) -> PodSpec {
+pub(super) fn pod(broker: &BrokerSpec, fsync: Fsync) -> PodSpec {
     let command = [
         "redis-server",
         "--bind",
@@ -63,7 +64,7 @@ pub(super) fn pod(image: &str, fsync: Fsync) -> PodSpec {
     ];
     let container = Container {
         name: "redis".to_owned(),
-        image: Some(image.to_owned()),
+        image: Some(broker.image.clone()),
         // Not the image's own entry point, which begins as root in some.
         command: Some(command.map(str::to_owned).to_vec()),
         ports: Some(vec![super::broker::port("redis", PORT)]),
@@ -76,5 +77,6 @@ pub(super) fn pod(image: &str, fsync: Fsync) -> PodSpec {
         volume_mounts: Some(vec![mount(DATA, "/data")]),
         ..Default::default()
     };
-    PodSpec { termination_grace_period_seconds: Some(30), ..pod::hardened(BROKER, container) }
+    let spec = pod::hardened(BROKER, container, broker.pull_secret.as_deref());
+    PodSpec { termination_grace_period_seconds: Some(30), ..spec }
 }

@@ -16,6 +16,8 @@ pub(crate) fn violations(pod: &PodSpec) -> Vec<String> {
     demand(pod.host_ipc != Some(true), "hostIPC");
     demand(pod.automount_service_account_token == Some(false), "automountServiceAccountToken");
     demand(pod.enable_service_links == Some(false), "enableServiceLinks");
+    let system = pod.node_selector.as_ref().and_then(|it| it.get("kubernetes.io/os"));
+    demand(system.is_some_and(|it| it == "linux"), "nodeSelector");
     let context = pod.security_context.clone().unwrap_or_default();
     demand(context.run_as_non_root == Some(true), "runAsNonRoot");
     demand(context.run_as_user.is_some_and(|user| user > 0), "runAsUser");

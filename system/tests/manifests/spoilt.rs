@@ -21,6 +21,7 @@ fn spoilt(spoil: impl FnOnce(&mut PodSpec)) -> Vec<String> {
 #[case("seccompProfile", |pod: &mut PodSpec| {
     pod.security_context.as_mut().unwrap().seccomp_profile = None;
 })]
+#[case("nodeSelector", |pod: &mut PodSpec| pod.node_selector = None)]
 #[case("hostNetwork", |pod: &mut PodSpec| pod.host_network = Some(true))]
 #[case("automountServiceAccountToken", |pod: &mut PodSpec| {
     pod.automount_service_account_token = None;

@@ -78,6 +78,7 @@ impl PodFleet {
             storage: settings::storage(self.run.cluster(), of.storage.as_ref()).await,
             labels: self.labels(None),
             peers: Vec::new(),
+            pull_secret: None,
         };
         let BrokerWanted { has_hand, credentials, log, .. } = of;
         let wanted = Wanted { spec, has_hand, credentials, log };
