@@ -131,7 +131,9 @@ impl Warnings {
 pub(super) struct Said {
     /// A node is being added for one of them.
     pub(super) adds_nodes: bool,
-    /// Why the one that is meant is not ready.
+    /// Why none is added for the one that is meant.
+    pub(super) adds_none: Option<String>,
+    /// Why that one is not ready.
     pub(super) unhealthy: Option<String>,
 }
 
@@ -146,11 +148,15 @@ pub(super) fn said(seen: &Seen<Event>, pods: &BTreeSet<String>, pod: &str) -> Sa
     // Cluster Autoscaler's, and Karpenter's. The first is not said of Pods for which there is room on a
     // node that comes for another.
     let mut added = of(&["TriggeredScaleUp", "Nominated"]);
-    let unhealthy = of(&["Unhealthy"]).filter(|event| uid(event) == pod).max_by_key(|it| at(it));
+    let last = |reasons: &'static [&str]| {
+        let last = of(reasons).filter(|event| uid(event) == pod).max_by_key(|event| at(event))?;
+        let words: Vec<&str> = last.message.as_deref()?.split_whitespace().collect();
+        Some(quoted_to(&words.join(" "), MESSAGE))
+    };
     Said {
         adds_nodes: added.any(|event| pods.contains(&uid(event))),
-        unhealthy: unhealthy
-            .and_then(|event| Some(quoted_to(event.message.as_deref()?.trim(), MESSAGE))),
+        adds_none: last(&["NotTriggerScaleUp"]),
+        unhealthy: last(&["Unhealthy"]),
     }
 }
 
@@ -275,13 +281,13 @@ mod tests {
         };
         let mut seen = Seen::nothing();
         let mut put = |event: Event| seen.here.insert(event.name_any(), Arc::new(event));
-        put(of("a", "1", "Unhealthy", "Startup probe failed: LOADING", "2026-01-01T00:00:02Z"));
+        put(of("a", "1", "Unhealthy", "Startup probe failed:\n LOADING", "2026-01-01T00:00:02Z"));
         put(of("b", "1", "Unhealthy", "Startup probe failed: refused", "2026-01-01T00:00:01Z"));
         put(of("c", "0", "Unhealthy", "of one before", "2026-01-01T00:00:03Z"));
         put(of("d", "0", "TriggeredScaleUp", "pod triggered scale-up", "2026-01-01T00:00:03Z"));
         let now = BTreeSet::from(["1".to_owned()]);
         let unhealthy = Some("Startup probe failed: LOADING".to_owned());
-        assert_eq!(said(&seen, &now, "1"), Said { adds_nodes: false, unhealthy });
+        assert_eq!(said(&seen, &now, "1"), Said { unhealthy, ..Said::default() });
         let both = BTreeSet::from(["0".to_owned(), "1".to_owned()]);
         assert!(said(&seen, &both, "2").adds_nodes, "a node comes for another Pod of the run");
     }

@@ -21,6 +21,9 @@ const START: Duration = Duration::from_secs(300);
 /// How long anything is in the way before people are told what is waited for.
 const TOLD: Duration = Duration::from_secs(10);
 
+/// The same of a container that is not ready: RabbitMQ takes its time.
+const TOLD_READY: Duration = Duration::from_secs(30);
+
 /// How long a Pod may find no node where nobody adds one: an autoscaler looks every ten seconds, and
 /// takes a few to decide.
 const NO_NODE: Duration = Duration::from_secs(20);
@@ -130,7 +133,7 @@ where
         };
         let said = tokio::select! {
             () = sleep_until(patience.end()) => return true,
-            () = sleep_until(patience.since + TOLD),
+            () = sleep_until(patience.is_told()),
                 if patience.doubt.is_some() && self.told.is_none() => None,
             said = news => Some(said),
         };
@@ -194,6 +197,11 @@ impl Patience {
         self.said = said;
     }
 
+    fn is_told(&self) -> Instant {
+        let about = self.doubt.as_ref().map(|doubt| doubt.about);
+        self.since + if about == Some(About::Ready) { TOLD_READY } else { TOLD }
+    }
+
     fn end(&self) -> Instant {
         let last = self.begun + START;
         let Some(doubt) = &self.doubt else {
@@ -225,9 +233,13 @@ impl Patience {
     }
 
     fn why(&self, doubt: &Doubt) -> String {
-        match &self.said.unhealthy {
-            Some(said) if doubt.about == About::Ready => format!("{}: {said}", doubt.line),
-            _ => doubt.line.clone(),
+        let Doubt { about, line, .. } = doubt;
+        match (&self.said.unhealthy, &self.said.adds_none) {
+            (Some(said), _) if *about == About::Ready => format!("{line}: {said}"),
+            (_, Some(said)) if *about == About::Node && !self.said.adds_nodes => {
+                format!("{line}; the cluster adds none: {said}")
+            }
+            _ => line.clone(),
         }
     }
 
@@ -241,7 +253,7 @@ impl Patience {
                 "{}; the cluster was adding a node, which has not come within {NEW_NODE:?}",
                 doubt.line
             ),
-            Some(doubt) => doubt.line.clone(),
+            Some(doubt) => self.why(doubt),
             None => format!(
                 "nothing has come of it within {START:?} (kubectl describe pod, and kubectl get events, in \
                  its namespace say more)"
@@ -279,7 +291,10 @@ mod tests {
         assert_eq!(end, 20);
         assert_snapshot!(patience.line().unwrap(), @"a node is waited for: pod a finds no node: 0/3");
         assert_snapshot!(patience.give_up(), @"pod a finds no node: 0/3");
-        let adds = Said { adds_nodes: true, unhealthy: None };
+        let max = "pod didn't trigger scale-up: 1 max node group size reached";
+        let none = Said { adds_none: Some(max.to_owned()), ..Said::default() };
+        assert_snapshot!(ends(About::Node, none).1.give_up(), @"pod a finds no node: 0/3; the cluster adds none: pod didn't trigger scale-up: 1 max node group size reached");
+        let adds = Said { adds_nodes: true, ..Said::default() };
         let (end, mut patience) = ends(About::Node, adds);
         assert_eq!(end, 480);
         assert_snapshot!(patience.line().unwrap(), @"a node that the cluster adds is waited for: pod a finds no node: 0/3");
@@ -305,7 +320,7 @@ mod tests {
     #[test]
     fn why_a_container_is_not_ready_is_told() {
         let said = "Startup probe failed: LOADING Redis is loading the dataset in memory";
-        let said = Said { adds_nodes: false, unhealthy: Some(said.to_owned()) };
+        let said = Said { unhealthy: Some(said.to_owned()), ..Said::default() };
         let (end, patience) = ends(About::Ready, said);
         assert_eq!(end, 300);
         assert_snapshot!(patience.line().unwrap(), @"a container that is ready is waited for: pod a finds no node: 0/3: Startup probe failed: LOADING Redis is loading the dataset in memory");
