@@ -22,7 +22,7 @@ const START: Duration = Duration::from_secs(300);
 const TOLD: Duration = Duration::from_secs(10);
 
 /// The same of a container that is not ready: RabbitMQ takes its time.
-const TOLD_READY: Duration = Duration::from_secs(30);
+const TOLD_READY: Duration = Duration::from_secs(20);
 
 /// How long a Pod may find no node where nobody adds one: an autoscaler looks every ten seconds, and
 /// takes a few to decide.
@@ -56,7 +56,7 @@ where
 {
     let mut wait = Wait::begin(watched);
     loop {
-        let seen = wait.patience.doubt.clone();
+        let seen = wait.patience.seen.clone();
         let decided = watched.until(|now| match so(now) {
             Some(Ok(value)) => Some(Ok(value)),
             Some(Err(Obstacle::Hopeless(why))) => Some(Err(Err(why))),
@@ -166,13 +166,16 @@ where
 struct Patience {
     begun: Instant,
     since: Instant,
+    /// As it is told: with what was known before.
     doubt: Option<Doubt>,
+    /// As it was seen last: whoever looks for another compares it with this.
+    seen: Option<Doubt>,
     said: Said,
 }
 
 impl Patience {
     fn from(begun: Instant) -> Self {
-        Self { begun, since: begun, doubt: None, said: Said::default() }
+        Self { begun, since: begun, doubt: None, seen: None, said: Said::default() }
     }
 
     /// Other words for a doubt are no other doubt.
@@ -184,6 +187,7 @@ impl Patience {
         if !is_same {
             self.since = now;
         }
+        self.seen.clone_from(&doubt);
         self.doubt = match (self.doubt.take(), doubt) {
             // The reason was said before.
             (Some(before), Some(doubt)) if is_same && doubt.about == About::ImageAgain => {
@@ -308,7 +312,9 @@ mod tests {
         let begun = Instant::now();
         let mut patience = Patience::from(begun);
         patience.take(doubt(About::Image, "image a: i/o timeout"), begun);
-        patience.take(doubt(About::ImageAgain, "image a: ImagePullBackOff"), begun + TOLD);
+        let again = doubt(About::ImageAgain, "image a: ImagePullBackOff");
+        patience.take(again.clone(), begun + TOLD);
+        assert_eq!(patience.seen, again, "it is no news when it is seen again");
         assert_eq!((patience.end() - begun).as_secs(), 90, "it is the same doubt");
         assert_eq!(patience.give_up(), "image a: i/o timeout");
         patience.take(doubt(About::Image, "image a: bad gateway"), begun + 2 * TOLD);

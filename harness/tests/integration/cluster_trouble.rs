@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
+use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use rstest::rstest;
 use rustls::crypto::ring;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::{ServerConfig, ServerConnection};
+use serde_json::Value;
 
 use crate::model::{Answer, ModelCluster, Rule};
 use crate::support::{QUICK, Said, Sandbox, eventually, finish, shipped, struck};
@@ -183,7 +185,7 @@ fn the_cluster_refuses(
     insta::with_settings!({ snapshot_suffix => case }, {
         assert_snapshot!("refused", refused(&run(&model, &[])));
     });
-    let stays = |it: &serde_json::Value| it["metadata"].get("deletionTimestamp").is_none();
+    let stays = |it: &Value| it["metadata"].get("deletionTimestamp").is_none();
     assert!(!model.all("namespaces").iter().any(stays), "the namespace is removed all the same");
 }
 
@@ -249,28 +251,86 @@ fn a_claim_that_does_not_bind_is_told_and_not_what_was_said_of_one_before() {
     assert_snapshot!(refused(&said), @r#"PersistentVolumeClaim data-ttg-redis-0 does not bind: storageclass.storage.k8s.io "fast" not found (kubectl get storageclass shows what there is; --set broker.storage=ephemeral does without a volume)"#);
 }
 
-#[test]
-fn a_node_that_the_cluster_adds_is_waited_for() {
-    let model = ModelCluster::start();
-    set_nodes(&model, false);
-    let sandbox = Sandbox::new();
+/// A run without faults, whose lines on standard error come as they are written.
+fn follow(model: &ModelCluster, sandbox: &Sandbox) -> (Child, impl Iterator<Item = String>) {
     let file = shipped("m3-redis");
     let on_cluster = ["run", &file, "--environment", "kubernetes"];
     let mut harness = sandbox.harness(&[&on_cluster, &QUICK[..4]].concat());
-    harness.env("KUBECONFIG", &model.kubeconfig);
-    harness.stderr(std::process::Stdio::piped()).stdout(std::process::Stdio::null());
+    harness.env("KUBECONFIG", &model.kubeconfig).stderr(Stdio::piped()).stdout(Stdio::null());
     let mut harness = harness.spawn().unwrap();
+    let lines = BufReader::new(harness.stderr.take().unwrap()).lines().map_while(Result::ok);
+    (harness, lines)
+}
+
+/// Shows the first Pod in a phase, with this state of its container, on a node of which nothing is known
+/// here; or gives it back to the nodes there are.
+fn show(model: &ModelCluster, state: Option<(&str, &Value)>) {
+    let mut pod = eventually(|| {
+        let pod = model.all("pods").into_iter().next();
+        pod.ok_or_else(|| "there is no Pod".to_owned())
+    });
+    match state {
+        Some((phase, state)) => {
+            pod["spec"]["nodeName"] = "elsewhere".into();
+            pod["status"] = serde_json::json!({ "phase": phase, "containerStatuses": [{
+                "name": "redis", "image": "redis:7.2-alpine", "imageID": "", "ready": false,
+                "restartCount": 0, "state": state }] });
+        }
+        None => {
+            pod["spec"].as_object_mut().unwrap().remove("nodeName");
+        }
+    }
+    model.put("pods", pod);
+}
+
+#[test]
+fn a_node_that_the_cluster_adds_is_waited_for() {
+    let (model, sandbox) = (ModelCluster::start(), Sandbox::new());
+    set_nodes(&model, false);
+    let (mut harness, mut lines) = follow(&model, &sandbox);
     let scale_up = "pod triggered scale-up: [{aks-nodepool1 1->2 (max: 3)}]";
     say(&model, ("Pod", "pods"), None, "TriggeredScaleUp", scale_up);
-    let mut lines = BufReader::new(harness.stderr.take().unwrap()).lines().map_while(Result::ok);
-    let told = lines.find(|line| line.contains("is waited for")).unwrap_or_default();
     // Before a look at events, the first line does not know of it.
-    let told = match told.contains("that the cluster adds") {
-        true => told,
-        false => lines.find(|line| line.contains("is waited for")).unwrap_or_default(),
-    };
+    let told = lines.find(|line| line.contains("that the cluster adds")).unwrap_or_default();
     assert_snapshot!(told, @"a node that the cluster adds is waited for: pod ttg-redis-0 finds no node: 0/3 nodes are available: 3 node(s) were unschedulable. (make a node that fits it, or lift what keeps it away: kubectl describe nodes shows taints)");
     set_nodes(&model, true);
+    let rest: Vec<String> = lines.collect();
+    assert_eq!(harness.wait().unwrap().code(), Some(0), "{rest:#?}");
+}
+
+#[test]
+fn a_registry_that_has_a_bad_moment_is_waited_for_and_why_is_not_forgotten() {
+    let (model, sandbox) = (ModelCluster::start(), Sandbox::new());
+    set_nodes(&model, false);
+    let (mut harness, mut lines) = follow(&model, &sandbox);
+    let waits = |reason: &str, message: &str| {
+        let waiting = serde_json::json!({ "reason": reason, "message": message });
+        show(&model, Some(("Pending", &serde_json::json!({ "waiting": waiting }))));
+    };
+    waits("ErrImagePull", "failed to do request: dial tcp 192.0.2.1:443: i/o timeout");
+    let told = lines.find(|line| line.contains("is waited for")).unwrap_or_default();
+    assert_snapshot!(told, @"an image is waited for: pod ttg-redis-0: image redis:7.2-alpine cannot be pulled: ErrImagePull: i/o timeout (is its name right, and may the nodes pull it? on kind: docker pull redis:7.2-alpine, then harness cluster up --image redis:7.2-alpine; without a registry, ci/images makes brokers of our own)");
+    waits("ImagePullBackOff", "Back-off pulling image \"redis:7.2-alpine\"");
+    set_nodes(&model, true);
+    show(&model, None);
+    let rest: Vec<String> = lines.collect();
+    assert!(!rest.iter().any(|line| line.contains("ImagePullBackOff")), "{rest:#?}");
+    assert_eq!(harness.wait().unwrap().code(), Some(0), "{rest:#?}");
+}
+
+#[test]
+fn a_broker_that_is_not_ready_is_waited_for_with_what_its_probe_says() {
+    let (model, sandbox) = (ModelCluster::start(), Sandbox::new());
+    set_nodes(&model, false);
+    let (mut harness, mut lines) = follow(&model, &sandbox);
+    let running = serde_json::json!({ "running": { "startedAt": "2026-01-01T00:00:00Z" } });
+    show(&model, Some(("Running", &running)));
+    let said = "Startup probe failed: LOADING Redis is loading the dataset in memory";
+    say(&model, ("Pod", "pods"), None, "Unhealthy", said);
+    let told = lines.find(|line| line.contains("probe failed")).unwrap_or_default();
+    assert_snapshot!(told, @"a container that is ready is waited for: pod ttg-redis-0 runs, and is not ready: Startup probe failed: LOADING Redis is loading the dataset in memory");
+    set_nodes(&model, true);
+    show(&model, None);
     let rest: Vec<String> = lines.collect();
     assert_eq!(harness.wait().unwrap().code(), Some(0), "{rest:#?}");
 }
@@ -348,7 +408,7 @@ fn an_api_server_that_restarts_in_mid_run_is_waited_for_and_that_is_told() {
     let mut harness =
         sandbox.harness(&[&["run", &file, "--environment", "kubernetes"], &QUICK[..4]].concat());
     harness.env("KUBECONFIG", &model.kubeconfig);
-    harness.stderr(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    harness.stderr(Stdio::piped()).stdout(Stdio::piped());
     let harness = harness.spawn().unwrap();
     eventually(|| {
         let seen = crate::support::events(&sandbox.latest("m3-redis"));
