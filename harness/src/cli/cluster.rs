@@ -36,6 +36,9 @@ enum What {
         /// What it is made of.
         #[arg(long, default_value = "kind-config.yaml", value_name = "FILE")]
         config: PathBuf,
+        /// An image that is taken to it besides our own; can be given several times.
+        #[arg(long = "image", value_name = "NAME")]
+        images: Vec<String>,
     },
     /// Remove it, with all that is on it.
     Down,
@@ -43,7 +46,7 @@ enum What {
 
 pub(super) fn main(args: &Args) -> Exit {
     let done = match &args.what {
-        What::Up { config } => up(&args.name, config),
+        What::Up { config, images } => up(&args.name, config, images),
         What::Down => kind(&["delete", "cluster", "--name", &args.name]).map(drop),
     };
     match done {
@@ -52,7 +55,7 @@ pub(super) fn main(args: &Args) -> Exit {
     }
 }
 
-fn up(name: &str, config: &std::path::Path) -> Result<(), Unavailable> {
+fn up(name: &str, config: &std::path::Path, more: &[String]) -> Result<(), Unavailable> {
     let there = kind(&["get", "clusters"])?;
     if there.lines().any(|line| line.trim() == name) {
         say(format_args!("cluster {name} is there\n"));
@@ -67,14 +70,20 @@ fn up(name: &str, config: &std::path::Path) -> Result<(), Unavailable> {
         say(format_args!("cluster {name} is being made (about a minute)\n"));
         kind(&["create", "cluster", "--name", name, "--config", &config])?;
     }
-    let images: Vec<&str> = IMAGES.into_iter().filter(|image| is_here(image)).collect();
-    if images.is_empty() {
+    let here = |image: &'static str| Some((image, platform(image)?));
+    let mut here: Vec<(&str, String)> = IMAGES.into_iter().filter_map(here).collect();
+    for image in more {
+        here.push((image, platform(image).ok_or_else(|| not_here(image))?));
+    }
+    if here.is_empty() {
         return Err(Unavailable(
             "none of the images is on this machine's Docker (ci/images makes them)".to_owned(),
         ));
     }
-    say(format_args!("taking {} to its nodes\n", images.join(", ")));
-    kind(&[&["load", "docker-image"], &images[..], &["--name", name]].concat())?;
+    for (image, platform) in &here {
+        say(format_args!("taking {image} to its nodes\n"));
+        load(image, platform, name)?;
+    }
     let context = format!("kind-{name}");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime =
@@ -101,13 +110,58 @@ fn kind(arguments: &[&str]) -> Result<String, Unavailable> {
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("nothing");
-    Err(Unavailable(format!("kind {}: {}: {last}", arguments[..2].join(" "), output.status)))
+    Err(Unavailable(format!("kind {}: {}", arguments[..2].join(" "), last(&output))))
 }
 
-fn is_here(image: &str) -> bool {
-    run("docker", &["image", "inspect", image]).is_ok_and(|output| output.status.success())
+fn not_here(image: &str) -> Unavailable {
+    Unavailable(format!("image {image} is not on this machine's Docker (docker pull {image})"))
+}
+
+/// The platform of an image, where it is here.
+fn platform(image: &str) -> Option<String> {
+    let format = ["--format", "{{.Os}}/{{.Architecture}}"];
+    let inspected = run("docker", &[&["image", "inspect", image], &format[..]].concat()).ok()?;
+    let platform = String::from_utf8_lossy(&inspected.stdout).trim().to_owned();
+    inspected.status.success().then_some(platform)
+}
+
+/// Takes an image to every node, by a file. `kind load docker-image` cannot, where Docker keeps its images
+/// in containerd's store: of an image that was pulled, all platforms are named there, and one is there.
+fn load(image: &str, platform: &str, name: &str) -> Result<(), Unavailable> {
+    let archive = Archive(std::env::temp_dir().join(format!("ttg-{}.tar", std::process::id())));
+    let path = archive.0.display().to_string();
+    save(image, platform, &path)?;
+    kind(&["load", "image-archive", &path, "--name", name]).map(drop)
+}
+
+/// Docker before 28 cannot be told a platform, and has one alone.
+fn save(image: &str, platform: &str, to: &str) -> Result<(), Unavailable> {
+    let of_platform = ["image", "save", "--platform", platform, "--output", to, image];
+    let save = ["image", "save", "--output", to, image];
+    if run("docker", &of_platform).is_ok_and(|output| output.status.success()) {
+        return Ok(());
+    }
+    match run("docker", &save) {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(Unavailable(format!("docker cannot save {image}: {}", last(&output)))),
+        Err(error) => Err(Unavailable(format!("docker cannot be run: {error} (install it)"))),
+    }
+}
+
+/// A file that is removed when this is dropped.
+struct Archive(PathBuf);
+
+impl Drop for Archive {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// The last line that a program said of its failure, and how it ended.
+fn last(output: &Output) -> String {
+    let said = String::from_utf8_lossy(&output.stderr);
+    let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("nothing");
+    format!("{}: {last}", output.status)
 }
 
 fn run(program: &str, arguments: &[&str]) -> std::io::Result<Output> {

@@ -49,22 +49,10 @@ impl Flavour for Redis {
     }
 
     fn configure(&self, request: ContainerRequest<GenericImage>) -> ContainerRequest<GenericImage> {
-        request.with_cmd([
-            "redis-server",
-            "--bind",
-            "0.0.0.0",
-            // Reached only through the run's network and a port of the loopback.
-            "--protected-mode",
-            "no",
-            "--dir",
-            "/data",
-            "--save",
-            "",
-            "--appendonly",
-            "yes",
-            "--appendfsync",
-            self.fsync.word(),
-        ])
+        // Reached only through the run's network and a port of the loopback.
+        let start =
+            ["redis-server", "--bind", "0.0.0.0", "--protected-mode", "no", "--dir", "/data"];
+        request.with_cmd([&start[..], &self.fsync.arguments()].concat())
     }
 
     fn greet(&self, port: u16) -> BoxFuture<'static, Option<String>> {

@@ -46,8 +46,11 @@ pub struct Right {
     pub need: Need,
 }
 
-/// On what a run makes, changes and removes.
-const MAKES: &[&str] = &["create", "delete", "get", "list", "patch", "watch"];
+/// On what a run makes and removes. What is applied is patched, and created where it is not there.
+const MAKES: &[&str] = &["create", "delete", "list", "patch"];
+
+/// The same, where it is also looked whether an event is about the one that is there.
+const TELLS: &[&str] = &["create", "delete", "get", "list", "patch"];
 
 const fn right(
     group: &'static str,
@@ -62,8 +65,9 @@ const fn right(
 pub const RIGHTS: &[Right] = &[
     right("", "configmaps", MAKES, Need::Always),
     right("", "events", &["list", "watch"], Need::Always),
-    right("", "persistentvolumeclaims", MAKES, Need::Always),
-    right("", "pods", MAKES, Need::Always),
+    // A StatefulSet makes them.
+    right("", "persistentvolumeclaims", &["delete", "get", "list", "watch"], Need::Always),
+    right("", "pods", &["create", "delete", "list", "patch", "watch"], Need::Always),
     right("", "pods/eviction", &["create"], Need::Nodes),
     // A WebSocket begins as a GET, and is judged as that by servers before 1.35.
     right("", "pods/exec", &["create", "get"], Need::Always),
@@ -71,10 +75,10 @@ pub const RIGHTS: &[Right] = &[
     right("", "pods/portforward", &["create", "get"], Need::Always),
     right("", "secrets", MAKES, Need::Always),
     right("", "services", MAKES, Need::Always),
-    right("apps", "statefulsets", MAKES, Need::Always),
-    right("batch", "jobs", MAKES, Need::Always),
+    right("apps", "statefulsets", TELLS, Need::Always),
+    right("batch", "jobs", TELLS, Need::Always),
     right("networking.k8s.io", "networkpolicies", MAKES, Need::Always),
-    right("", "namespaces", &["create", "delete", "get", "list", "patch"], Need::OwnNamespace),
+    right("", "namespaces", MAKES, Need::OwnNamespace),
     right("", "nodes", &["list"], Need::Useful),
     right("storage.k8s.io", "storageclasses", &["list"], Need::Useful),
     right("", "nodes", &["get", "patch"], Need::Nodes),

@@ -138,12 +138,35 @@ impl Cluster {
         self.patience
     }
 
-    /// Says what it waits for, or that it waits no more.
-    pub(super) fn tell(&self, what: Option<String>) {
+    /// Says that the API server is waited for, whatever else is.
+    fn tell(&self, what: String) {
         self.waits.send_if_modified(|told| {
-            let is_new = *told != what;
-            *told = what;
+            let is_new = told.as_ref() != Some(&what);
+            *told = Some(what);
             is_new
+        });
+    }
+
+    /// Says what else is waited for, in the place of `before`; false where something else is told: of a
+    /// hundred Pods that wait for the same, one is enough.
+    pub(super) fn tell_instead(&self, before: Option<&String>, what: &str) -> bool {
+        self.waits.send_if_modified(|told| {
+            let may = told.is_none() || told.as_ref() == before;
+            if may {
+                *told = Some(what.to_owned());
+            }
+            may
+        })
+    }
+
+    /// Says that this is waited for no more.
+    pub(super) fn tell_no_more(&self, what: &str) {
+        self.waits.send_if_modified(|told| {
+            let was_told = told.as_deref() == Some(what);
+            if was_told {
+                *told = None;
+            }
+            was_told
         });
     }
 
@@ -196,12 +219,21 @@ struct Patience<'a> {
     place: Place<'a>,
     deadline: Instant,
     pause: Duration,
+    told: Option<String>,
+}
+
+impl Drop for Patience<'_> {
+    fn drop(&mut self) {
+        if let Some(told) = &self.told {
+            self.cluster.tell_no_more(told);
+        }
+    }
 }
 
 impl<'a> Patience<'a> {
     fn of(cluster: &'a Cluster, doing: &'a str) -> Self {
         let deadline = Instant::now() + cluster.patience;
-        Self { cluster, place: cluster.place(doing), deadline, pause: PAUSE.0 }
+        Self { cluster, place: cluster.place(doing), deadline, pause: PAUSE.0, told: None }
     }
 
     /// The value, where there is one; nothing, where the call may be repeated now.
@@ -210,10 +242,7 @@ impl<'a> Patience<'a> {
         outcome: Result<kube::Result<T>, Elapsed>,
     ) -> Result<Option<T>, Failure> {
         let (failure, passes, wished) = match outcome {
-            Ok(Ok(value)) => {
-                self.cluster.tell(None);
-                return Ok(Some(value));
-            }
+            Ok(Ok(value)) => return Ok(Some(value)),
             Ok(Err(error)) => {
                 let line = trouble::of_call(&error, &self.place);
                 let failure = Failure { line, code: code(&error) };
@@ -223,11 +252,11 @@ impl<'a> Patience<'a> {
         };
         let pause = wished.unwrap_or(self.pause);
         if !passes || Instant::now() + pause >= self.deadline {
-            self.cluster.tell(None);
             return Err(failure);
         }
-        let line = &failure.line;
-        self.cluster.tell(Some(format!("the API server is away, which is waited for: {line}")));
+        let told = format!("the API server is away, which is waited for: {}", failure.line);
+        self.cluster.tell(told.clone());
+        self.told = Some(told);
         sleep(pause).await;
         self.pause = (self.pause * 2).min(PAUSE.1);
         Ok(None)

@@ -228,6 +228,7 @@ impl PodFleet {
             labels: self.labels(Some(&process)),
             worker_id: worker_id.map(u64::from),
             memory: None,
+            pull_secret: None,
         }
     }
 

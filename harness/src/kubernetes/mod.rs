@@ -11,6 +11,7 @@ mod events;
 mod fleet;
 mod forward;
 mod hand;
+mod image;
 mod kubeconfig;
 mod logs;
 mod nodes;

@@ -1,11 +1,10 @@
 //! How a Pod stands, read from what the API shows of it; and what is wrong with it, in one line that
 //! says what to do.
 
-use std::time::Duration;
-
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
 use kube::ResourceExt;
 
+use super::image;
 use super::trouble::MESSAGE;
 use crate::words::quoted_to;
 
@@ -15,13 +14,44 @@ pub(super) enum Standing {
     /// It is on its way.
     Starting,
     /// It will not start by itself as things are, though they may change: a new node may come, say.
-    Doubtful(String),
+    Doubtful(Doubt),
     /// It will not start.
     Hopeless(String),
     /// The container runs.
     Running,
     /// The container has ended.
     Ended(Ended),
+}
+
+/// What keeps a Pod from starting, and may pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Doubt {
+    pub(super) about: About,
+    /// Uid of the Pod.
+    pub(super) pod: String,
+    /// For people, with what to do.
+    pub(super) line: String,
+}
+
+/// What a doubt is about: it says how long it may last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum About {
+    /// No node takes it.
+    Node,
+    /// Its volume is not there.
+    Volume,
+    /// An image was not pulled, and this is why.
+    Image,
+    /// Before an image is pulled again, time is let pass; why is said no more.
+    ImageAgain,
+    /// A container that does not stay.
+    Restarts,
+    /// It runs, and does not say that it serves.
+    Ready,
+}
+
+fn doubt(about: About, pod: &Pod, line: String) -> Standing {
+    Standing::Doubtful(Doubt { about, pod: pod.uid().unwrap_or_default(), line })
 }
 
 /// How a container ended.
@@ -46,39 +76,6 @@ impl Ended {
         }
     }
 }
-
-/// What a registry says where asking again is no use.
-const FINAL: [&str; 12] = [
-    "not found",
-    "denied",
-    "authoriz",
-    "forbidden",
-    "manifest unknown",
-    "does not exist",
-    "x509",
-    "no such host",
-    "connection refused",
-    "no matching manifest",
-    "not available",
-    "invalid",
-];
-
-/// How long a doubt of this kind may last before it is told as what keeps a Pod from starting: a
-/// scheduler looks again within seconds, a cloud takes longer to make a volume, and the kubelet waits
-/// before it starts once more what has ended.
-pub(super) fn may_last(doubt: &str) -> Duration {
-    Duration::from_secs(match doubt {
-        it if it.contains(NO_VOLUME) => 45,
-        it if it.contains(AGAIN) => 30,
-        _ => 10,
-    })
-}
-
-/// How it is said that a container does not stay.
-const AGAIN: &str = "again and again";
-
-/// How it is said that a volume is missing.
-const NO_VOLUME: &str = "the volume claim does not bind";
 
 /// See [`Standing`].
 pub(super) fn of(pod: &Pod, container: &str) -> Standing {
@@ -128,12 +125,15 @@ fn of_waiting(pod: &Pod, status: &ContainerStatus) -> Option<Standing> {
     });
     let image = image.unwrap_or(&status.image);
     Some(match waiting.reason.as_deref()? {
-        "ErrImagePull" if !FINAL.iter().any(|it| message.contains(it)) => Standing::Starting,
-        reason @ ("ErrImagePull"
-        | "ImagePullBackOff"
-        | "ErrImageNeverPull"
-        | "RegistryUnavailable"
-        | "ImageInspectError") => Standing::Hopeless(not_pulled(&name, image, reason, message)),
+        reason @ ("ErrImagePull" | "RegistryUnavailable") => of_pull(pod, image, reason, message),
+        reason @ "ImagePullBackOff" => match message.split_once("ErrImagePull: ") {
+            Some((_, why)) => of_pull(pod, image, reason, why),
+            // Kubernetes before 1.32 does not say again why. What is final was seen before.
+            None => doubt(About::ImageAgain, pod, image::not_pulled(&name, image, reason, "")),
+        },
+        reason @ ("ErrImageNeverPull" | "ImageInspectError") => {
+            Standing::Hopeless(image::not_pulled(&name, image, reason, message))
+        }
         "InvalidImageName" => Standing::Hopeless(format!(
             "pod {name}: {image} is no name of an image (write it as name:tag)"
         )),
@@ -159,35 +159,19 @@ fn of_waiting(pod: &Pod, status: &ContainerStatus) -> Option<Standing> {
             } else {
                 "its log in the run directory says more"
             };
-            Standing::Doubtful(format!(
-                "pod {name}: its container {how} {AGAIN}, {restarts} times by now ({memory})"
-            ))
+            let line = format!(
+                "pod {name}: its container {how} again and again, {restarts} times by now ({memory})"
+            );
+            doubt(About::Restarts, pod, line)
         }
         _ => return None,
     })
 }
 
-fn not_pulled(pod: &str, image: &str, reason: &str, message: &str) -> String {
-    // Of a long message, what the registry itself said comes last.
-    let said = message.rsplit(": ").next().unwrap_or_default();
-    let said = if said.is_empty() {
-        reason.to_owned()
-    } else {
-        format!("{reason}: {}", quoted_to(said, MESSAGE))
-    };
-    let ours = ["ttg-worker", "ttg-redis", "ttg-rabbitmq", "ttg-foreign"];
-    if ours.iter().any(|name| image.starts_with(name)) {
-        return format!(
-            "pod {pod}: image {image} cannot be pulled: {said} (ci/images makes it, and kind load \
-             docker-image {image} --name ttg-sandbox, or harness cluster up, takes it to the nodes of \
-             kind; for another cluster push it to a registry and name it there, as in docs/kubernetes.md)"
-        );
-    }
-    format!(
-        "pod {pod}: image {image} cannot be pulled: {said} (is its name right, and may the nodes pull \
-         it? on kind: docker pull {image}, then kind load docker-image {image} --name ttg-sandbox; \
-         without a registry, ci/images makes brokers of our own)"
-    )
+/// A pull that failed.
+fn of_pull(pod: &Pod, image: &str, reason: &str, message: &str) -> Standing {
+    let line = image::not_pulled(&pod.name_any(), image, reason, message);
+    if image::is_final(message) { Standing::Hopeless(line) } else { doubt(About::Image, pod, line) }
 }
 
 /// A Pod that was ended as a whole.
@@ -198,10 +182,33 @@ fn of_phase(pod: &Pod) -> Option<Standing> {
     }
     let reason = status.reason.as_deref().unwrap_or("it failed");
     let message = quoted_to(status.message.as_deref().unwrap_or_default(), MESSAGE);
-    Some(Standing::Hopeless(format!(
-        "pod {}: {reason}: {message} (the node has no room for it: free some, or add a node)",
-        pod.name_any()
-    )))
+    let advice = match reason {
+        "DeadlineExceeded" => {
+            "it was there ten minutes longer than the run may take: did this machine sleep?"
+        }
+        "NodeShutdown" | "Terminated" | "Shutdown" | "NodeLost" | "NodeAffinity" => {
+            "its node went away, as spot nodes do: run it again, on nodes that stay"
+        }
+        "UnexpectedAdmissionError" => {
+            "its node refused it: run it again, or cordon that node; kubectl describe node shows why"
+        }
+        "Evicted" | "Preempting" | "Preempted" => {
+            "the node has no room for it: free some, or add a node"
+        }
+        reason if reason.starts_with("OutOf") => {
+            "the node has no room for it: free some, or add a node"
+        }
+        _ => "kubectl describe node of its node may say more",
+    };
+    let name = pod.name_any();
+    let said = if message.is_empty() { String::new() } else { format!(": {message}") };
+    Some(Standing::Hopeless(format!("pod {name}: {}{said} ({advice})", quoted_to(reason, MESSAGE))))
+}
+
+/// Of a Pod that runs: it is not ready yet.
+pub(super) fn not_ready(pod: &Pod) -> Doubt {
+    let line = format!("pod {} runs, and is not ready", pod.name_any());
+    Doubt { about: About::Ready, pod: pod.uid().unwrap_or_default(), line }
 }
 
 fn of_scheduler(pod: &Pod) -> Option<Standing> {
@@ -212,17 +219,21 @@ fn of_scheduler(pod: &Pod) -> Option<Standing> {
     }
     let said =
         quoted_to(scheduled.message.as_deref().unwrap_or("for no reason that it gives"), MESSAGE);
-    let advice = if said.contains("PersistentVolumeClaim") || said.contains("persistentvolumeclaim")
-    {
-        "the volume claim does not bind: kubectl get pvc and kubectl get storageclass show why; \
-         --set broker.storage=ephemeral does without"
+    let is_volume =
+        ["PersistentVolumeClaim", "persistentvolumeclaim"].iter().any(|it| said.contains(it));
+    let (about, advice) = if is_volume {
+        let advice = "the volume claim does not bind: kubectl get pvc and kubectl get storageclass show \
+                      why; --set broker.storage=ephemeral does without";
+        (About::Volume, advice)
     } else if said.contains("Insufficient") {
-        "run fewer workers with --set workers=2, or add nodes"
+        (About::Node, "run fewer workers with --set workers=2, or add nodes")
     } else {
-        "make a node that fits it, or lift what keeps it away: kubectl describe nodes shows taints"
+        let advice = "make a node that fits it, or lift what keeps it away: kubectl describe nodes shows \
+                      taints";
+        (About::Node, advice)
     };
     let name = pod.name_any();
-    Some(Standing::Doubtful(format!("pod {name} finds no node: {said} ({advice})")))
+    Some(doubt(about, pod, format!("pod {name} finds no node: {said} ({advice})")))
 }
 
 #[cfg(test)]
@@ -252,7 +263,7 @@ mod tests {
 
     fn told(standing: Standing) -> String {
         match standing {
-            Standing::Doubtful(line) | Standing::Hopeless(line) => line,
+            Standing::Doubtful(Doubt { line, .. }) | Standing::Hopeless(line) => line,
             other => panic!("{other:?}"),
         }
     }
@@ -262,12 +273,27 @@ mod tests {
         let said = "rpc error: code = NotFound desc = failed to pull and unpack image \
                     \"docker.io/library/ttg-worker:dev\": failed to resolve reference \
                     \"docker.io/library/ttg-worker:dev\": docker.io/library/ttg-worker:dev: not found";
-        assert_snapshot!(told(waiting("ErrImagePull", said)), @"pod worker-0: image ttg-worker:dev cannot be pulled: ErrImagePull: not found (ci/images makes it, and kind load docker-image ttg-worker:dev --name ttg-sandbox, or harness cluster up, takes it to the nodes of kind; for another cluster push it to a registry and name it there, as in docs/kubernetes.md)");
-        let told = told(waiting("ImagePullBackOff", "Back-off pulling image"));
-        assert!(told.contains("ImagePullBackOff"), "{told}");
+        assert_snapshot!(told(waiting("ErrImagePull", said)), @"pod worker-0: image ttg-worker:dev cannot be pulled: ErrImagePull: not found (ci/images makes it, and harness cluster up takes it to the nodes of kind; for another cluster push it to a registry and name it there, as in docs/kubernetes.md)");
         assert!(matches!(waiting("ErrImageNeverPull", "is not present"), Standing::Hopeless(_)));
-        // A registry that has a bad moment is asked again by the kubelet.
-        assert_eq!(waiting("ErrImagePull", "context deadline exceeded"), Standing::Starting);
+        let again = format!("Back-off pulling image \"ttg-worker:dev\": ErrImagePull: {said}");
+        assert!(matches!(waiting("ImagePullBackOff", &again), Standing::Hopeless(_)));
+    }
+
+    #[test]
+    fn a_registry_that_has_a_bad_moment_is_asked_again_by_the_kubelet() {
+        let doubtful = |reason, message| match waiting(reason, message) {
+            Standing::Doubtful(doubt) => (doubt.about, doubt.line),
+            other => panic!("{other:?}"),
+        };
+        let (about, line) = doubtful("ErrImagePull", "dial tcp 1.2.3.4:443: i/o timeout");
+        assert_eq!(about, About::Image);
+        assert!(line.contains("cannot be pulled: ErrImagePull: i/o timeout ("), "{line}");
+        let (about, _) = doubtful("ImagePullBackOff", "Back-off pulling image \"ttg-worker:dev\"");
+        assert_eq!(about, About::ImageAgain);
+        let newer = "Back-off pulling image \"a\": ErrImagePull: context deadline exceeded";
+        let (about, line) = doubtful("ImagePullBackOff", newer);
+        assert_eq!(about, About::Image);
+        assert!(line.contains(": ImagePullBackOff: context deadline exceeded ("), "{line}");
     }
 
     #[test]
@@ -292,9 +318,17 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_that_its_node_threw_out() {
-        let evicted = json!({"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."});
-        assert_snapshot!(told(of(&pod(&evicted), "worker")), @"pod worker-0: Evicted: The node was low on resource: memory. (the node has no room for it: free some, or add a node)");
+    fn a_pod_that_was_ended_as_a_whole() {
+        let ended = |reason: &str, message: &str| {
+            let status = json!({"phase": "Failed", "reason": reason, "message": message});
+            told(of(&pod(&status), "worker"))
+        };
+        assert_snapshot!(ended("Evicted", "The node was low on resource: memory."), @"pod worker-0: Evicted: The node was low on resource: memory. (the node has no room for it: free some, or add a node)");
+        assert_snapshot!(ended("OutOfcpu", "Node didn't have enough resource: cpu"), @"pod worker-0: OutOfcpu: Node didn't have enough resource: cpu (the node has no room for it: free some, or add a node)");
+        assert_snapshot!(ended("DeadlineExceeded", "Pod was active on the node longer than the specified deadline"), @"pod worker-0: DeadlineExceeded: Pod was active on the node longer than the specified deadline (it was there ten minutes longer than the run may take: did this machine sleep?)");
+        assert_snapshot!(ended("NodeShutdown", "Pod was rejected as the node is shutting down."), @"pod worker-0: NodeShutdown: Pod was rejected as the node is shutting down. (its node went away, as spot nodes do: run it again, on nodes that stay)");
+        assert_snapshot!(ended("UnexpectedAdmissionError", "Allocate failed"), @"pod worker-0: UnexpectedAdmissionError: Allocate failed (its node refused it: run it again, or cordon that node; kubectl describe node shows why)");
+        assert_snapshot!(ended("Odd", ""), @"pod worker-0: Odd (kubectl describe node of its node may say more)");
     }
 
     #[test]

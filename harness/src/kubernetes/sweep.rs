@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::{ClusterResourceScope, NamespaceResourceScope};
 use kube::api::{Api, DeleteParams, ListParams};
+use kube::core::PartialObjectMeta;
 use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
@@ -182,8 +183,8 @@ where
 {
     let doing = format!("list {} of ours", K::plural(&()));
     let parameters = ListParams::default().labels(RUN);
-    let listed = cluster.call(&doing, async || api.list(&parameters).await).await?;
-    let is_going = |object: &K| object.meta().deletion_timestamp.is_some();
+    let listed = cluster.call(&doing, async || api.list_metadata(&parameters).await).await?;
+    let is_going = |object: &PartialObjectMeta<K>| object.meta().deletion_timestamp.is_some();
     // The server's own filter is for speed: a label that it shows is what counts.
     let found = listed
         .items

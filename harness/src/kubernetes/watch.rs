@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use k8s_openapi::api::core::v1;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
@@ -38,7 +39,7 @@ pub(super) struct Seen<K> {
 }
 
 impl<K: Resource> Seen<K> {
-    fn nothing() -> Self {
+    pub(super) fn nothing() -> Self {
         Self { here: BTreeMap::new(), gone: BTreeMap::new(), is_listed: false, broken: None }
     }
 
@@ -88,13 +89,24 @@ impl<K: Resource> Seen<K> {
 
 /// Objects that are watched. The watch ends when this is dropped.
 pub(super) struct Watched<K> {
+    cluster: Cluster,
+    /// Nothing, of objects that are in none.
+    namespace: Option<String>,
     seen: watch::Receiver<Seen<K>>,
     task: JoinHandle<()>,
+    events: OnceLock<Arc<Watched<v1::Event>>>,
 }
 
 impl<K> Drop for Watched<K> {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+impl<K> Watched<K> {
+    /// The cluster that they are on.
+    pub(super) fn cluster(&self) -> &Cluster {
+        &self.cluster
     }
 }
 
@@ -115,8 +127,23 @@ where
         config.field_selector = fields.map(str::to_owned);
         let (sender, seen) = watch::channel(Seen::nothing());
         let doing = format!("watch {what}");
+        let (cluster, namespace) = (cluster.clone(), api.namespace().map(str::to_owned));
         let task = tokio::spawn(follow(cluster.clone(), doing, api, config, sender));
-        Arc::new(Self { seen, task })
+        Arc::new(Self { cluster, namespace, seen, task, events: OnceLock::new() })
+    }
+
+    /// What the cluster says of these objects, watched from the first time that somebody asks; nothing,
+    /// of those that are in no namespace.
+    pub(super) fn events(&self) -> Option<&Arc<Watched<v1::Event>>>
+    where
+        K: Resource<DynamicType = ()>,
+    {
+        let api = Api::namespaced(self.cluster.client(), self.namespace.as_deref()?);
+        let kind = K::kind(&());
+        let fields = format!("involvedObject.kind={kind}");
+        let what = format!("events of {kind}s");
+        let start = || Watched::start(&self.cluster, &what, api, None, Some(&fields));
+        Some(self.events.get_or_init(start))
     }
 
     /// What there is now.

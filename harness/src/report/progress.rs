@@ -182,7 +182,7 @@ fn news(record: &Record, facts: &Facts) -> Option<String> {
             }
         }
         Event::Waits { why: Some(why) } => quoted_to(why, 400),
-        Event::Waits { why: None } => "the API server answers again".to_owned(),
+        Event::Waits { why: None } => "nothing is waited for any more".to_owned(),
         _ => return None,
     };
     Some(format!("{:>8}  {line}", seconds(record.t_s)))

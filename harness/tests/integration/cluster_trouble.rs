@@ -1,7 +1,10 @@
 //! Whatever goes wrong between the harness and a cluster: the line that people see, and that what passes
 //! is got over.
 
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
+use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +13,10 @@ use rstest::rstest;
 use rustls::crypto::ring;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::{ServerConfig, ServerConnection};
+use serde_json::Value;
 
 use crate::model::{Answer, ModelCluster, Rule};
-use crate::support::{QUICK, Said, Sandbox, finish, shipped};
+use crate::support::{QUICK, Said, Sandbox, eventually, finish, shipped, struck};
 
 fn run(model: &ModelCluster, arguments: &[&str]) -> Said {
     let sandbox = Sandbox::new();
@@ -181,7 +185,7 @@ fn the_cluster_refuses(
     insta::with_settings!({ snapshot_suffix => case }, {
         assert_snapshot!("refused", refused(&run(&model, &[])));
     });
-    let stays = |it: &serde_json::Value| it["metadata"].get("deletionTimestamp").is_none();
+    let stays = |it: &Value| it["metadata"].get("deletionTimestamp").is_none();
     assert!(!model.all("namespaces").iter().any(stays), "the namespace is removed all the same");
 }
 
@@ -193,17 +197,148 @@ fn an_image_is_nowhere() {
     let mut harness = sandbox.harness(&["run", &file, "--environment", "kubernetes"]);
     harness.env("KUBECONFIG", &model.kubeconfig).env("TTG_WORKER_IMAGE", "ttg-nowhere:dev");
     let begun = std::time::Instant::now();
-    assert_snapshot!(refused(&finish(&mut harness)), @"pod ttg-worker-0: image ttg-nowhere:dev cannot be pulled: ErrImagePull: not found (is its name right, and may the nodes pull it? on kind: docker pull ttg-nowhere:dev, then kind load docker-image ttg-nowhere:dev --name ttg-sandbox; without a registry, ci/images makes brokers of our own)");
+    assert_snapshot!(refused(&finish(&mut harness)), @"pod ttg-worker-0: image ttg-nowhere:dev cannot be pulled: ErrImagePull: not found (is its name right, and may the nodes pull it? on kind: docker pull ttg-nowhere:dev, then harness cluster up --image ttg-nowhere:dev; without a registry, ci/images makes brokers of our own)");
     assert!(begun.elapsed() < Duration::from_secs(20), "it is told within seconds");
+}
+
+/// Nodes take Pods, or do not.
+fn set_nodes(model: &ModelCluster, open: bool) {
+    for mut node in model.all("nodes") {
+        node["spec"]["unschedulable"] = (!open).into();
+        model.put("nodes", node);
+    }
+}
+
+/// Says something of an object that is there, by its uid or another.
+fn say(model: &ModelCluster, of: (&str, &str), uid: Option<&str>, reason: &str, message: &str) {
+    eventually(|| {
+        let object = model.all(of.1).into_iter().next().ok_or_else(|| format!("no {}", of.1))?;
+        let metadata = &object["metadata"];
+        let involved = serde_json::json!({
+            "kind": of.0, "name": metadata["name"],
+            "uid": uid.or(metadata["uid"].as_str()).unwrap_or_default(),
+        });
+        let name = format!("{reason}-{}", uid.unwrap_or("now"));
+        model.put(
+            "events",
+            serde_json::json!({
+                "metadata": { "name": name, "namespace": metadata["namespace"] }, "type": "Warning",
+                "reason": reason, "message": message, "involvedObject": involved,
+            }),
+        );
+        Ok(())
+    });
+}
+
+#[test]
+fn a_claim_that_does_not_bind_is_told_and_not_what_was_said_of_one_before() {
+    let model = ModelCluster::start();
+    set_nodes(&model, false);
+    let said = std::thread::scope(|scope| {
+        let run = scope.spawn(|| run(&model, &[]));
+        let claim = ("PersistentVolumeClaim", "persistentvolumeclaims");
+        let class = |name: &str| format!("storageclass.storage.k8s.io \"{name}\" not found");
+        say(&model, claim, Some("before"), "ProvisioningFailed", &class("old"));
+        eventually(|| {
+            let asked = model.asked();
+            let looked =
+                asked.iter().any(|it| it.starts_with("GET") && it.contains("/data-ttg-redis"));
+            if looked { Ok(()) } else { Err("nobody has looked at the claim".to_owned()) }
+        });
+        say(&model, claim, None, "ProvisioningFailed", &class("fast"));
+        run.join().unwrap()
+    });
+    assert_snapshot!(refused(&said), @r#"PersistentVolumeClaim data-ttg-redis-0 does not bind: storageclass.storage.k8s.io "fast" not found (kubectl get storageclass shows what there is; --set broker.storage=ephemeral does without a volume)"#);
+}
+
+/// A run without faults, whose lines on standard error come as they are written.
+fn follow(model: &ModelCluster, sandbox: &Sandbox) -> (Child, impl Iterator<Item = String>) {
+    let file = shipped("m3-redis");
+    let on_cluster = ["run", &file, "--environment", "kubernetes"];
+    let mut harness = sandbox.harness(&[&on_cluster, &QUICK[..4]].concat());
+    harness.env("KUBECONFIG", &model.kubeconfig).stderr(Stdio::piped()).stdout(Stdio::null());
+    let mut harness = harness.spawn().unwrap();
+    let lines = BufReader::new(harness.stderr.take().unwrap()).lines().map_while(Result::ok);
+    (harness, lines)
+}
+
+/// Shows the first Pod in a phase, with this state of its container, on a node of which nothing is known
+/// here; or gives it back to the nodes there are.
+fn show(model: &ModelCluster, state: Option<(&str, &Value)>) {
+    let mut pod = eventually(|| {
+        let pod = model.all("pods").into_iter().next();
+        pod.ok_or_else(|| "there is no Pod".to_owned())
+    });
+    match state {
+        Some((phase, state)) => {
+            pod["spec"]["nodeName"] = "elsewhere".into();
+            pod["status"] = serde_json::json!({ "phase": phase, "containerStatuses": [{
+                "name": "redis", "image": "redis:7.2-alpine", "imageID": "", "ready": false,
+                "restartCount": 0, "state": state }] });
+        }
+        None => {
+            pod["spec"].as_object_mut().unwrap().remove("nodeName");
+        }
+    }
+    model.put("pods", pod);
+}
+
+#[test]
+fn a_node_that_the_cluster_adds_is_waited_for() {
+    let (model, sandbox) = (ModelCluster::start(), Sandbox::new());
+    set_nodes(&model, false);
+    let (mut harness, mut lines) = follow(&model, &sandbox);
+    let scale_up = "pod triggered scale-up: [{aks-nodepool1 1->2 (max: 3)}]";
+    say(&model, ("Pod", "pods"), None, "TriggeredScaleUp", scale_up);
+    // Before a look at events, the first line does not know of it.
+    let told = lines.find(|line| line.contains("that the cluster adds")).unwrap_or_default();
+    assert_snapshot!(told, @"a node that the cluster adds is waited for: pod ttg-redis-0 finds no node: 0/3 nodes are available: 3 node(s) were unschedulable. (make a node that fits it, or lift what keeps it away: kubectl describe nodes shows taints)");
+    set_nodes(&model, true);
+    let rest: Vec<String> = lines.collect();
+    assert_eq!(harness.wait().unwrap().code(), Some(0), "{rest:#?}");
+}
+
+#[test]
+fn a_registry_that_has_a_bad_moment_is_waited_for_and_why_is_not_forgotten() {
+    let (model, sandbox) = (ModelCluster::start(), Sandbox::new());
+    set_nodes(&model, false);
+    let (mut harness, mut lines) = follow(&model, &sandbox);
+    let waits = |reason: &str, message: &str| {
+        let waiting = serde_json::json!({ "reason": reason, "message": message });
+        show(&model, Some(("Pending", &serde_json::json!({ "waiting": waiting }))));
+    };
+    waits("ErrImagePull", "failed to do request: dial tcp 192.0.2.1:443: i/o timeout");
+    let told = lines.find(|line| line.contains("is waited for")).unwrap_or_default();
+    assert_snapshot!(told, @"an image is waited for: pod ttg-redis-0: image redis:7.2-alpine cannot be pulled: ErrImagePull: i/o timeout (is its name right, and may the nodes pull it? on kind: docker pull redis:7.2-alpine, then harness cluster up --image redis:7.2-alpine; without a registry, ci/images makes brokers of our own)");
+    waits("ImagePullBackOff", "Back-off pulling image \"redis:7.2-alpine\"");
+    set_nodes(&model, true);
+    show(&model, None);
+    let rest: Vec<String> = lines.collect();
+    assert!(!rest.iter().any(|line| line.contains("ImagePullBackOff")), "{rest:#?}");
+    assert_eq!(harness.wait().unwrap().code(), Some(0), "{rest:#?}");
+}
+
+#[test]
+fn a_broker_that_is_not_ready_is_waited_for_with_what_its_probe_says() {
+    let (model, sandbox) = (ModelCluster::start(), Sandbox::new());
+    set_nodes(&model, false);
+    let (mut harness, mut lines) = follow(&model, &sandbox);
+    let running = serde_json::json!({ "running": { "startedAt": "2026-01-01T00:00:00Z" } });
+    show(&model, Some(("Running", &running)));
+    let said = "Startup probe failed: LOADING Redis is loading the dataset in memory";
+    say(&model, ("Pod", "pods"), None, "Unhealthy", said);
+    let told = lines.find(|line| line.contains("probe failed")).unwrap_or_default();
+    assert_snapshot!(told, @"a container that is ready is waited for: pod ttg-redis-0 runs, and is not ready: Startup probe failed: LOADING Redis is loading the dataset in memory");
+    set_nodes(&model, true);
+    show(&model, None);
+    let rest: Vec<String> = lines.collect();
+    assert_eq!(harness.wait().unwrap().code(), Some(0), "{rest:#?}");
 }
 
 #[test]
 fn no_node_takes_the_pods() {
     let model = ModelCluster::start();
-    for mut node in model.all("nodes") {
-        node["spec"]["unschedulable"] = true.into();
-        model.put("nodes", node);
-    }
+    set_nodes(&model, false);
     assert_snapshot!(refused(&run(&model, &[])), @"pod ttg-redis-0 finds no node: 0/3 nodes are available: 3 node(s) were unschedulable. (make a node that fits it, or lift what keeps it away: kubectl describe nodes shows taints)");
 }
 
@@ -273,9 +408,9 @@ fn an_api_server_that_restarts_in_mid_run_is_waited_for_and_that_is_told() {
     let mut harness =
         sandbox.harness(&[&["run", &file, "--environment", "kubernetes"], &QUICK[..4]].concat());
     harness.env("KUBECONFIG", &model.kubeconfig);
-    harness.stderr(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    harness.stderr(Stdio::piped()).stdout(Stdio::piped());
     let harness = harness.spawn().unwrap();
-    crate::support::eventually(|| {
+    eventually(|| {
         let seen = crate::support::events(&sandbox.latest("m3-redis"));
         let begun = seen.iter().any(|event| event["event"] == "result");
         if begun { Ok(()) } else { Err("the run has no result".to_owned()) }
@@ -286,7 +421,7 @@ fn an_api_server_that_restarts_in_mid_run_is_waited_for_and_that_is_told() {
     let stdout = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{said}{stdout}");
     assert!(said.contains("the API server is away, which is waited for"), "{said}");
-    assert!(said.contains("the API server answers again"), "{said}");
+    assert!(said.contains("nothing is waited for any more"), "{said}");
 }
 
 #[test]
@@ -316,4 +451,87 @@ fn the_roles_of_the_documents_grant_what_is_needed() {
         std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/kubernetes-role.yaml");
     let said = Sandbox::new().run(&["doctor", "--role"]);
     assert_eq!(std::fs::read_to_string(document).unwrap(), said.stdout);
+}
+
+/// Verbs on each resource, as the roles of the documents grant them.
+fn granted() -> BTreeSet<(String, String)> {
+    let roles = Sandbox::new().run(&["doctor", "--role"]).stdout;
+    let words = |line: &str, before: &str| -> Vec<String> {
+        let list = line.trim().strip_prefix(before).unwrap_or_default();
+        list.trim_matches(['[', ']'])
+            .split(", ")
+            .map(|it| it.trim_matches('"').to_owned())
+            .collect()
+    };
+    let lines: Vec<&str> = roles.lines().collect();
+    let rules = lines.windows(2).filter(|pair| pair[0].trim().starts_with("resources: "));
+    let granted = rules.flat_map(|pair| {
+        let resource = words(pair[0], "resources: ").remove(0);
+        words(pair[1], "verbs: ").into_iter().map(move |verb| (resource.clone(), verb))
+    });
+    granted.collect()
+}
+
+/// Verbs on each resource that were used.
+fn used(model: &ModelCluster) -> BTreeSet<(String, String)> {
+    let mut used = BTreeSet::new();
+    for asked in model.asked() {
+        let (verb, path) = asked.split_once(' ').unwrap();
+        let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+        let rest = match parts[..] {
+            ["api", _, ref rest @ ..] | ["apis", _, _, ref rest @ ..] => rest,
+            _ => continue,
+        };
+        let rest = match rest {
+            ["namespaces", _, rest @ ..] if !rest.is_empty() => rest,
+            rest => rest,
+        };
+        let resource = match rest {
+            [resource, _, below] => format!("{resource}/{below}"),
+            _ => rest[0].to_owned(),
+        };
+        let verb = match (verb, rest.len()) {
+            ("GET", 1) => "list",
+            ("GET", _) => "get",
+            ("POST", _) => "create",
+            (verb, _) => &verb.to_lowercase(),
+        };
+        used.insert((resource, verb.to_owned()));
+    }
+    used
+}
+
+#[test]
+fn no_right_is_asked_for_that_is_not_used() {
+    let model = ModelCluster::start();
+    model.put("namespaces", serde_json::json!({ "metadata": { "name": "team" } }));
+    let sandbox = Sandbox::new();
+    let lost = "expect: { coverage: lost-with-broker }\n";
+    for (backend, fault, more, arguments) in [
+        ("rabbitmq", "wipe: { role: broker }", lost, &["--namespace", "team"][..]),
+        ("redis", "partition: { worker: 0, for: 100ms }", "", &[]),
+        ("redis", "drain: { node: busy, for: 100ms }", "", &[]),
+    ] {
+        let file = struck(&sandbox, "kubernetes", backend, fault, more);
+        let said = finish(
+            sandbox
+                .harness(&[&["run", &file], arguments].concat())
+                .env("KUBECONFIG", &model.kubeconfig),
+        );
+        assert!(matches!(said.code, Some(0 | 2)), "{said}");
+    }
+    let mut used = used(&model);
+    for (resource, verb) in used.clone() {
+        // What is applied is created where it is not there; a WebSocket is a GET, or was.
+        if verb == "patch" && resource != "nodes"
+            || verb == "get" && ["pods/exec", "pods/portforward"].contains(&&*resource)
+        {
+            used.insert((resource, "create".to_owned()));
+        }
+    }
+    // Only where an event says that something is wrong.
+    for resource in ["jobs", "persistentvolumeclaims", "statefulsets"] {
+        used.insert((resource.to_owned(), "get".to_owned()));
+    }
+    assert_eq!(granted(), used);
 }

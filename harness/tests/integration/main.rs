@@ -2,6 +2,7 @@
 
 mod check;
 mod cluster;
+mod cluster_objects;
 mod cluster_trouble;
 mod compare;
 mod containers;
@@ -10,9 +11,12 @@ mod exec_kernel;
 mod exit_codes;
 mod external;
 mod hand;
+mod kind;
 mod leaves_nothing_behind;
 mod model;
 mod output;
+#[path = "../../../system/tests/manifests/restricted.rs"]
+mod restricted;
 mod scenarios;
 mod selftest;
 mod soak;

@@ -51,6 +51,9 @@ pub(super) struct Args {
     /// Image of the broker [default: redis:7.2-alpine or rabbitmq:3-management]
     #[arg(long)]
     broker_image: Option<String>,
+    /// Secret of the namespace that images are pulled with, of type kubernetes.io/dockerconfigjson.
+    #[arg(long, value_name = "NAME")]
+    image_pull_secret: Option<String>,
     /// Namespace of everything; without, it is kubectl's.
     #[arg(long)]
     namespace: Option<String>,
@@ -94,6 +97,9 @@ impl Args {
         if let Some(namespace) = &self.namespace {
             check_label(namespace).map_err(named("--namespace"))?;
         }
+        if let Some(secret) = &self.image_pull_secret {
+            check_subdomain(secret).map_err(named("--image-pull-secret"))?;
+        }
         if let Some(milestone) = &self.milestone {
             check_value(milestone).map_err(named("--milestone"))?;
         }
@@ -110,6 +116,7 @@ impl Args {
             milestone: self.milestone.clone(),
             scaling: self.scaling()?,
             broker,
+            pull_secret: self.image_pull_secret.clone(),
         })
     }
 

@@ -79,6 +79,8 @@ pub struct BrokerSpec {
     pub labels: Labels,
     /// Who else may speak to it.
     pub peers: Vec<Peer>,
+    /// Secret that its image is pulled with; none: what the service account has.
+    pub pull_secret: Option<String>,
 }
 
 /// The objects of a broker, in an order in which they can be applied.
@@ -148,10 +150,8 @@ impl BrokerSpec {
         let component = self.engine.component();
         let size = self.engine.volume_size();
         let mut pod = match &self.engine {
-            Engine::Redis { fsync } => redis::pod(&self.image, *fsync),
-            Engine::RabbitMq { credentials, .. } => {
-                rabbitmq::pod(&self.image, &self.name, credentials)
-            }
+            Engine::Redis { fsync } => redis::pod(self, *fsync),
+            Engine::RabbitMq { credentials, .. } => rabbitmq::pod(self, credentials),
         };
         pod.volumes.get_or_insert_default().extend(self.storage.volume(size));
         let labels = self.labels.of(component);

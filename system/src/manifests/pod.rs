@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
     Capabilities, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, ExecAction,
-    PodSecurityContext, PodSpec, Probe, ResourceRequirements, SeccompProfile, SecretKeySelector,
-    SecurityContext, TopologySpreadConstraint, Volume, VolumeMount,
+    LocalObjectReference, PodSecurityContext, PodSpec, Probe, ResourceRequirements, SeccompProfile,
+    SecretKeySelector, SecurityContext, TopologySpreadConstraint, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
@@ -41,8 +41,9 @@ impl Resources {
     }
 }
 
-/// A Pod of one container that runs as `user`, and may write to `/tmp` and to what it mounts.
-pub(super) fn hardened(user: i64, mut container: Container) -> PodSpec {
+/// A Pod of one container that runs as `user`, and may write to `/tmp` and to what it mounts. Its image is
+/// pulled with a Secret, if one is named.
+pub(super) fn hardened(user: i64, mut container: Container, pull_secret: Option<&str>) -> PodSpec {
     container.image_pull_policy = Some("IfNotPresent".to_owned());
     container.security_context = Some(SecurityContext {
         allow_privilege_escalation: Some(false),
@@ -56,6 +57,10 @@ pub(super) fn hardened(user: i64, mut container: Container) -> PodSpec {
         containers: vec![container],
         // Variables of the namespace's Services would shadow ours, such as REDIS_PORT.
         enable_service_links: Some(false),
+        image_pull_secrets: pull_secret
+            .map(|name| vec![LocalObjectReference { name: name.to_owned() }]),
+        // Of a cluster that has nodes of Windows too.
+        node_selector: Some([("kubernetes.io/os".to_owned(), "linux".to_owned())].into()),
         security_context: Some(PodSecurityContext {
             run_as_non_root: Some(true),
             run_as_user: Some(user),

@@ -39,6 +39,8 @@ pub struct ProcessSpec {
     pub worker_id: Option<u64>,
     /// Bytes of memory that it may have instead of the usual 256 MiB.
     pub memory: Option<u64>,
+    /// Secret that its image is pulled with; none: what the service account has.
+    pub pull_secret: Option<String>,
 }
 
 /// A worker: a Pod of its own, since a Job that bears no failure takes the siblings of a failed Pod
@@ -125,7 +127,7 @@ impl ProcessSpec {
             termination_grace_period_seconds: Some(30),
             topology_spread_constraints: (self.component == Component::Worker)
                 .then(|| spread(&self.labels, self.component)),
-            ..pod::hardened(NOBODY, container)
+            ..pod::hardened(NOBODY, container, self.pull_secret.as_deref())
         }
     }
 

@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use super::broker::BrokerSpec;
 use super::pod::{self, BROKER, Resources, mount, probe, scratch, secret_variable, variable};
 use super::storage::DATA;
 
@@ -89,7 +90,7 @@ pub(super) fn config_map(metadata: ObjectMeta, trace: bool) -> ConfigMap {
     }
 }
 
-pub(super) fn pod(image: &str, config_map: &str, credentials: &Credentials) -> PodSpec {
+pub(super) fn pod(broker: &BrokerSpec, credentials: &Credentials) -> PodSpec {
     let environment = vec![
         secret_variable("RABBITMQ_DEFAULT_USER", &credentials.secret, USERNAME_KEY),
         secret_variable("RABBITMQ_DEFAULT_PASS", &credentials.secret, PASSWORD_KEY),
@@ -106,7 +107,7 @@ pub(super) fn pod(image: &str, config_map: &str, credentials: &Credentials) -> P
     ];
     let container = Container {
         name: "rabbitmq".to_owned(),
-        image: Some(image.to_owned()),
+        image: Some(broker.image.clone()),
         // Not the image's own entry point, which begins as root in some.
         command: Some(vec!["rabbitmq-server".to_owned()]),
         env: Some(environment),
@@ -124,8 +125,8 @@ pub(super) fn pod(image: &str, config_map: &str, credentials: &Credentials) -> P
         ]),
         ..Default::default()
     };
-    let mut spec = pod::hardened(BROKER, container);
-    let settings = ConfigMapVolumeSource { name: config_map.to_owned(), ..Default::default() };
+    let mut spec = pod::hardened(BROKER, container, broker.pull_secret.as_deref());
+    let settings = ConfigMapVolumeSource { name: broker.name.clone(), ..Default::default() };
     spec.volumes.get_or_insert_default().extend([
         scratch("home", "16Mi"),
         scratch("logs", "64Mi"),

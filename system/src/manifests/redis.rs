@@ -3,6 +3,7 @@
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 use serde::{Deserialize, Serialize};
 
+use super::broker::BrokerSpec;
 use super::pod::{self, BROKER, Resources, mount, probe};
 use super::storage::DATA;
 
@@ -35,10 +36,16 @@ impl Fsync {
             Self::No => "no",
         }
     }
+
+    /// Arguments to a Redis that keeps what it confirms, wherever it is started: every write goes to a
+    /// log, and to nothing else.
+    pub fn arguments(self) -> [&'static str; 6] {
+        ["--save", "", "--appendonly", "yes", "--appendfsync", self.word()]
+    }
 }
 
-pub(super) fn pod(image: &str, fsync: Fsync) -> PodSpec {
-    let command = [
+pub(super) fn pod(broker: &BrokerSpec, fsync: Fsync) -> PodSpec {
+    let start = [
         "redis-server",
         "--bind",
         "*",
@@ -49,23 +56,15 @@ pub(super) fn pod(image: &str, fsync: Fsync) -> PodSpec {
         "no",
         "--dir",
         "/data",
-        "--save",
-        "",
-        "--appendonly",
-        "yes",
-        "--appendfsync",
-        fsync.word(),
-        "--maxmemory",
-        // Of 256 MiB: a rewrite of its log needs some, and so do the clients.
-        "192mb",
-        "--maxmemory-policy",
-        "noeviction",
     ];
+    // Of 256 MiB: a rewrite of its log needs some, and so do the clients.
+    let bounds = ["--maxmemory", "192mb", "--maxmemory-policy", "noeviction"];
+    let command = [&start[..], &fsync.arguments(), &bounds].concat();
     let container = Container {
         name: "redis".to_owned(),
-        image: Some(image.to_owned()),
+        image: Some(broker.image.clone()),
         // Not the image's own entry point, which begins as root in some.
-        command: Some(command.map(str::to_owned).to_vec()),
+        command: Some(command.into_iter().map(str::to_owned).collect()),
         ports: Some(vec![super::broker::port("redis", PORT)]),
         resources: Some(RESOURCES.build()),
         // Ten minutes for its log.
@@ -76,5 +75,6 @@ pub(super) fn pod(image: &str, fsync: Fsync) -> PodSpec {
         volume_mounts: Some(vec![mount(DATA, "/data")]),
         ..Default::default()
     };
-    PodSpec { termination_grace_period_seconds: Some(30), ..pod::hardened(BROKER, container) }
+    let spec = pod::hardened(BROKER, container, broker.pull_secret.as_deref());
+    PodSpec { termination_grace_period_seconds: Some(30), ..spec }
 }

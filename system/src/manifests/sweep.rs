@@ -60,6 +60,8 @@ pub struct SweepSpec {
     pub scaling: Scaling,
     /// Its broker; none: static mode.
     pub broker: Option<BrokerChoice>,
+    /// Secret that images are pulled with.
+    pub pull_secret: Option<String>,
 }
 
 /// The sweep's objects, each a YAML document, in an order in which they can be applied.
@@ -154,6 +156,7 @@ impl SweepSpec {
             storage: choice.storage.clone(),
             labels: self.labels(),
             peers: if keda { vec![Peer::Namespace(KEDA.to_owned())] } else { Vec::new() },
+            pull_secret: self.pull_secret.clone(),
         }
     }
 
@@ -183,6 +186,7 @@ impl SweepSpec {
             labels: self.labels(),
             worker_id: None,
             memory: None,
+            pull_secret: self.pull_secret.clone(),
         }
     }
 

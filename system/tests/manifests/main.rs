@@ -4,3 +4,4 @@
 mod objects;
 mod printed;
 mod restricted;
+mod spoilt;

@@ -33,6 +33,7 @@ fn process(component: Component, args: &[&str]) -> ProcessSpec {
         labels: labels(Some("rabbitmq")),
         worker_id: Some(7),
         memory: None,
+        pull_secret: None,
     }
 }
 
@@ -51,6 +52,7 @@ fn a_broker(engine: Engine, storage: Storage) -> Broker {
         storage,
         labels: labels(Some(backend)),
         peers: Vec::new(),
+        pull_secret: None,
     })
 }
 

@@ -27,6 +27,10 @@ const KEDA: &str = "--workers 2 --namespace sweeps --autoscale keda --max-worker
     "redis_ephemeral",
     "--backend redis --ephemeral --workers 1 --broker-image redis:8 --milestone m2"
 )]
+#[case(
+    "redis_private",
+    "--backend redis --workers 1 --ephemeral --image-pull-secret registry.ours"
+)]
 #[case("redis_hpa", "--backend redis --workers 2 --autoscale hpa --max-workers 8")]
 #[case("redis_keda", &format!("--backend redis {KEDA}"))]
 #[case("rabbitmq", "--backend rabbitmq --workers 2 --namespace sweeps --storage-class managed-csi")]
@@ -58,6 +62,7 @@ fn what_is_printed_is_the_same_each_time_and_holds_no_secret() {
 #[case("--backend redis --image a --namespace My_Space", "--namespace: \"My_Space\" has 'M' in it")]
 #[case("--backend redis --image a --milestone -", "--milestone: \"-\" is no label's value")]
 #[case("--backend redis --image a --storage-class a..b", "--storage-class: \"\" has 0 characters")]
+#[case("--backend redis --image a --image-pull-secret A", "--image-pull-secret: \"A\" has 'A'")]
 #[case("--backend redis --image a --work-ms=-1", "--work-ms is -1, not a time")]
 #[case("--backend redis --image a --workers 0", "0 is not in 1..=1000")]
 #[case("--backend redis --image a --max-workers 9", "--max-workers needs --autoscale hpa or keda")]

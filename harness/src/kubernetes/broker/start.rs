@@ -78,6 +78,7 @@ impl PodFleet {
             storage: settings::storage(self.run.cluster(), of.storage.as_ref()).await,
             labels: self.labels(None),
             peers: Vec::new(),
+            pull_secret: None,
         };
         let BrokerWanted { has_hand, credentials, log, .. } = of;
         let wanted = Wanted { spec, has_hand, credentials, log };
@@ -180,6 +181,7 @@ pub(super) async fn ready(
         match standing::of(pod, container) {
             Standing::Hopeless(why) => Some(Err(Obstacle::Hopeless(why))),
             Standing::Doubtful(why) => Some(Err(Obstacle::Doubtful(why))),
+            Standing::Running if !is_old => Some(Err(Obstacle::Doubtful(standing::not_ready(pod)))),
             _ => None,
         }
     });

@@ -99,6 +99,13 @@ impl ModelCluster {
         self.shared.store.lock().unwrap().all(resource)
     }
 
+    /// Every object that ever was of a resource, as it was made.
+    pub(crate) fn made(&self, resource: &str) -> Vec<Value> {
+        let store = self.shared.store.lock().unwrap();
+        let of = store.changes.iter().filter(|it| it.resource == resource && it.kind == "ADDED");
+        of.map(|change| change.object.clone()).collect()
+    }
+
     /// Puts an object there, as somebody else would.
     pub(crate) fn put(&self, resource: &str, object: Value) {
         self.shared.store.lock().unwrap().put(resource, object);
