@@ -57,10 +57,10 @@ impl Which {
     }
 }
 
-/// Where to look.
+/// Where to look, besides at the nodes, which are in no namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Where<'a> {
-    /// For namespaces of ours, and nodes that we have cordoned.
+    /// For namespaces of ours.
     Everywhere,
     /// For objects of ours in this namespace.
     In(&'a str),
@@ -78,13 +78,12 @@ impl<'a> Where<'a> {
 /// # Errors
 /// Where the cluster does not say.
 pub async fn list(cluster: &Cluster, place: Where<'_>) -> Result<Vec<Found>, Unavailable> {
+    // Who may not see nodes has not cordoned any.
+    let mut found = list_all::<Node>(cluster, "node").await.unwrap_or_default();
     let Where::In(namespace) = place else {
-        let mut found = list_all::<Namespace>(cluster, "namespace").await?;
-        // Who may not see nodes has not cordoned any.
-        found.extend(list_all::<Node>(cluster, "node").await.unwrap_or_default());
+        found.extend(list_all::<Namespace>(cluster, "namespace").await?);
         return Ok(found);
     };
-    let mut found = Vec::new();
     found.extend(list_in::<StatefulSet>(cluster, namespace, "statefulset").await?);
     found.extend(list_in::<Job>(cluster, namespace, "job").await?);
     found.extend(list_in::<Pod>(cluster, namespace, "pod").await?);
@@ -118,11 +117,11 @@ pub async fn sweep(
 
 async fn remove(cluster: &Cluster, place: Where<'_>, found: &Found) -> Result<(), Unavailable> {
     let name = &found.name;
+    if found.kind == "node" {
+        return nodes::uncordon(cluster, name).await;
+    }
     let Where::In(namespace) = place else {
-        return match found.kind {
-            "node" => nodes::uncordon(cluster, name).await,
-            _ => delete(cluster, Api::<Namespace>::all(cluster.client()), name).await,
-        };
+        return delete(cluster, Api::<Namespace>::all(cluster.client()), name).await;
     };
     macro_rules! delete_in {
         ($kind:ty) => {
