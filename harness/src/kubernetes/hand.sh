@@ -90,8 +90,8 @@ signal() {
     look "$first" || { state=X; break; }
     case $1:$state in STOP:T | CONT:[!T] | TERM:* | KILL:[ZX]) break ;; esac
     # Two seconds in all.
-    [ $tries -lt 400 ] || break
-    [ $tries -lt 200 ] || sleep 0.01
+    [ $tries -lt 300 ] || break
+    [ $tries -lt 200 ] || sleep 0.02
     tries=$((tries + 1))
   done
   echo "$1 $first $state"

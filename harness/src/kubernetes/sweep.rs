@@ -78,12 +78,22 @@ impl<'a> Where<'a> {
 /// # Errors
 /// Where the cluster does not say.
 pub async fn list(cluster: &Cluster, place: Where<'_>) -> Result<Vec<Found>, Unavailable> {
-    // Who may not see nodes has not cordoned any.
-    let mut found = list_all::<Node>(cluster, "node").await.unwrap_or_default();
+    let mut found = nodes_of_ours(cluster).await;
+    found.extend(objects(cluster, place).await?);
+    Ok(found)
+}
+
+/// Nodes that we have cordoned. Who may not see them has not cordoned any.
+async fn nodes_of_ours(cluster: &Cluster) -> Vec<Found> {
+    list_all::<Node>(cluster, "node").await.unwrap_or_default()
+}
+
+/// What is there besides nodes.
+async fn objects(cluster: &Cluster, place: Where<'_>) -> Result<Vec<Found>, Unavailable> {
     let Where::In(namespace) = place else {
-        found.extend(list_all::<Namespace>(cluster, "namespace").await?);
-        return Ok(found);
+        return list_all::<Namespace>(cluster, "namespace").await;
     };
+    let mut found = Vec::new();
     found.extend(list_in::<StatefulSet>(cluster, namespace, "statefulset").await?);
     found.extend(list_in::<Job>(cluster, namespace, "job").await?);
     found.extend(list_in::<Pod>(cluster, namespace, "pod").await?);
@@ -105,8 +115,10 @@ pub async fn sweep(
     which: &Which,
 ) -> Result<Vec<Found>, Unavailable> {
     let mut removed = Vec::new();
-    let mut problem = Ok(());
-    for found in list(cluster, place).await?.into_iter().filter(|it| which.holds(it)) {
+    let mut all = nodes_of_ours(cluster).await;
+    // A node is given back whatever else may be seen.
+    let mut problem = objects(cluster, place).await.map(|objects| all.extend(objects));
+    for found in all.into_iter().filter(|it| which.holds(it)) {
         match remove(cluster, place, &found).await {
             Ok(()) => removed.push(found),
             Err(error) => problem = problem.and(Err(error)),

@@ -178,6 +178,60 @@ fn it_tries_connections_and_sees_those_that_are_open() {
     hand.close();
 }
 
+/// A network of its own.
+struct Network(String);
+
+impl Network {
+    fn new() -> Self {
+        let name = format!("ttg-hand-{}", std::process::id());
+        docker(&["network", "create", &name]);
+        Self(name)
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        let _ = Command::new("docker").args(["network", "rm", &self.0]).output();
+    }
+}
+
+#[test]
+fn it_sees_that_nothing_gets_through_on_a_connection_that_stays_open() {
+    let network = Network::new();
+    let run = ["run", "--detach", "--network", &network.0, "--entrypoint"];
+    let mut pod = Pod(vec![docker(&[&run[..], &["tail", IMAGE, "-f", "/dev/null"]].concat())]);
+    let server = docker(&[&run[..], &["redis-server", IMAGE, "--protected-mode", "no"]].concat());
+    pod.0.push(server.clone());
+    let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+    let address = docker(&["inspect", "--format", format, &server]);
+    let mut hand = Shell::in_container(&pod.hand("stay"));
+    let reach = format!("REACH {address} 6379");
+    eventually(|| match &*hand.ask(&reach) {
+        "reached" => Ok(()),
+        other => Err(other.to_owned()),
+    });
+    let talk = format!(
+        "exec 3<>/dev/tcp/{address}/6379; while echo PING >&3; do read -r -t 0.2 pong <&3; done"
+    );
+    let share = pod.share();
+    let run = ["run", "--detach", "--network", &share, "--entrypoint", "bash", IMAGE];
+    pod.0.push(docker(&[&run[..], &["-c", &talk]].concat()));
+    let mut again = |at_least: u32| {
+        eventually(|| {
+            let said = hand.ask("OPEN 6379");
+            let count = said.rsplit_once('/').and_then(|(_, it)| u32::from_str_radix(it, 16).ok());
+            if count.is_some_and(|count| count >= at_least) { Ok(()) } else { Err(said) }
+        });
+    };
+    again(0);
+    docker(&["network", "disconnect", "--force", &network.0, &server]);
+    again(2);
+    assert_eq!(hand.ask(&reach), "cut");
+    hand.close();
+    // The network goes last.
+    drop(pod);
+}
+
 /// A table of processes with one of this machine in it, as that of another container. Commands that the
 /// script runs are looked for here first.
 struct Made {

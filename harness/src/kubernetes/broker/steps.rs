@@ -188,22 +188,23 @@ impl BrokerPod {
         done
     }
 
-    /// Lets it go on. Where its Pod stays after all, nothing has happened; else another one comes, and
-    /// is waited for by [`Self::start_again`].
+    /// Lets it go on. Where it is as before, nothing has happened; else another life of it comes, and is
+    /// waited for by [`Self::start_again`].
     async fn undo(&self, before: &Present) {
-        let is_going = || match self.pods.now().find(&before.uid) {
-            Some((pod, true)) => pod.metadata.deletion_timestamp.is_some(),
-            _ => true,
-        };
         // What the step has met with is told already.
-        if !is_going() {
+        if self.is_as(before) {
             let _ = self.send("CONT").await;
         }
         let _ = self.scale(1).await;
-        let now = self.pods.now();
-        let restarts =
-            now.find(&before.uid).map(|(pod, _)| standing::restarts(pod, &self.container).0);
-        self.is_down.send_replace(is_going() || restarts != Some(before.restarts));
+        self.is_down.send_replace(!self.is_as(before));
+    }
+
+    fn is_as(&self, before: &Present) -> bool {
+        let seen = self.pods.now();
+        let Some((pod, true)) = seen.find(&before.uid) else { return false };
+        pod.metadata.deletion_timestamp.is_none()
+            && standing::of(pod, &self.container) == Standing::Running
+            && standing::restarts(pod, &self.container).0 == before.restarts
     }
 
     /// `pod ttg-redis-0 (uid 3f2a9c01)`, of the life before.
