@@ -119,7 +119,8 @@ fn nodes_are_struck() {
 #[test]
 fn a_partition_bites_or_is_inconclusive() {
     let seen = strikes("redis", "partition: { worker: busy, for: 3s }", &[0, 2]);
-    assert!(seen.contains("no new connection") || seen.contains("does not heed"), "{seen}");
+    let proofs = ["no new connection", "does not heed", "those that were open go on"];
+    assert!(proofs.iter().any(|proof| seen.contains(proof)), "{seen}");
 }
 
 #[test]

@@ -14,7 +14,7 @@ const LINES: usize = 600;
 const SLEEPING: &[(&str, &str)] = &[
     ("harness/tests/integration/support.rs", "polls for what has no event"),
     ("harness/tests/integration/model/api.rs", "is a server with time limits"),
-    ("harness/tests/integration/model/containers.rs", "polls for what has no event"),
+    ("harness/tests/integration/model/hand.rs", "polls for what has no event"),
     ("harness/tests/integration/model/server.rs", "is a server that is away for a time"),
     ("system/tests/support/process.rs", "polls for what has no event"),
     ("system/tests/support/kernels.rs", "is a kernel that takes its time"),

@@ -2,7 +2,7 @@
 
 use super::Outcome;
 use crate::facts::{Facts, Strike};
-use crate::plan::{Plan, PlannedFault, Trigger};
+use crate::plan::{Plan, PlannedFault, Target, Trigger};
 use crate::words::{counted, quoted, seconds};
 
 pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
@@ -23,14 +23,21 @@ pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
 fn no_bite(fault: &PlannedFault, facts: &Facts) -> Option<String> {
     let strikes: Vec<&Strike> =
         facts.strikes.iter().filter(|strike| fault.owns(&strike.fault)).collect();
-    if strikes.iter().any(|strike| strike.bit && !came_too_late(strike, facts)) {
+    // A node is struck with all who are on it.
+    let is_whole = |strike: &Strike| match fault.target {
+        Target::Node(_) => {
+            strikes.iter().filter(|other| other.fault == strike.fault).all(|it| it.bit)
+        }
+        _ => strike.bit,
+    };
+    if strikes.iter().any(|strike| is_whole(strike) && !came_too_late(strike, facts)) {
         return None;
     }
-    if let Some(late) = strikes.iter().find(|strike| strike.bit) {
+    if let Some(late) = strikes.iter().find(|strike| is_whole(strike)) {
         let (name, target) = (&fault.name, &late.target);
         return Some(format!("{name}, on {target}: it struck after the last result"));
     }
-    Some(strikes.first().map_or_else(
+    Some(strikes.iter().find(|strike| !strike.bit).map_or_else(
         || format!("{}: {}", fault.name, never_triggered(fault)),
         |strike| format!("{}, on {}: {}", fault.name, strike.target, quoted(&strike.proof)),
     ))
@@ -59,6 +66,7 @@ mod tests {
     use super::super::testing::{History, plan, plan_with_kill, told};
     use super::*;
     use crate::history::Event;
+    use crate::plan::Occupant;
     use insta::assert_snapshot;
 
     fn judged(history: &History) -> String {
@@ -124,5 +132,31 @@ mod tests {
         }
         history = history.with(11.0, other);
         assert!(judged(&history).starts_with("pass"));
+    }
+
+    #[test]
+    fn a_node_is_struck_with_all_who_are_on_it_or_not_at_all() {
+        let judged_with = |bit: bool| {
+            let mut plan = plan_with_kill();
+            plan.faults[0].target = Target::Node(Occupant::Busy);
+            let mut history = History::of(plan);
+            let is_strike = |event: &Event| matches!(event, Event::FaultInjected { .. });
+            let mut other = history
+                .records
+                .iter()
+                .find(|record| is_strike(&record.event))
+                .map(|record| record.event.clone())
+                .unwrap();
+            if let Event::FaultInjected { bit: bites, target, proof, .. } = &mut other {
+                (*bites, *target, *proof) = (bit, "node-1".into(), "one of two stayed".into());
+            }
+            history = history.with(11.0, other);
+            judged(&history)
+        };
+        assert!(judged_with(true).starts_with("pass"));
+        assert_snapshot!(judged_with(false), @r"
+        inconclusive: 1 of 1 fault did not bite
+        - kill-1, on node-1: one of two stayed
+        ");
     }
 }

@@ -197,13 +197,13 @@ fn new_password() -> Result<String, Unavailable> {
 /// The end of a Pod, as that of its process.
 fn exit(ended: &PodEnd) -> Exit {
     match *ended {
-        PodEnd::Seen { code, .. } if code > BY_SIGNAL => {
+        PodEnd::Seen { code } if code > BY_SIGNAL => {
             Exit { code: None, signal: Some(code - BY_SIGNAL) }
         }
-        PodEnd::Seen { code, .. } => Exit { code: Some(code), signal: None },
+        PodEnd::Seen { code } => Exit { code: Some(code), signal: None },
         // With no grace there is a SIGKILL at its end, though nobody could see it.
-        PodEnd::Deleted { by_us: true } => Exit { code: None, signal: Some(Signal::KILL.as_raw()) },
-        PodEnd::Deleted { by_us: false } => Exit { code: None, signal: None },
+        PodEnd::Unseen { by_us: true } => Exit { code: None, signal: Some(Signal::KILL.as_raw()) },
+        PodEnd::Unseen { by_us: false } => Exit { code: None, signal: None },
     }
 }
 
@@ -213,11 +213,11 @@ mod tests {
 
     #[test]
     fn the_end_of_a_pod_is_that_of_its_process() {
-        let seen = |code| exit(&PodEnd::Seen { code, reason: String::new() });
+        let seen = |code| exit(&PodEnd::Seen { code });
         assert_eq!(seen(137), Exit { code: None, signal: Some(9) });
         assert_eq!(seen(3), Exit { code: Some(3), signal: None });
-        assert_eq!(exit(&PodEnd::Deleted { by_us: true }).signal, Some(9));
-        assert_eq!(exit(&PodEnd::Deleted { by_us: false }), Exit { code: None, signal: None });
+        assert_eq!(exit(&PodEnd::Unseen { by_us: true }).signal, Some(9));
+        assert_eq!(exit(&PodEnd::Unseen { by_us: false }), Exit { code: None, signal: None });
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub(super) static ENTRY: Entry = Entry {
     kind: FaultKind::Drain,
     name: "drain",
     does: "the node takes no more Pods, and the run's Pods on it are evicted; it is given back after `for`",
-    proof: "every one of them ended, and is gone from the node",
+    proof: "every one of them was evicted and ended",
     did: "evicted",
     on: &[Role::Node],
     lasts: Lasts::Must,
@@ -40,7 +40,7 @@ impl Fault for Drain {
             Ok(seen) => seen,
             Err(error) => return Proof::missed(error.to_string()),
         };
-        let mut evicted = 0;
+        let (mut evicted, mut stayed) = (0, Vec::new());
         for process in stage.fleet.living() {
             let Some(container) = process.container() else { continue };
             if container.node().as_deref() != Some(name) {
@@ -49,6 +49,7 @@ impl Fault for Drain {
             let (since, held) = (Instant::now(), stage.held_by(&process.name).await);
             let proof = Proof::of(container.evict().await);
             evicted += usize::from(proof.bit);
+            stayed.extend((!proof.bit).then(|| proof.seen.clone()));
             strike::tell(stage, fault, process.name.clone(), since, proof, held);
             // A Job has another Pod take its place; workers are Pods of their own.
             let is_done = process.exit().is_some_and(|exit| exit.code == Some(0));
@@ -64,10 +65,13 @@ impl Fault for Drain {
                     evicted += 1;
                     seen += &format!(", {broker}");
                 }
-                Err(error) => return Proof::missed(format!("{seen}, {error}")),
+                Err(error) => stayed.push(error.to_string()),
             }
         }
-        if evicted == 0 { Proof::missed(seen) } else { Proof::bit(seen) }
+        if evicted > 0 && stayed.is_empty() {
+            return Proof::bit(seen);
+        }
+        Proof::missed([&[seen][..], &stayed].concat().join(", "))
     }
 
     async fn heal_node(

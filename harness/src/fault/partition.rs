@@ -18,7 +18,7 @@ pub(super) static ENTRY: Entry = Entry {
     kind: FaultKind::Partition,
     name: "partition",
     does: "nothing passes between it and the broker, both ways or one; what waits goes on in order afterwards; on a cluster by a NetworkPolicy",
-    proof: "bytes or new connections waited; on a cluster a new connection from its Pod does not get through",
+    proof: "bytes or new connections waited; on a cluster no new connection from its Pod gets through, and nothing on those that are open",
     did: "cut off",
     on: PROCESSES,
     lasts: Lasts::Must,

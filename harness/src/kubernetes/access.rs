@@ -81,7 +81,7 @@ pub const RIGHTS: &[Right] = &[
     right("", "namespaces", MAKES, Need::OwnNamespace),
     right("", "nodes", &["list"], Need::Useful),
     right("storage.k8s.io", "storageclasses", &["list"], Need::Useful),
-    right("", "nodes", &["get", "patch"], Need::Nodes),
+    right("", "nodes", &["get", "list", "patch"], Need::Nodes),
 ];
 
 /// A right, and which of its verbs are missing.

@@ -1,7 +1,7 @@
 //! The Pods of a run: its broker, and each process of the system.
 
-use std::cell::{Cell, OnceCell};
-use std::collections::BTreeMap;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -73,6 +73,8 @@ pub struct PodFleet {
     /// Process ids of the run's own count.
     numbers: Cell<u32>,
     static_job: OnceCell<()>,
+    /// Nodes that may be cordoned by us.
+    pub(super) cordoned: RefCell<BTreeSet<String>>,
 }
 
 impl PodFleet {
@@ -89,7 +91,14 @@ impl PodFleet {
         let run = Run::open(cluster, id, namespace).await?;
         let selector = run.selector();
         let pods = Watched::start(run.cluster(), "pods", run.api::<Pod>(), Some(&selector), None);
-        Ok(Self { run, pods, setup, numbers: Cell::new(0), static_job: OnceCell::new() })
+        Ok(Self {
+            run,
+            pods,
+            setup,
+            numbers: Cell::new(0),
+            static_job: OnceCell::new(),
+            cordoned: RefCell::default(),
+        })
     }
 
     /// The labels of one of its objects.
@@ -247,7 +256,9 @@ impl PodFleet {
             true => Where::Everywhere,
             false => Where::In(self.run.namespace()),
         };
-        if let Err(error) = remove(&self.run, place, &which).await {
+        // By name: who may cordon a node may not list what is ours.
+        let given_back = self.uncordon_all().await;
+        if let Err(error) = remove(&self.run, place, &which).await.and(given_back) {
             anstream::eprintln!(
                 "warning: {error} (harness cleanup --context {} removes what is left)",
                 self.run.cluster().context()

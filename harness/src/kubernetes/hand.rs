@@ -89,6 +89,22 @@ pub(super) enum Answer {
     Gone,
 }
 
+/// A connection that is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Connection {
+    /// Bytes that the other side has not confirmed.
+    unconfirmed: u64,
+    /// How often they were sent again, with nothing confirmed since.
+    again: u64,
+}
+
+impl Connection {
+    /// Nothing gets through: once may be an accident.
+    pub(super) fn is_stuck(self) -> bool {
+        self.unconfirmed > 0 && self.again >= 2
+    }
+}
+
 /// The second container of a Pod.
 pub(super) struct Hand {
     run: Run,
@@ -124,13 +140,21 @@ impl Hand {
         self.read(signal, &said)
     }
 
-    /// Whether a connection to a host and port can be had from the Pod.
-    pub(super) async fn reaches(&self, host: &str, port: u16) -> Result<bool, Unavailable> {
-        match &*self.ask(&format!("REACH {host} {port}")).await? {
+    /// Whether a connection to an address and port can be had from the Pod.
+    pub(super) async fn reaches(&self, address: &str, port: u16) -> Result<bool, Unavailable> {
+        match &*self.ask(&format!("REACH {address} {port}")).await? {
             "reached" => Ok(true),
             "cut" => Ok(false),
+            "unable" => Err(self.failed("REACH", "its image has none of nc, bash and redis-cli")),
             said => Err(self.failed("REACH", &format!("its shell said {}", quoted(said)))),
         }
+    }
+
+    /// The connections of the Pod that are open to a port.
+    pub(super) async fn connections(&self, port: u16) -> Result<Vec<Connection>, Unavailable> {
+        let said = self.ask(&format!("OPEN {port}")).await?;
+        connections(&said)
+            .ok_or_else(|| self.failed("OPEN", &format!("its shell said {}", quoted(&said))))
     }
 
     /// Asks the shell. One that was lost on the way is opened again, once: everything may be asked
@@ -200,5 +224,36 @@ impl Session {
         self.to.flush().await?;
         let said = self.answers.next_line().await?;
         said.ok_or_else(|| std::io::Error::other("its shell has ended"))
+    }
+}
+
+/// Reads `open 0000001A/00000002`: one after another, in hexadecimal digits.
+fn connections(said: &str) -> Option<Vec<Connection>> {
+    let number = |digits: &str| u64::from_str_radix(digits, 16).ok();
+    let connection = |word: &str| {
+        let (unconfirmed, again) = word.split_once('/')?;
+        Some(Connection { unconfirmed: number(unconfirmed)?, again: number(again)? })
+    };
+    let mut words = said.split(' ');
+    (words.next() == Some("open")).then_some(())?;
+    words.map(connection).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_are_read_and_judged() {
+        assert_eq!(connections("open"), Some(Vec::new()));
+        let read =
+            connections("open 00000000/00000000 0000001A/00000001 0000001A/0000000B").unwrap();
+        let stuck: Vec<bool> = read.iter().map(|it| it.is_stuck()).collect();
+        assert_eq!(stuck, [false, false, true]);
+        // An acknowledgement begins the count anew, and with nothing to send there is none.
+        assert!(!connections("open 00000000/00000005").unwrap()[0].is_stuck());
+        for other in ["", "cut", "open 1A", "open 1A/x"] {
+            assert_eq!(connections(other), None, "{other}");
+        }
     }
 }

@@ -4,16 +4,20 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Node, NodeCondition, Pod};
+use kube::ResourceExt;
 use kube::api::{Api, EvictParams, ListParams, Patch, PatchParams};
+use kube::core::Status;
 use serde_json::{Value, json};
 
 use super::cluster::Cluster;
 use super::fleet::PodFleet;
 use super::patience;
 use super::run::Run;
+use super::trouble::MESSAGE;
 use super::watch::Watched;
 use crate::environment::{Seen, Unavailable};
-use crate::maker::Maker;
+use crate::maker::{Maker, RUN};
+use crate::words::quoted_to;
 
 /// Takes a node out of the scheduler's sight. False where somebody else has already.
 async fn cordon(run: &Run, name: &str) -> Result<bool, Unavailable> {
@@ -36,6 +40,18 @@ async fn cordon(run: &Run, name: &str) -> Result<bool, Unavailable> {
     .map(|()| true)
 }
 
+/// Gives a node back, where this run has cordoned it.
+async fn give_back(run: &Run, name: &str) -> Result<(), Unavailable> {
+    let (cluster, api) = (run.cluster(), nodes(run.cluster()));
+    let doing = format!("look at node {name}");
+    let node = cluster.call_for(&doing, async || api.get(name).await).await?;
+    let is_ours = |node: &Node| node.labels().get(RUN).is_some_and(|it| it == run.id());
+    match node.is_some_and(|node| is_ours(&node)) {
+        true => uncordon(cluster, name).await,
+        false => Ok(()),
+    }
+}
+
 /// Gives a node that we have cordoned back.
 pub(super) async fn uncordon(cluster: &Cluster, name: &str) -> Result<(), Unavailable> {
     let ours = Maker::this().labels("");
@@ -56,15 +72,24 @@ pub(super) async fn evict(run: &Run, pod: &str) -> Result<(), Unavailable> {
     let api: Api<Pod> = run.api();
     let doing = format!("evict pod {pod}");
     let parameters = EvictParams::default();
-    let place = run.cluster().place(&doing);
-    match api.evict(pod, &parameters).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 429 => Err(Unavailable(format!(
+    let asked = run.cluster().call_for(&doing, async || match api.evict(pod, &parameters).await {
+        Err(kube::Error::Api(status)) if is_of_a_budget(&status) => Ok(Some(status.message)),
+        asked => asked.map(|_| None),
+    });
+    match asked.await?.flatten() {
+        None => Ok(()),
+        Some(why) => Err(Unavailable(format!(
             "pod {pod} may not be evicted: {} (a PodDisruptionBudget that is not ours selects it)",
-            status.message
+            quoted_to(&why, MESSAGE)
         ))),
-        Err(error) => Err(Unavailable(super::trouble::of_call(&error, &place))),
     }
+}
+
+/// Whether an eviction is refused for the sake of other Pods: a server with too much to do answers with
+/// the same code.
+fn is_of_a_budget(status: &Status) -> bool {
+    let causes = status.details.as_ref().map(|it| &it.causes[..]).unwrap_or_default();
+    status.code == 429 && causes.iter().any(|cause| cause.reason == "DisruptionBudget")
 }
 
 impl Cluster {
@@ -83,15 +108,28 @@ impl Cluster {
 impl PodFleet {
     /// Takes a node out of the scheduler's sight. Returns what was seen.
     pub(crate) async fn cordon(&self, node: &str) -> Seen {
+        // Before it is tried: an answer may be lost.
+        self.cordoned.borrow_mut().insert(node.to_owned());
         match cordon(&self.run, node).await? {
             true => Ok(format!("node {node} takes no more Pods")),
             false => Err(Unavailable(format!("somebody else has cordoned node {node} already"))),
         }
     }
 
-    /// Gives it back.
+    /// Gives it back, if it was us who took it.
     pub(crate) async fn uncordon(&self, node: &str) -> Result<(), Unavailable> {
-        uncordon(self.run.cluster(), node).await
+        give_back(&self.run, node).await?;
+        self.cordoned.borrow_mut().remove(node);
+        Ok(())
+    }
+
+    /// Gives all back that are not yet.
+    pub(super) async fn uncordon_all(&self) -> Result<(), Unavailable> {
+        let mut problem = Ok(());
+        for node in self.cordoned.take() {
+            problem = problem.and(give_back(&self.run, &node).await);
+        }
+        problem
     }
 }
 

@@ -14,7 +14,6 @@ use tokio::io::DuplexStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::fleet::{INDEX, PROCESS};
 use super::hand::{self, Answer, Hand};
 use super::logs::{Output, Sink};
 use super::nodes;
@@ -53,14 +52,21 @@ pub(crate) enum PodEnd {
     Seen {
         /// 128 and the signal's number if of a signal.
         code: i32,
-        /// As `OOMKilled`, where something like that is known.
-        reason: String,
     },
-    /// The Pod is gone, and nobody saw how; by us or by somebody else.
-    Deleted {
+    /// It is gone, and nobody saw how; by us or by somebody else.
+    Unseen {
         /// Whether it was by us, with a grace period of 0.
         by_us: bool,
     },
+}
+
+impl PodEnd {
+    fn of(ended: &Ended) -> Self {
+        match ended.was_seen() {
+            true => Self::Seen { code: ended.code },
+            false => Self::Unseen { by_us: false },
+        }
+    }
 }
 
 impl PodProcess {
@@ -141,9 +147,9 @@ impl PodProcess {
     pub(crate) async fn ended(&self) -> PodEnd {
         let ended = self.pods.until(|seen| match seen.find(&self.uid) {
             Some((pod, is_here)) => match standing::of(pod, &self.container) {
-                Standing::Ended(Ended { code, reason }) => Some(PodEnd::Seen { code, reason }),
+                Standing::Ended(ended) => Some(PodEnd::of(&ended)),
                 _ if is_here => None,
-                _ => Some(PodEnd::Deleted { by_us: self.was_deleted.get() }),
+                _ => Some(PodEnd::Unseen { by_us: self.was_deleted.get() }),
             },
             // It was made just now, and the watch has not come to it.
             None => None,
@@ -151,16 +157,13 @@ impl PodProcess {
         match ended.await {
             Ok(ended) => ended,
             // Of a cluster that is gone nothing is known.
-            Err(_) => PodEnd::Deleted { by_us: false },
+            Err(_) => PodEnd::Unseen { by_us: false },
         }
     }
 
     /// Sends a signal (`STOP`) to its process.
     pub(crate) async fn send(&self, signal: &str) -> Result<(), Unavailable> {
-        let Some(hand) = &self.hand else {
-            return Err(Unavailable(format!("pod {} was started without a hand", self.name)));
-        };
-        match hand.send(signal).await? {
+        match self.hand()?.send(signal).await? {
             Answer::Sent { state, .. } => self.state.set(state),
             Answer::Gone => {
                 return Err(Unavailable(format!("the process of pod {} is gone", self.name)));
@@ -169,19 +172,16 @@ impl PodProcess {
         Ok(())
     }
 
-    /// Whether a connection can be had from the Pod.
-    pub(super) async fn reaches(&self, host: &str, port: u16) -> Result<bool, Unavailable> {
-        match &self.hand {
-            Some(hand) => hand.reaches(host, port).await,
-            None => Err(Unavailable(format!("pod {} was started without a hand", self.name))),
-        }
+    /// Whoever sends signals to it, and sees its connections.
+    pub(super) fn hand(&self) -> Result<&Hand, Unavailable> {
+        let none = || Unavailable(format!("pod {} was started without a hand", self.name));
+        self.hand.as_ref().ok_or_else(none)
     }
 
-    /// Labels that select it and no other.
-    pub(super) fn own_labels(&self) -> BTreeMap<String, String> {
+    /// Labels of the Pod.
+    pub(super) fn labels(&self) -> BTreeMap<String, String> {
         let seen = self.pods.now();
-        let labels = seen.find(&self.uid).map(|(pod, _)| pod.labels().clone()).unwrap_or_default();
-        labels.into_iter().filter(|(name, _)| name == PROCESS || name == INDEX).collect()
+        seen.find(&self.uid).map(|(pod, _)| pod.labels().clone()).unwrap_or_default()
     }
 
     /// Whether signals can be sent to it.
@@ -246,8 +246,14 @@ impl Contained for PodProcess {
     }
 
     async fn cut_off(&self, host: &str, port: u16) -> Seen {
-        let cut = policy::cut(&self.run, self).await?;
-        let bites = cut.bites(self, (host, port)).await;
+        let cut = policy::cut(&self.run, self, (host, port)).await?;
+        let bites = tokio::select! {
+            bites = cut.bites(self) => bites,
+            _ = self.ended() => Err(Unavailable(format!(
+                "{} had ended before it was seen whether it was cut off",
+                self.describe()
+            ))),
+        };
         self.cut.replace(Some(cut));
         bites
     }
@@ -265,7 +271,7 @@ impl Contained for PodProcess {
         nodes::evict(&self.run, &self.name).await?;
         let how = match timeout(EVICTED, self.ended()).await {
             Ok(PodEnd::Seen { code, .. }) => format!("it exited with code {code}"),
-            Ok(PodEnd::Deleted { .. }) => "it is gone".to_owned(),
+            Ok(PodEnd::Unseen { .. }) => "it is gone".to_owned(),
             Err(_) => return Err(Unavailable(format!("{} does not leave", self.describe()))),
         };
         Ok(format!("{} was evicted from node {node}: {how}", self.describe()))
@@ -310,4 +316,16 @@ pub(super) async fn wait_until_it_runs(
         }
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_that_the_kubelet_made_up_is_not_ours() {
+        let of = |reason: &str| PodEnd::of(&Ended { code: 137, reason: reason.to_owned() });
+        assert_eq!(of("Error"), PodEnd::Seen { code: 137 });
+        assert_eq!(of("ContainerStatusUnknown"), PodEnd::Unseen { by_us: false });
+    }
 }

@@ -68,9 +68,16 @@ impl Ended {
         Self { code: state.exit_code, reason: state.reason.clone().unwrap_or_default() }
     }
 
+    /// Whether anybody saw it: of a container that is gone the kubelet makes the code up, and it is
+    /// that of a SIGKILL.
+    pub(super) fn was_seen(&self) -> bool {
+        self.reason != "ContainerStatusUnknown"
+    }
+
     /// `exited with code 137`.
     pub(super) fn describe(&self) -> String {
         match &*self.reason {
+            _ if !self.was_seen() => "ended, and nobody saw how".to_owned(),
             "" | "Error" | "Completed" => format!("exited with code {}", self.code),
             reason => format!("exited with code {} ({})", self.code, quoted_to(reason, MESSAGE)),
         }
@@ -339,6 +346,10 @@ mod tests {
         let ended = with_state(&json!({"terminated": {"exitCode": 137, "reason": "Error"}}));
         let Standing::Ended(ended) = of(&ended, "worker") else { panic!() };
         assert_eq!(ended.describe(), "exited with code 137");
+        let unknown = json!({"terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown"}});
+        let Standing::Ended(ended) = of(&with_state(&unknown), "worker") else { panic!() };
+        assert!(!ended.was_seen());
+        assert_eq!(ended.describe(), "ended, and nobody saw how");
         assert_eq!(of(&pod(&json!({})), "worker"), Standing::Starting);
     }
 }

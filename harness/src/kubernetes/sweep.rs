@@ -58,10 +58,10 @@ impl Which {
     }
 }
 
-/// Where to look.
+/// Where to look, besides at the nodes, which are in no namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Where<'a> {
-    /// For namespaces of ours, and nodes that we have cordoned.
+    /// For namespaces of ours.
     Everywhere,
     /// For objects of ours in this namespace.
     In(&'a str),
@@ -79,11 +79,20 @@ impl<'a> Where<'a> {
 /// # Errors
 /// Where the cluster does not say.
 pub async fn list(cluster: &Cluster, place: Where<'_>) -> Result<Vec<Found>, Unavailable> {
+    let mut found = nodes_of_ours(cluster).await;
+    found.extend(objects(cluster, place).await?);
+    Ok(found)
+}
+
+/// Nodes that we have cordoned. Who may not see them has not cordoned any.
+async fn nodes_of_ours(cluster: &Cluster) -> Vec<Found> {
+    list_all::<Node>(cluster, "node").await.unwrap_or_default()
+}
+
+/// What is there besides nodes.
+async fn objects(cluster: &Cluster, place: Where<'_>) -> Result<Vec<Found>, Unavailable> {
     let Where::In(namespace) = place else {
-        let mut found = list_all::<Namespace>(cluster, "namespace").await?;
-        // Who may not see nodes has not cordoned any.
-        found.extend(list_all::<Node>(cluster, "node").await.unwrap_or_default());
-        return Ok(found);
+        return list_all::<Namespace>(cluster, "namespace").await;
     };
     let mut found = Vec::new();
     found.extend(list_in::<StatefulSet>(cluster, namespace, "statefulset").await?);
@@ -107,8 +116,10 @@ pub async fn sweep(
     which: &Which,
 ) -> Result<Vec<Found>, Unavailable> {
     let mut removed = Vec::new();
-    let mut problem = Ok(());
-    for found in list(cluster, place).await?.into_iter().filter(|it| which.holds(it)) {
+    let mut all = nodes_of_ours(cluster).await;
+    // A node is given back whatever else may be seen.
+    let mut problem = objects(cluster, place).await.map(|objects| all.extend(objects));
+    for found in all.into_iter().filter(|it| which.holds(it)) {
         match remove(cluster, place, &found).await {
             Ok(()) => removed.push(found),
             Err(error) => problem = problem.and(Err(error)),
@@ -119,11 +130,11 @@ pub async fn sweep(
 
 async fn remove(cluster: &Cluster, place: Where<'_>, found: &Found) -> Result<(), Unavailable> {
     let name = &found.name;
+    if found.kind == "node" {
+        return nodes::uncordon(cluster, name).await;
+    }
     let Where::In(namespace) = place else {
-        return match found.kind {
-            "node" => nodes::uncordon(cluster, name).await,
-            _ => delete(cluster, Api::<Namespace>::all(cluster.client()), name).await,
-        };
+        return delete(cluster, Api::<Namespace>::all(cluster.client()), name).await;
     };
     macro_rules! delete_in {
         ($kind:ty) => {

@@ -130,11 +130,6 @@ impl BrokerPod {
 /// Makes the objects; returns the name of the container.
 async fn apply(run: &Run, wanted: &Wanted) -> Result<String, Unavailable> {
     let mut broker = manifests::broker(&wanted.spec);
-    // An address that stays: the names of Pods that come back are answered wrongly by the cluster's
-    // DNS for as long as it keeps answers, which is half a minute.
-    if let Some(service) = &mut broker.service.spec {
-        service.cluster_ip = None;
-    }
     let pod = broker.stateful_set.spec.as_mut().and_then(|it| it.template.spec.as_mut());
     let mut container = String::new();
     if let Some(pod) = pod {

@@ -144,9 +144,13 @@ fn patch(shared: &Shared, call: &Call) -> Response<Body> {
         return json(code, &status(code, reason, &message, 0));
     }
     let is_new = before.is_none();
+    let address = format!("10.96.{}.{}", store.version / 250 % 250, store.version % 250 + 1);
     let mut object = before.unwrap_or_else(|| call.body.clone());
     if !is_new {
         merge(&mut object, &call.body);
+    }
+    if call.resource == "services" && text(&object, &["spec", "clusterIP"]).is_empty() {
+        object["spec"]["clusterIP"] = json!(address);
     }
     let object = store.put(&call.resource, object);
     drop(store);

@@ -11,8 +11,8 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
-use tokio::time::sleep;
 
+use super::hand::{HAND, Table};
 use super::logs::Log;
 use super::objects::text;
 
@@ -53,6 +53,11 @@ pub(super) enum Program {
         directory: PathBuf,
         port: u16,
     },
+    Hand {
+        table: Table,
+        script: String,
+        words: Vec<String>,
+    },
 }
 
 impl Containers {
@@ -85,51 +90,32 @@ impl Containers {
         ended.map(|ends| ends[uid]).unwrap_or_default()
     }
 
-    fn pids(&self, uid: &str) -> Vec<u32> {
+    fn pid(&self, uid: &str, container: &str) -> Option<u32> {
         let all = self.all.lock().unwrap();
-        all.iter().filter(|((of, _), _)| of == uid).filter_map(|(_, it)| it.pid).collect()
+        all.get(&(uid.to_owned(), container.to_owned()))?.pid
     }
 
-    /// Sends a signal to all processes of a Pod.
-    pub(super) fn kill(&self, uid: &str, signal: Signal) {
-        for pid in self.pids(uid) {
-            let pid = Pid::from_raw(pid as i32).unwrap();
-            // It may have ended by itself.
-            let _ = match signal {
-                Signal::KILL => kill_process_group(pid, signal),
-                _ => kill_process(pid, signal),
-            };
-        }
+    /// Process id of a Pod's first container.
+    pub(super) fn first(&self, uid: &str) -> Option<u32> {
+        let all = self.all.lock().unwrap();
+        let is_it = |of: &str, container: &str| of == uid && container != HAND;
+        all.iter().find_map(|((of, container), it)| it.pid.filter(|_| is_it(of, container)))
     }
 
-    /// What the shell of a Pod's hand would do, and say.
-    pub(super) async fn signal(&self, uid: &str, name: &str) -> String {
-        if name.starts_with("REACH ") {
-            // Nobody cuts the loopback of this machine.
-            return "reached".to_owned();
-        }
-        let signal = match name {
-            "STOP" => Signal::STOP,
-            "CONT" => Signal::CONT,
-            "KILL" => Signal::KILL,
-            _ => Signal::TERM,
+    /// Whether a container runs.
+    pub(super) fn runs(&self, uid: &str, container: &str) -> bool {
+        self.pid(uid, container).is_some()
+    }
+
+    /// Sends a signal to a container: SIGKILL to all of its processes.
+    pub(super) fn kill(&self, uid: &str, container: &str, signal: Signal) {
+        let Some(pid) = self.pid(uid, container) else { return };
+        let pid = Pid::from_raw(pid as i32).unwrap();
+        // It may have ended by itself.
+        let _ = match signal {
+            Signal::KILL => kill_process_group(pid, signal),
+            _ => kill_process(pid, signal),
         };
-        let Some(pid) = self.pids(uid).first().copied() else { return "gone".to_owned() };
-        let group = Pid::from_raw(pid as i32).unwrap();
-        if kill_process_group(group, signal).is_err() {
-            return "gone".to_owned();
-        }
-        for _ in 0..2000 {
-            let state = state_of(pid).unwrap_or('Z');
-            match (name, state) {
-                ("STOP", 'T') | ("TERM", _) | ("KILL", 'Z' | 'X') => {
-                    return format!("{name} 7 {state}");
-                }
-                ("CONT", state) if state != 'T' => return format!("{name} 7 {state}"),
-                _ => sleep(Duration::from_millis(1)).await,
-            }
-        }
-        format!("{name} 7 {}", state_of(pid).unwrap_or('Z'))
     }
 
     /// Starts a container; its end is awaited by whoever has the child.
@@ -146,6 +132,7 @@ impl Containers {
                 command.arg("redis-server").args(arguments).arg("--port").arg(at.to_string());
                 command.args(["--bind", "127.0.0.1", "--dir"]).arg(directory);
             }
+            Program::Hand { table, script, words } => table.run(&mut command, script, words),
             Program::RabbitMq { directory, port: at } => {
                 port = Some(*at);
                 rabbitmq(&mut command, directory, *at, &spec.environment)?;
@@ -169,12 +156,6 @@ impl Containers {
         let at = (spec.uid.clone(), spec.container.clone());
         self.all.lock().unwrap().insert(at, running);
         Ok((child, log))
-    }
-
-    /// A container without a process.
-    pub(super) fn pretend(&self, uid: &str, container: &str) {
-        let running = Running { log: Log::new(), pid: None, port: None };
-        self.all.lock().unwrap().insert((uid.to_owned(), container.to_owned()), running);
     }
 
     /// Its process has ended.
@@ -237,11 +218,6 @@ fn rabbitmq(
         .env("RUNNING_UNDER_SYSTEMD", "true")
         .env("ERL_EPMD_PORT", (port + 2).to_string());
     Ok(())
-}
-
-fn state_of(pid: u32) -> Option<char> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(')')?.1.trim_start().chars().next()
 }
 
 /// Three ports in a row that are free.

@@ -5,7 +5,9 @@
 mod api;
 mod containers;
 mod controllers;
+mod hand;
 mod logs;
+mod network;
 mod objects;
 mod pods;
 mod rules;
@@ -13,6 +15,7 @@ mod server;
 mod store;
 mod streams;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -24,6 +27,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::{oneshot, watch};
 
+pub(crate) use network::Network;
 pub(crate) use rules::{Answer, Rule};
 
 use store::Store;
@@ -43,6 +47,8 @@ pub(crate) struct Shared {
     changed: watch::Sender<u64>,
     /// The API server is to be away for so long.
     away: watch::Sender<Option<Duration>>,
+    network: Mutex<Network>,
+    wires: network::Wires,
 }
 
 /// A cluster that runs. It ends, with all its processes, when this is dropped.
@@ -65,6 +71,8 @@ impl ModelCluster {
             containers: containers::Containers::default(),
             changed: watch::Sender::new(0),
             away: watch::Sender::new(None),
+            network: Mutex::default(),
+            wires: network::Wires::default(),
         });
         let (address_to, address) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();
@@ -92,6 +100,24 @@ impl ModelCluster {
     /// Misbehaves from now on as this says.
     pub(crate) fn rule(&self, rule: Rule) {
         self.shared.rules.lock().unwrap().push(rule);
+    }
+
+    /// From now on the network is like this, for Pods that are yet to come.
+    pub(crate) fn network(&self, network: Network) {
+        *self.shared.network.lock().unwrap() = network;
+    }
+
+    /// Names of the Pods that were ever selected by a policy whose name ends so.
+    pub(crate) fn selected_by(&self, end: &str) -> Vec<String> {
+        let store = self.shared.store.lock().unwrap();
+        let policies = store.ever("networkpolicies");
+        let policies: Vec<_> =
+            policies.iter().filter(|it| store::place(it).1.ends_with(end)).collect();
+        let pods = store.ever("pods");
+        let is_selected = |pod: &&Value| policies.iter().any(|it| network::selects(it, pod));
+        let names: BTreeSet<String> =
+            pods.iter().filter(is_selected).map(|pod| store::place(pod).1).collect();
+        names.into_iter().collect()
     }
 
     /// Every object of a resource, such as `pods`.
@@ -136,6 +162,12 @@ impl Shared {
     /// Something has changed: whoever watches, looks.
     fn tell(&self) {
         self.changed.send_modify(|count| *count += 1);
+    }
+
+    /// What a request gets instead of its answer, if something.
+    fn rule(&self, verb: &str, path: &str) -> Option<Answer> {
+        let mut rules = self.rules.lock().unwrap();
+        rules.iter_mut().find_map(|rule| rule.meets(verb, path).then(|| rule.answer.clone()))
     }
 }
 

@@ -9,8 +9,9 @@ use tokio::process::Child;
 use tokio::time::{sleep, timeout};
 
 use super::containers::{Program, Spec, environment, free_ports};
+use super::hand::Table;
 use super::objects::text;
-use super::{Shared, store};
+use super::{Network, Shared, network, store};
 
 /// What a kubelet gives a container at least, between SIGTERM and SIGKILL.
 const LEAST: Duration = Duration::from_secs(2);
@@ -93,9 +94,11 @@ async fn run(shared: &Arc<Shared>, pod: &Value) {
         shared.tell();
         return;
     }
-    for other in &containers[1..] {
-        shared.containers.pretend(&uid, text(other, &["name"]));
-    }
+    let hand = containers.get(1).map(|hand| {
+        let (shared, pod, hand) = (Arc::clone(shared), pod.clone(), hand.clone());
+        tokio::task::spawn_local(async move { run_hand(&shared, &pod, &hand).await })
+    });
+    let table = Table::of(&shared.directory, &uid);
     let always = text(pod, &["spec", "restartPolicy"]) != "Never";
     let mut restarts = 0;
     loop {
@@ -104,14 +107,16 @@ async fn run(shared: &Arc<Shared>, pod: &Value) {
             Ok(started) => started,
             Err(error) => panic!("the model cannot start a container: {error}"),
         };
+        table.begins();
         let running = json!({ "running": { "startedAt": store::now() } });
         set(shared, pod, &containers, first, &running);
         let ready = announce(shared, pod, &spec.program);
         let (code, asked) = tokio::select! {
-            ended = until_the_end(shared, &uid, child) => ended,
+            ended = until_the_end(shared, &uid, &spec.container, child) => ended,
             () = ready => unreachable!("it never ends"),
         };
         shared.containers.ended(&uid, &spec.container);
+        table.ends();
         let ended = json!({ "terminated": { "exitCode": code, "reason": if code == 0 { "Completed" }
             else { "Error" }, "finishedAt": store::now() } });
         if always && !asked {
@@ -121,14 +126,45 @@ async fn run(shared: &Arc<Shared>, pod: &Value) {
         }
         log.end();
         set(shared, pod, &containers, first, &ended);
+        if !asked {
+            let _ = shared.containers.asked_to_end(&uid).await;
+        }
+        // A Pod is there until all of its containers have ended.
+        if let Some(hand) = hand {
+            hand.await.unwrap();
+        }
         if asked {
             shared.store.lock().unwrap().change("pods", &namespace, &name, |it| {
                 it["status"]["phase"] = json!(if code == 0 { "Succeeded" } else { "Failed" });
             });
-            remove_if_same(shared, &namespace, &name, &uid);
         }
+        remove_if_same(shared, &namespace, &name, &uid);
         return;
     }
+}
+
+/// Runs a Pod's second container to its end.
+async fn run_hand(shared: &Arc<Shared>, pod: &Value, container: &Value) {
+    let (namespace, name) = store::place(pod);
+    let (uid, own) = (text(pod, &["metadata", "uid"]), text(container, &["name"]));
+    let words = container["command"].as_array().into_iter().flatten();
+    let words = words.filter_map(|it| it.as_str().map(str::to_owned)).collect();
+    let script = text(&container["env"][0], &["value"]).to_owned();
+    let program = Program::Hand { table: Table::of(&shared.directory, uid), script, words };
+    let (uid, container) = (uid.to_owned(), own.to_owned());
+    let spec = Spec { uid, container, program, environment: Vec::new() };
+    let (child, _) = shared.containers.start(&spec).expect("there is a shell");
+    shared.tell();
+    let (code, _) = until_the_end(shared, &spec.uid, own, child).await;
+    shared.containers.ended(&spec.uid, own);
+    shared.store.lock().unwrap().change("pods", &namespace, &name, |it| {
+        let ended = json!({ "terminated": { "exitCode": code, "reason": "Completed" } });
+        let statuses = it["status"]["containerStatuses"].as_array_mut();
+        for status in statuses.into_iter().flatten().filter(|it| it["name"] == own) {
+            status["state"] = ended.clone();
+        }
+    });
+    shared.tell();
 }
 
 fn remove_if_same(shared: &Shared, namespace: &str, name: &str, uid: &str) {
@@ -144,7 +180,12 @@ fn remove_if_same(shared: &Shared, namespace: &str, name: &str, uid: &str) {
 
 /// Waits for the end of a process, and ends it when the Pod is to go. Its exit code, and whether the Pod
 /// was to go.
-async fn until_the_end(shared: &Shared, uid: &str, mut child: Child) -> (i32, bool) {
+async fn until_the_end(
+    shared: &Shared,
+    uid: &str,
+    container: &str,
+    mut child: Child,
+) -> (i32, bool) {
     let code = |status: std::process::ExitStatus| {
         use std::os::unix::process::ExitStatusExt;
         status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
@@ -155,11 +196,11 @@ async fn until_the_end(shared: &Shared, uid: &str, mut child: Child) -> (i32, bo
             (code(status.unwrap()), leaving)
         }
         grace = shared.containers.asked_to_end(uid) => {
-            shared.containers.kill(uid, Signal::TERM);
+            shared.containers.kill(uid, container, Signal::TERM);
             let status = match timeout(grace, child.wait()).await {
                 Ok(status) => status,
                 Err(_) => {
-                    shared.containers.kill(uid, Signal::KILL);
+                    shared.containers.kill(uid, container, Signal::KILL);
                     child.wait().await
                 }
             };
@@ -176,7 +217,7 @@ fn cannot_be_had(image: &str) -> Option<(&'static str, String)> {
     })
 }
 
-fn spec(shared: &Shared, pod: &Value, container: &Value) -> Spec {
+fn spec(shared: &Arc<Shared>, pod: &Value, container: &Value) -> Spec {
     let (namespace, name) = store::place(pod);
     let secret = |secret: &str, key: &str| {
         let store = shared.store.lock().unwrap();
@@ -208,7 +249,8 @@ fn spec(shared: &Shared, pod: &Value, container: &Value) -> Spec {
             Program::RabbitMq { directory, port: port_of(shared, &namespace, &name) }
         }
         _ => {
-            reach_brokers(shared, &namespace, &mut environment);
+            let uid = text(pod, &["metadata", "uid"]);
+            reach_brokers(shared, &namespace, uid, &mut environment);
             Program::System(words("args"))
         }
     };
@@ -247,14 +289,22 @@ fn port_of(shared: &Shared, namespace: &str, pod: &str) -> u16 {
 }
 
 /// Names of brokers become ports of this machine.
-fn reach_brokers(shared: &Shared, namespace: &str, environment: &mut [(String, String)]) {
+fn reach_brokers(
+    shared: &Arc<Shared>,
+    namespace: &str,
+    uid: &str,
+    environment: &mut [(String, String)],
+) {
     for of in ["REDIS", "RABBITMQ"] {
         let (host, port) = (format!("{of}_HOST"), format!("{of}_PORT"));
         let Some(name) = environment.iter().find(|(it, _)| *it == host).map(|it| it.1.clone())
         else {
             continue;
         };
-        let at = port_of(shared, namespace, &name);
+        let mut at = port_of(shared, namespace, &name);
+        if *shared.network.lock().unwrap() != Network::Heedless {
+            at = network::wire(shared, uid, at);
+        }
         for (variable, value) in environment.iter_mut() {
             if *variable == host {
                 *value = "127.0.0.1".to_owned();
@@ -271,7 +321,7 @@ async fn announce(shared: &Shared, pod: &Value, program: &Program) {
     let container = text(&pod["spec"]["containers"][0], &["name"]);
     loop {
         let ready = match program {
-            Program::System(_) => true,
+            Program::System(_) | Program::Hand { .. } => true,
             Program::Redis { port, .. } => {
                 tokio::net::TcpStream::connect(("127.0.0.1", *port)).await.is_ok()
             }
@@ -303,15 +353,16 @@ fn set(shared: &Shared, pod: &Value, containers: &[Value], first: &Value, state:
     shared.store.lock().unwrap().change("pods", &namespace, &name, |it| {
         let restarts = it["status"]["containerStatuses"][0]["restartCount"].as_u64().unwrap_or(0);
         let last = it["status"]["containerStatuses"][0]["lastState"].clone();
+        let second = it["status"]["containerStatuses"][1]["state"].clone();
         let runs = state.get("running").is_some();
         let statuses: Vec<Value> = containers
             .iter()
             .map(|container| {
                 let is_first = container["name"] == first["name"];
-                let of = if is_first { state.clone() } else if runs {
-                    json!({ "running": { "startedAt": store::now() } })
+                let of = if is_first { state.clone() } else if second.is_object() {
+                    second.clone()
                 } else {
-                    json!({ "terminated": { "exitCode": 0, "reason": "Completed" } })
+                    json!({ "running": { "startedAt": store::now() } })
                 };
                 json!({ "name": container["name"], "image": container["image"], "imageID": "",
                     "ready": runs, "restartCount": if is_first { restarts } else { 0 }, "state": of,

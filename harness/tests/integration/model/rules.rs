@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 /// What is done to requests that match.
 #[derive(Debug, Clone)]
 pub(crate) struct Rule {
-    /// `GET`, `PATCH`, …; with `WATCH` for a GET that watches.
+    /// `GET`, `PATCH`, …; with `WATCH` for a GET that watches, and `SHELL` for what is asked of a hand.
     pub(crate) verb: &'static str,
-    /// The path holds this.
+    /// The path holds this, or ends with what is before a `$`.
     pub(crate) path: &'static str,
     /// So many requests pass before.
     pub(crate) after: u32,
@@ -29,7 +29,11 @@ impl Rule {
 
     /// Whether it is to be followed by this request.
     pub(super) fn meets(&mut self, verb: &str, path: &str) -> bool {
-        if self.times == 0 || self.verb != verb || !path.contains(self.path) {
+        let is_it = match self.path.strip_suffix('$') {
+            Some(end) => path.ends_with(end),
+            None => path.contains(self.path),
+        };
+        if self.times == 0 || self.verb != verb || !is_it {
             return false;
         }
         if self.after > 0 {
@@ -56,6 +60,8 @@ pub(crate) enum Answer {
     Gone,
     /// Of a watch: it ends after its first event, in the middle of the second.
     Torn,
+    /// Of a hand: this is said, and nothing done.
+    Says(&'static str),
 }
 
 /// A status object.

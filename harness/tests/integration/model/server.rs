@@ -93,13 +93,7 @@ async fn answer(
     let call = take_apart(request).await;
     let verb = if call.watches() { "WATCH" } else { &*call.verb };
     shared.asked.lock().unwrap().push(format!("{verb} {}", call.path));
-    let rule = shared
-        .rules
-        .lock()
-        .unwrap()
-        .iter_mut()
-        .find_map(|rule| rule.meets(verb, &call.path).then(|| rule.answer.clone()));
-    match rule {
+    match shared.rule(verb, &call.path) {
         Some(Answer::Status(code, reason, message, retry_after)) => {
             return Ok(json(code, &status(code, reason, message, retry_after)));
         }
@@ -115,7 +109,7 @@ async fn answer(
         }
         Some(Answer::Gone) => return Ok(api::gone()),
         Some(Answer::Torn) => return Ok(api::watch(shared, call, Some(1))),
-        None => {}
+        Some(Answer::Says(_)) | None => {}
     }
     if let (Some(upgrade), Some(key)) = (upgrade, key) {
         return Ok(streams::accept(&shared, call, upgrade, key.as_bytes()));

@@ -54,6 +54,12 @@ impl Store {
         of.map(|(_, object)| object.clone()).collect()
     }
 
+    /// Every object of a resource that was ever there, as it has been from time to time.
+    pub(super) fn ever(&self, resource: &str) -> Vec<Value> {
+        let of = self.changes.iter().filter(|it| it.resource == resource);
+        of.map(|it| it.object.clone()).collect()
+    }
+
     pub(super) fn of_namespace(&self, namespace: &str) -> Vec<(String, String)> {
         let of = self.objects.keys().filter(|(_, it, _)| it == namespace);
         of.map(|(resource, _, name)| (resource.clone(), name.clone())).collect()

@@ -15,6 +15,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::Shared;
+use super::hand::{self, HAND};
 use super::rules::status;
 use super::server::{Body, Call, json, streamed};
 
@@ -35,6 +36,10 @@ pub(super) fn accept(
         return json(404, &status(404, "NotFound", &message, 0));
     };
     let uid = pod["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+    if call.below == "exec" && !shared.containers.runs(&uid, HAND) {
+        let message = format!("container not found (\"{HAND}\")");
+        return json(500, &status(500, "InternalError", &message, 0));
+    }
     let shared = Arc::clone(shared);
     tokio::task::spawn_local(async move {
         let Ok(upgraded) = upgrade.await else { return };
@@ -44,7 +49,11 @@ pub(super) fn accept(
         let work = async {
             match &*call.below {
                 "portforward" => forward(&shared, &uid, &call, socket).await,
-                _ => shell(&shared, &uid, socket).await,
+                // It ends with the container that it is in.
+                _ => tokio::select! {
+                    done = shell(&shared, &uid, socket) => done,
+                    () = ended(&shared, &uid) => None,
+                },
             }
         };
         // Whoever breaks off has no more use for it.
@@ -114,7 +123,7 @@ async fn shell(shared: &Shared, uid: &str, mut socket: Socket) -> Option<()> {
         }
         text += &String::from_utf8_lossy(&bytes[1..]);
         while let Some((line, rest)) = text.split_once('\n') {
-            let answer = shared.containers.signal(uid, line).await + "\n";
+            let answer = hand::answer(shared, uid, line).await + "\n";
             socket.send(Message::binary([&[1][..], answer.as_bytes()].concat())).await.ok()?;
             text = rest.to_owned();
         }
@@ -122,4 +131,14 @@ async fn shell(shared: &Shared, uid: &str, mut socket: Socket) -> Option<()> {
     let success = json!({ "metadata": {}, "status": "Success" }).to_string();
     let _ = socket.send(Message::binary([&[3][..], success.as_bytes()].concat())).await;
     Some(())
+}
+
+/// Waits for the end of a Pod's hand.
+async fn ended(shared: &Shared, uid: &str) {
+    let mut changed = shared.changed.subscribe();
+    while shared.containers.runs(uid, HAND) {
+        if changed.changed().await.is_err() {
+            return;
+        }
+    }
 }
