@@ -40,7 +40,7 @@ const ANSWER: Duration = Duration::from_secs(5);
 pub(super) enum Ends {
     /// Once the first has: the Pod is over then.
     WithTheFirst,
-    /// Never: the first is started again.
+    /// With the Pod, and not before: the first is started again.
     Never,
 }
 
@@ -145,7 +145,10 @@ impl Hand {
         match &*self.ask(&format!("REACH {address} {port}")).await? {
             "reached" => Ok(true),
             "cut" => Ok(false),
-            "unable" => Err(self.failed("REACH", "its image has none of nc, bash and redis-cli")),
+            "unable" => {
+                Err(self
+                    .failed("REACH", "its image has no timeout, or none of bash, nc and redis-cli"))
+            }
             said => Err(self.failed("REACH", &format!("its shell said {}", quoted(said)))),
         }
     }

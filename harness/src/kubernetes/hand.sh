@@ -50,10 +50,11 @@ nap() {
 # whoever is cut off has nobody to ask for it, and waits for that alone.
 reach() {
   command -v timeout || return 2
-  if command -v nc; then
-    timeout 1 nc -z -w 1 "$1" "$2"
-  elif command -v bash; then
+  if command -v bash; then
     timeout 1 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2"
+  elif command -v nc; then
+    # Not every one has -z; a broker ends what says nothing more.
+    timeout 1 nc -z -w 1 "$1" "$2" || timeout 1 nc -w 1 "$1" "$2" </dev/null
   elif command -v redis-cli; then
     timeout 1 redis-cli -h "$1" -p "$2" ping
   else

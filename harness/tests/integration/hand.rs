@@ -268,7 +268,12 @@ impl Made {
 
     /// Whenever the script naps, this happens instead.
     fn nap(&self, script: &str) {
-        let path = self.path("sleep");
+        self.command("sleep", script);
+    }
+
+    /// What happens where the script runs a command of this name.
+    fn command(&self, name: &str, script: &str) {
+        let path = self.path(name);
         fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
@@ -276,7 +281,7 @@ impl Made {
     fn hand(&self, mode: &str) -> Command {
         let (place, path) = (self.directory.path().display(), std::env::var("PATH").unwrap());
         let script = SCRIPT.replace("/proc/", &format!("{place}/"));
-        let mut command = Command::new("sh");
+        let mut command = Command::new("/bin/sh");
         command.args(["-c", RUN_IT, "ttg-hand", mode]);
         command.env("TTG_HAND", script).env("PATH", format!("{place}:{path}"));
         command
@@ -331,6 +336,28 @@ fn told_to_end_it_outlives_the_other(#[case] mode: &str) {
     naps_on(&mut hand);
     fs::remove_dir_all(made.process()).unwrap();
     assert!(hand.wait().unwrap().success());
+}
+
+#[rstest]
+#[case::no_way(&[], "unable")]
+#[case::no_limit(&[("nc", "exit 0")], "unable")]
+#[case::no_client(&[("timeout", "exit 0")], "unable")]
+#[case::nc(&[("timeout", r#"shift; exec "$@""#), ("nc", r#"test "$1" = -z"#)], "reached")]
+#[case::nc_without_z(&[("timeout", r#"shift; exec "$@""#), ("nc", r#"test "$1" = -w"#)], "reached")]
+#[case::cut(&[("timeout", "exit 124"), ("nc", "exit 0")], "cut")]
+fn it_tries_a_connection_by_what_its_image_has(
+    #[case] commands: &[(&str, &str)],
+    #[case] answer: &str,
+) {
+    let made = Made::new();
+    for (name, script) in commands {
+        made.command(name, script);
+    }
+    let mut hand = made.hand("serve");
+    // Nothing else is found.
+    let mut hand = Shell::open(hand.env("PATH", made.directory.path()));
+    assert_eq!(hand.ask("REACH 10.96.0.7 6379"), answer);
+    hand.close();
 }
 
 #[test]
