@@ -12,7 +12,6 @@ use testcontainers::bollard::query_parameters::StopContainerOptions;
 use testcontainers::core::{ContainerPort, Mount};
 use testcontainers::runners::AsyncRunner;
 use testcontainers::{ContainerAsync, ContainerRequest, GenericImage, ImageExt};
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::container::{By, Container, Executed, limits, remove};
@@ -20,7 +19,7 @@ use super::engine::{Run, failed};
 use super::image::parse;
 use super::network::Network;
 use super::volume;
-use crate::environment::{Seen, Server, Unavailable};
+use crate::environment::{Downtime, Seen, Server, Unavailable};
 
 /// How long a server may take until it is ready: RabbitMQ is slow to start on a busy machine.
 const START: Duration = Duration::from_secs(90);
@@ -73,7 +72,7 @@ pub struct ServerContainer {
     greeting: String,
     image: String,
     /// An operation has ended it, and may start it again.
-    is_down: watch::Sender<bool>,
+    down: Downtime,
 }
 
 impl ServerContainer {
@@ -92,7 +91,6 @@ impl ServerContainer {
         let keeper = Container::new(run.engine(), held.id());
         connect(run, network, handle.id(), flavour.host()).await?;
         let greeting = until_ready(flavour.as_ref(), &container, port).await?;
-        let is_down = watch::Sender::new(false);
         let _keeper = held;
         Ok(Self {
             flavour,
@@ -104,7 +102,7 @@ impl ServerContainer {
             disk,
             greeting,
             image,
-            is_down,
+            down: Downtime::default(),
         })
     }
 
@@ -192,32 +190,26 @@ impl Server for ServerContainer {
     }
 
     async fn ended(&self) -> String {
-        loop {
-            let _ = self.is_down.subscribe().wait_for(|down| !down).await;
-            let ended = self.container.ended().await;
-            if *self.is_down.borrow() {
-                continue;
-            }
-            let how = match ended {
-                // It was down and runs again since.
-                Err(_) if self.pid().await.is_ok_and(|pid| pid != 0) => continue,
-                Err(Unavailable(why)) => why,
-                Ok(state) => how(&state),
-            };
-            let (what, said) = (self.container.describe(), self.container.last_words().await);
-            return format!("{what} of {} ended by itself ({how}): {said}", self.host());
-        }
+        let end = async || match self.container.ended().await {
+            // It was down and runs again since.
+            Err(_) if self.pid().await.is_ok_and(|pid| pid != 0) => None,
+            Err(Unavailable(why)) => Some(why),
+            Ok(state) => Some(how(&state)),
+        };
+        let how = self.down.unmeant(end).await;
+        let (what, said) = (self.container.describe(), self.container.last_words().await);
+        format!("{what} of {} ended by itself ({how}): {said}", self.host())
     }
 
     async fn kill(&self) -> Seen {
-        self.is_down.send_replace(true);
+        self.down.begin();
         self.container.kill("SIGKILL").await?;
         let state = self.container.ended().await?;
         self.ended_with(&state, &[137])
     }
 
     async fn stop(&self) -> Seen {
-        self.is_down.send_replace(true);
+        self.down.begin();
         let options = StopContainerOptions { t: Some(STOP), ..Default::default() };
         let docker = self.docker();
         docker
@@ -237,7 +229,7 @@ impl Server for ServerContainer {
         };
         let seen = started.await;
         // Those who watch for its end learn of it where it did not start.
-        self.is_down.send_replace(false);
+        self.down.end();
         seen
     }
 
@@ -270,7 +262,7 @@ impl Server for ServerContainer {
         let pieces = format!("count={}", before.saturating_sub(spare) / PIECE_KIB + 1);
         let dd = ["dd", "if=/dev/zero", &ballast, "bs=64k", &pieces];
         // It may end of this, and is started again by the one who frees the disk.
-        self.is_down.send_replace(true);
+        self.down.begin();
         let Executed { code, said } = self.keeper.execute(&dd, By::Root).await?;
         let free = self.free_kib().await?;
         if free > spare {
@@ -293,7 +285,7 @@ impl Server for ServerContainer {
         // One that answers now was not about to end.
         match until_ready(self.flavour.as_ref(), &self.container, self.port).await {
             Ok(_) => {
-                self.is_down.send_replace(false);
+                self.down.end();
                 Ok(freed)
             }
             Err(_) if self.pid().await? == 0 => {

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::process::Child;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Unavailable;
+use super::downtime::Downtime;
 use super::process::state_of;
 use super::server::Seen;
 
@@ -25,37 +26,35 @@ pub(super) struct Life {
     child: Mutex<Child>,
     pid: Cell<u32>,
     /// A fault has ended it, and is about to replace it.
-    is_down: watch::Sender<bool>,
+    down: Downtime,
 }
 
 impl Life {
     pub(super) fn of(child: Child) -> Self {
         let pid = child.id().unwrap_or_default();
-        Self { child: Mutex::new(child), pid: Cell::new(pid), is_down: watch::Sender::new(false) }
+        Self { child: Mutex::new(child), pid: Cell::new(pid), down: Downtime::default() }
     }
 
     /// Waits until it has ended though no fault ended it.
     pub(super) async fn ended(&self) -> std::io::Result<ExitStatus> {
-        loop {
-            let _ = self.is_down.subscribe().wait_for(|down| !down).await;
+        let end = async || {
             let pid = self.pid.get();
             let status = self.child.lock().await.wait().await;
-            if !*self.is_down.borrow() && self.pid.get() == pid {
-                return status;
-            }
-        }
+            (self.pid.get() == pid).then_some(status)
+        };
+        self.down.unmeant(end).await
     }
 
     /// Kills it (SIGKILL), with all that it started.
     pub(super) async fn kill(&self) -> Seen {
-        self.is_down.send_replace(true);
+        self.down.begin();
         kill_group(self.pid.get());
         self.its_end().await
     }
 
     /// Asks it to end (SIGTERM).
     pub(super) async fn stop(&self) -> Seen {
-        self.is_down.send_replace(true);
+        self.down.begin();
         self.signal(Signal::TERM);
         timeout(GRACE, self.its_end()).await.unwrap_or_else(|_| {
             Err(Unavailable(format!("process {} did not end within {GRACE:?}", self.pid.get())))
@@ -82,11 +81,11 @@ impl Life {
             Ok(put) => put.await,
             Err(error) => {
                 // Those who watch for its end learn of it.
-                self.is_down.send_replace(false);
+                self.down.end();
                 return Err(error);
             }
         }
-        self.is_down.send_replace(false);
+        self.down.end();
         Ok(format!("now process {}", self.pid.get()))
     }
 

@@ -2,6 +2,7 @@
 
 mod choice;
 mod container;
+mod downtime;
 mod external;
 pub(crate) mod greeting;
 pub mod guard;
@@ -18,6 +19,7 @@ mod write_lock;
 pub use choice::choose;
 pub use container::Containers;
 pub(crate) use container::FOREIGN_IMAGE;
+pub(crate) use downtime::Downtime;
 pub use external::External;
 pub use host::{Host, Stdout};
 pub use kubernetes::Pods;

@@ -116,10 +116,12 @@ impl Sweep {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
     use super::*;
-    use crate::plan::{Coverage, FaultKind, Plan};
+    use crate::plan::{Coverage, FaultKind, Plan, PlannedFault, Target, Trigger};
     use crate::scenario::{self, Overrides};
 
     fn plan(backend: Backend, seed: u64) -> Plan {
@@ -165,6 +167,23 @@ mod tests {
         insta::assert_snapshot!(kinds(Backend::Embedded), @"chaos pause restart slow terminate");
         insta::assert_snapshot!(kinds(Backend::Redis), @"bandwidth chaos drop half-open kill latency partition pause reset restart slice slow terminate");
         assert_eq!(kinds(Backend::Redis), kinds(Backend::RabbitMq));
+    }
+
+    #[test]
+    fn some_strike_the_broker_while_it_takes_the_sweep_up_to_three_times() {
+        for backend in BACKENDS {
+            let early = |seed| {
+                let is_early = |fault: &&PlannedFault| {
+                    let at = &fault.trigger;
+                    let soon = matches!(at, Trigger::Time(at) if *at <= Duration::from_millis(100));
+                    soon && fault.kind == FaultKind::Kill && fault.target == Target::Broker
+                };
+                plan(backend, seed).faults.iter().filter(is_early).count()
+            };
+            let counts: std::collections::BTreeSet<usize> = (0..100).map(early).collect();
+            let wanted = if backend == Backend::Embedded { 0..=0 } else { 0..=3 };
+            assert_eq!(counts, wanted.collect(), "{backend}");
+        }
     }
 
     #[test]

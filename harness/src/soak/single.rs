@@ -30,8 +30,9 @@ pub(super) fn draw(rng: &mut Rng, ground: Ground) -> Vec<String> {
         let what = if rng.bool() { "worker: busy" } else { "worker: random" };
         faults.push(format!("{{ at: {at}%, every: {every}, restart: {{ {what} }} }}"));
     }
-    // Its server takes seconds to come back: once is enough.
-    if ground.backend == Backend::RabbitMq && rng.u32(0..3) == 0 {
+    // Its server takes seconds to come back: at one time of a sweep is enough.
+    let later = ground.backend == Backend::RabbitMq && rng.u32(0..3) == 0;
+    if later {
         let at = rng.u32(10..=60);
         let what = match rng.u32(0..3) {
             0 => format!("kill: {{ role: broker, for: {} }}", ms(rng, 1, 500)),
@@ -40,5 +41,22 @@ pub(super) fn draw(rng: &mut Rng, ground: Ground) -> Vec<String> {
         };
         faults.push(format!("{{ at: {at}%, {what} }}"));
     }
+    if ground.backend != Backend::Embedded && !later && rng.u32(0..3) == 0 {
+        faults.extend(while_submitting(rng, ground));
+    }
     faults
+}
+
+/// The broker is killed while the sweep is submitted, and perhaps again as soon as it is back: what
+/// was told but not confirmed must not be there twice, nor be missing.
+fn while_submitting(rng: &mut Rng, ground: Ground) -> Vec<String> {
+    let kills = match ground.backend {
+        Backend::RabbitMq => [1, 1, 1, 2, 2, 3][rng.usize(0..6)],
+        _ => rng.u32(1..=3),
+    };
+    let one = |_| {
+        let (at, away) = (ms(rng, 1, 100), ms(rng, 1, 300));
+        format!("{{ at: {at}, kill: {{ role: broker, for: {away} }} }}")
+    };
+    (0..kills).map(one).collect()
 }
