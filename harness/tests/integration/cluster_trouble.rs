@@ -251,15 +251,25 @@ fn a_claim_that_does_not_bind_is_told_and_not_what_was_said_of_one_before() {
     assert_snapshot!(refused(&said), @r#"PersistentVolumeClaim data-ttg-redis-0 does not bind: storageclass.storage.k8s.io "fast" not found (kubectl get storageclass shows what there is; --set broker.storage=ephemeral does without a volume)"#);
 }
 
+/// A run that ends with its test.
+struct Followed(Child);
+
+impl Drop for Followed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// A run without faults, whose lines on standard error come as they are written.
-fn follow(model: &ModelCluster, sandbox: &Sandbox) -> (Child, impl Iterator<Item = String>) {
+fn follow(model: &ModelCluster, sandbox: &Sandbox) -> (Followed, impl Iterator<Item = String>) {
     let file = shipped("m3-redis");
     let on_cluster = ["run", &file, "--environment", "kubernetes"];
     let mut harness = sandbox.harness(&[&on_cluster, &QUICK[..4]].concat());
     harness.env("KUBECONFIG", &model.kubeconfig).stderr(Stdio::piped()).stdout(Stdio::null());
     let mut harness = harness.spawn().unwrap();
     let lines = BufReader::new(harness.stderr.take().unwrap()).lines().map_while(Result::ok);
-    (harness, lines)
+    (Followed(harness), lines)
 }
 
 /// Shows the first Pod in a phase, with this state of its container, on a node of which nothing is known
@@ -295,7 +305,7 @@ fn a_node_that_the_cluster_adds_is_waited_for() {
     assert_snapshot!(told, @"a node that the cluster adds is waited for: pod ttg-redis-0 finds no node: 0/3 nodes are available: 3 node(s) were unschedulable. (make a node that fits it, or lift what keeps it away: kubectl describe nodes shows taints)");
     set_nodes(&model, true);
     let rest: Vec<String> = lines.collect();
-    assert_eq!(harness.wait().unwrap().code(), Some(0), "{rest:#?}");
+    assert_eq!(harness.0.wait().unwrap().code(), Some(0), "{rest:#?}");
 }
 
 #[test]
@@ -315,7 +325,7 @@ fn a_registry_that_has_a_bad_moment_is_waited_for_and_why_is_not_forgotten() {
     show(&model, None);
     let rest: Vec<String> = lines.collect();
     assert!(!rest.iter().any(|line| line.contains("ImagePullBackOff")), "{rest:#?}");
-    assert_eq!(harness.wait().unwrap().code(), Some(0), "{rest:#?}");
+    assert_eq!(harness.0.wait().unwrap().code(), Some(0), "{rest:#?}");
 }
 
 #[test]
@@ -332,7 +342,7 @@ fn a_broker_that_is_not_ready_is_waited_for_with_what_its_probe_says() {
     set_nodes(&model, true);
     show(&model, None);
     let rest: Vec<String> = lines.collect();
-    assert_eq!(harness.wait().unwrap().code(), Some(0), "{rest:#?}");
+    assert_eq!(harness.0.wait().unwrap().code(), Some(0), "{rest:#?}");
 }
 
 #[test]
