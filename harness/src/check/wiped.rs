@@ -61,15 +61,26 @@ pub(super) fn judge(plan: &Plan, facts: &Facts, missing: &IntervalSet) -> Outcom
     .because(evidence)
 }
 
+/// How long the aggregator may take to see the sweep once it is started, in seconds.
+const SEES_S: f64 = 1.0;
+
 /// Who had to tell it and did not. The aggregator is always ours, and is given the time for it; one
-/// that a fault has ended for good is excused, and then some other process of ours must.
+/// that a fault has ended for good, or that had hardly begun and may have seen no sweep, is excused,
+/// and then some other process of ours must.
 fn kept_it_to_themselves(facts: &Facts, tellers: &[(&Exit, Rule)]) -> Option<&'static str> {
+    let may_know = |wipe: &Strike| !is_gone(facts, AGGREGATOR) && was_there(facts, wipe);
     let by_code = || tellers.iter().filter(|(_, rule)| *rule == Rule::Code);
     let has_told = by_code().any(|(exit, _)| exit.process == AGGREGATOR);
-    match is_gone(facts, AGGREGATOR) {
-        false => (!has_told).then_some("the aggregator never"),
-        true => by_code().next().is_none().then_some("no process of ours"),
+    match wipe(facts).is_some_and(may_know) {
+        true => (!has_told).then_some("the aggregator never"),
+        false => by_code().next().is_none().then_some("no process of ours"),
     }
+}
+
+/// Whether the aggregator had seen the sweep when the data was gone.
+fn was_there(facts: &Facts, wipe: &Strike) -> bool {
+    let first = facts.starts.iter().find(|(process, _)| process == AGGREGATOR);
+    first.is_none_or(|(_, t_s)| t_s + SEES_S <= wipe.t_s)
 }
 
 /// Whether a fault has ended this process, and nobody came in its place.
@@ -212,6 +223,18 @@ mod tests {
         fail: no process of ours said that the data was gone (exit code 65)
         - worker-0 at 31.0 s: NOGROUP
         ");
+    }
+
+    #[test]
+    fn an_aggregator_that_was_started_a_moment_before_need_not_tell() {
+        let started = |t_s| {
+            let event = Event::ProcessStarted { process: "aggregator".into(), pid: 200 };
+            let is_first = |event: &Event| matches!(event, Event::ProcessStarted { process, .. } if process == "aggregator");
+            exit(wiped(true).without(is_first).with(t_s, event), "worker-1", 65, Some("lost"))
+        };
+        assert!(judged(&started(29.5)).starts_with("pass: "), "{}", judged(&started(29.5)));
+        let judged = judged(&started(28.9));
+        assert!(judged.starts_with("fail: the aggregator never said"), "{judged}");
     }
 
     #[test]

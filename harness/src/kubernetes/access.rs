@@ -49,8 +49,8 @@ pub struct Right {
 /// On what a run makes and removes. What is applied is patched, and created where it is not there.
 const MAKES: &[&str] = &["create", "delete", "list", "patch"];
 
-/// The same, where it is also looked whether an event is about the one that is there.
-const TELLS: &[&str] = &["create", "delete", "get", "list", "patch"];
+/// The same, where one of them is looked at besides: whether an event is about it, or what its address is.
+const SEES: &[&str] = &["create", "delete", "get", "list", "patch"];
 
 const fn right(
     group: &'static str,
@@ -74,9 +74,9 @@ pub const RIGHTS: &[Right] = &[
     right("", "pods/log", &["get"], Need::Always),
     right("", "pods/portforward", &["create", "get"], Need::Always),
     right("", "secrets", MAKES, Need::Always),
-    right("", "services", MAKES, Need::Always),
-    right("apps", "statefulsets", TELLS, Need::Always),
-    right("batch", "jobs", TELLS, Need::Always),
+    right("", "services", SEES, Need::Always),
+    right("apps", "statefulsets", SEES, Need::Always),
+    right("batch", "jobs", SEES, Need::Always),
     right("networking.k8s.io", "networkpolicies", MAKES, Need::Always),
     right("", "namespaces", MAKES, Need::OwnNamespace),
     right("", "nodes", &["list"], Need::Useful),

@@ -29,6 +29,9 @@ fn plain(mut object: Value) -> Value {
     for added in ["creationTimestamp", "resourceVersion", "uid"] {
         metadata.remove(added);
     }
+    if object["kind"] == "Service" {
+        object["spec"].as_object_mut().unwrap().remove("clusterIP");
+    }
     replace(&mut object, &run);
     object
 }

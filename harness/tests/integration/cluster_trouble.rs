@@ -543,5 +543,7 @@ fn no_right_is_asked_for_that_is_not_used() {
     for resource in ["jobs", "persistentvolumeclaims", "statefulsets"] {
         used.insert((resource.to_owned(), "get".to_owned()));
     }
+    // Only where a volume is still there when it is looked at first.
+    used.insert(("persistentvolumeclaims".to_owned(), "watch".to_owned()));
     assert_eq!(granted(), used);
 }
