@@ -1,10 +1,12 @@
 //! What is done to any container, each step with what was seen of it.
 
 use std::path::Path;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use testcontainers::bollard::Docker;
 use testcontainers::bollard::container::LogOutput;
+use testcontainers::bollard::errors::Error;
 use testcontainers::bollard::exec::{CreateExecOptions, StartExecResults};
 use testcontainers::bollard::models::{
     ContainerInspectResponse, ContainerState, HostConfig, HostConfigLogConfig,
@@ -14,12 +16,16 @@ use testcontainers::bollard::query_parameters::{
     WaitContainerOptions,
 };
 use tokio::io::AsyncWriteExt;
+use tokio::time::timeout;
 
 use super::engine::{Engine, failed};
 use crate::environment::Unavailable;
 
 /// What the engine keeps of a container's output: its last bytes, in files of this size.
 const LOG: [(&str, &str); 2] = [("max-size", "64m"), ("max-file", "2")];
+
+/// How long a container may take to go that somebody else removes.
+const GONE: Duration = Duration::from_secs(10);
 
 /// Bytes that are read of what a command in a container says.
 const SAID: usize = 64 * 1024;
@@ -174,8 +180,15 @@ impl Container {
 /// Removes a container by name or id, whether it runs or not, with its nameless volumes.
 pub(super) async fn remove(engine: &Engine, name: &str) -> Result<(), Unavailable> {
     let options = RemoveContainerOptions { force: true, v: true, ..Default::default() };
-    let removed = engine.docker().remove_container(name, Some(options)).await;
-    removed.map_err(failed("remove a container"))
+    match engine.docker().remove_container(name, Some(options)).await {
+        // Somebody else is at it, and what it uses can only go when it has.
+        Err(Error::DockerResponseServerError { status_code: 409, .. }) => {
+            let options = WaitContainerOptions { condition: "removed".to_owned() };
+            let _ = timeout(GONE, engine.docker().wait_container(name, Some(options)).next()).await;
+            Ok(())
+        }
+        removed => removed.map_err(failed("remove a container")),
+    }
 }
 
 /// What holds for every container of ours: no port is published, and its output is bounded.

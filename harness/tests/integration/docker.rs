@@ -281,6 +281,26 @@ async fn of_a_dead_harness(run: &str, but: Option<(&str, &str)>) -> Vec<String> 
     arguments.collect()
 }
 
+/// Runs that start at the same moment find the same to remove.
+#[tokio::test]
+async fn two_who_remove_the_same_at_once_are_both_content() {
+    let (run, engine) = (format!("both-{}", std::process::id()), Engine::connect().await.unwrap());
+    let labels = of_a_dead_harness(&run, None).await;
+    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+    docker(&[&["volume", "create"][..], &labels, &[&run]].concat());
+    let volume = format!("--volume={run}:/data");
+    for number in 0..8 {
+        let name = format!("{run}-{number}");
+        let create = [&["create", "--name", &name, &volume][..], &labels, &["ttg-worker:dev"]];
+        docker(&create.concat());
+    }
+    let both = Which::Run(run.clone());
+    let (one, other) = tokio::join!(sweep(&engine, &both), sweep(&engine, &both));
+    one.unwrap();
+    other.unwrap();
+    assert!(list(&engine).await.unwrap().iter().all(|found| found.run != run));
+}
+
 #[tokio::test]
 async fn what_another_machines_harness_has_is_left_alone() {
     let (run, sandbox) = (format!("elsewhere-{}", std::process::id()), Sandbox::new());

@@ -162,7 +162,7 @@ fn launch(port: u16, directory: &Path, options: &[&str]) -> Child {
     // Of an earlier life.
     let _ = std::fs::remove_file(directory.join("ready"));
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../ci/rabbitmq");
-    let child = Command::new(script)
+    let mut child = Command::new(script)
         .arg(port.to_string())
         .arg(directory)
         .args(options)
@@ -173,13 +173,24 @@ fn launch(port: u16, directory: &Path, options: &[&str]) -> Child {
         .spawn()
         .expect("ci/rabbitmq can be run");
     wait_for(START, "rabbitmq-server (ci/test installs it)", || {
+        if let Some(status) = child.try_wait().expect("it is a child") {
+            let said = std::fs::read_to_string(directory.join("out.log")).unwrap_or_default();
+            panic!("rabbitmq-server ended before it was ready ({status}): {said}");
+        }
         let is_there = directory.join("ready").exists();
         (is_there && TcpStream::connect(("127.0.0.1", port)).is_ok()).then_some(())
     });
     child
 }
 
+/// One whose companions (`ci/rabbitmq` takes two) are none that the kernel gives to connections: those
+/// may be taken by the time the server wants them.
 fn free_port() -> u16 {
-    let free = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    free.local_addr().expect("an address").port()
+    loop {
+        let free = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+        let port = free.local_addr().expect("an address").port();
+        if (40_002..52_768).contains(&port) {
+            return port;
+        }
+    }
 }
