@@ -36,6 +36,10 @@ pub(super) fn start(shared: &Arc<Shared>, namespace: &str, name: &str, node: &st
 pub(super) fn wait(shared: &Shared, namespace: &str, name: &str, why: &str) {
     let before = shared.store.lock().unwrap().version;
     shared.store.lock().unwrap().change("pods", namespace, name, |pod| {
+        // Somebody has put it on one since it was looked at.
+        if !text(pod, &["spec", "nodeName"]).is_empty() {
+            return;
+        }
         pod["status"] = json!({ "phase": "Pending", "conditions": [{ "type": "PodScheduled",
             "status": "False", "reason": "Unschedulable", "message": why }] });
     });
