@@ -26,9 +26,6 @@ const MEMORY: u64 = 64 << 20;
 /// less than 50 MB free.
 const DISK: u64 = 256 << 20;
 
-/// What a container's exit code adds to the signal that ended it.
-const BY_SIGNAL: i64 = 128;
-
 /// What a run has on the engine.
 pub struct Containers {
     run: Run,
@@ -111,10 +108,7 @@ impl Containers {
 /// Waits for the end of a container, as that of its first process.
 pub(super) async fn its_end(container: &WorkerContainer) -> Exit {
     match container.wait().await.map(|ended| ended.code) {
-        Ok(code) if code > BY_SIGNAL => {
-            Exit { code: None, signal: i32::try_from(code - BY_SIGNAL).ok() }
-        }
-        Ok(code) => Exit { code: i32::try_from(code).ok(), signal: None },
+        Ok(code) => Exit::of_container(i32::try_from(code).unwrap_or(i32::MAX)),
         // The engine is gone, or somebody removed it: nothing is known of its end.
         Err(_) => Exit { code: None, signal: None },
     }

@@ -24,6 +24,11 @@ impl Downtime {
         self.0.send_replace(false);
     }
 
+    /// Whether it is down because a fault says so.
+    pub(crate) fn is_on(&self) -> bool {
+        *self.0.borrow()
+    }
+
     /// Waits for an end of the server that nobody meant. `ended` waits for the next one, and says
     /// nothing where that turns out to be of a process that was replaced.
     pub(crate) async fn unmeant<T>(&self, ended: impl AsyncFn() -> Option<T>) -> T {
@@ -31,7 +36,7 @@ impl Downtime {
             // The sender is ours, so the wait cannot fail.
             let _ = self.0.subscribe().wait_for(|down| !down).await;
             let end = ended().await;
-            if let Some(end) = end.filter(|_| !*self.0.borrow()) {
+            if let Some(end) = end.filter(|_| !self.is_on()) {
                 return end;
             }
         }

@@ -17,9 +17,6 @@ use crate::kubernetes::{BrokerPod, BrokerWanted, Cluster, PodEnd, PodFleet, Setu
 use crate::plan::{Backend, ClusterChoice, Plan, Target};
 use crate::words::counted;
 
-/// What an exit code adds to the signal that ended a container.
-const BY_SIGNAL: i32 = 128;
-
 /// How long the rest of a log may take to come once its process has ended.
 const LOG: Duration = Duration::from_secs(10);
 
@@ -197,10 +194,7 @@ fn new_password() -> Result<String, Unavailable> {
 /// The end of a Pod, as that of its process.
 fn exit(ended: &PodEnd) -> Exit {
     match *ended {
-        PodEnd::Seen { code } if code > BY_SIGNAL => {
-            Exit { code: None, signal: Some(code - BY_SIGNAL) }
-        }
-        PodEnd::Seen { code } => Exit { code: Some(code), signal: None },
+        PodEnd::Seen { code } => Exit::of_container(code),
         // With no grace there is a SIGKILL at its end, though nobody could see it.
         PodEnd::Unseen { by_us: true } => Exit { code: None, signal: Some(Signal::KILL.as_raw()) },
         PodEnd::Unseen { by_us: false } => Exit { code: None, signal: None },

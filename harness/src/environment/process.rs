@@ -110,6 +110,17 @@ pub struct Exit {
     pub signal: Option<i32>,
 }
 
+impl Exit {
+    /// Of a container: with what it adds to the number of the signal that ended it.
+    pub(super) fn of_container(code: i32) -> Self {
+        const BY_SIGNAL: i32 = 128;
+        match code > BY_SIGNAL {
+            true => Self { code: None, signal: Some(code - BY_SIGNAL) },
+            false => Self { code: Some(code), signal: None },
+        }
+    }
+}
+
 /// A process that was started.
 #[derive(Clone)]
 pub struct Process {

@@ -10,7 +10,6 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use ttg_system::manifests::{BrokerSpec, Engine, Storage};
 
@@ -20,7 +19,7 @@ use super::forward::Forward;
 use super::hand::{Answer, Hand};
 use super::run::Run;
 use super::watch::Watched;
-use crate::environment::Unavailable;
+use crate::environment::{Downtime, Unavailable};
 
 /// Name of the volume with its data, in the StatefulSet.
 const DATA: &str = "data";
@@ -36,7 +35,7 @@ pub struct BrokerPod {
     greeting: String,
     image: String,
     /// A step has ended it, and may start it again.
-    is_down: watch::Sender<bool>,
+    down: Downtime,
     /// The Pod that serves, or served last, and how often its container was started in it.
     present: Mutex<Present>,
     logs: JoinHandle<()>,

@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use ttg_system::manifests::{self, BrokerSpec, Credentials, Engine};
 
 use super::{BrokerPod, DATA, Present, pod_of};
-use crate::environment::{Unavailable, greeting};
+use crate::environment::{Downtime, Unavailable, greeting};
 use crate::kubernetes::events::Warnings;
 use crate::kubernetes::fleet::PodFleet;
 use crate::kubernetes::forward::{Destination, Forward};
@@ -119,7 +118,7 @@ impl BrokerPod {
             hand,
             greeting,
             image,
-            is_down: watch::Sender::new(false),
+            down: Downtime::default(),
             present: Mutex::new(Present { uid, restarts }),
             logs,
             wanted,

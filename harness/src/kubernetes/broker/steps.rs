@@ -70,15 +70,11 @@ impl Server for BrokerPod {
     }
 
     async fn settle(&self) -> Seen {
-        if !*self.is_down.borrow() {
-            return Ok("it is where it was".to_owned());
-        }
         self.start_again().await
     }
 
     async fn ended(&self) -> String {
-        loop {
-            let _ = self.is_down.subscribe().wait_for(|down| !down).await;
+        let ended = async || {
             let before = self.present();
             let ended = self.pods.until(|seen| {
                 let pod = seen.find(&before.uid).map(|(pod, is_here)| (Arc::clone(pod), is_here));
@@ -94,11 +90,10 @@ impl Server for BrokerPod {
                 }
             });
             let how = ended.await.unwrap_or_else(|Unavailable(why)| why);
-            if *self.is_down.borrow() || self.present() != before {
-                continue;
-            }
-            return format!("pod {} of {} ended by itself: {how}", self.pod_name(), self.host());
-        }
+            (self.present() == before).then_some(how)
+        };
+        let how = self.down.unmeant(ended).await;
+        format!("pod {} of {} ended by itself: {how}", self.pod_name(), self.host())
     }
 
     async fn kill(&self) -> Seen {
@@ -129,7 +124,7 @@ impl Server for BrokerPod {
     }
 
     async fn start_again(&self) -> Seen {
-        if !*self.is_down.borrow() {
+        if !self.down.is_on() {
             // The step has failed before it did anything that lasts.
             return Ok("it is where it was".to_owned());
         }
@@ -143,7 +138,7 @@ impl Server for BrokerPod {
         if let Some(hand) = &self.hand {
             hand.reach_out().await?;
         }
-        self.is_down.send_replace(false);
+        self.down.end();
         let pod = self.pod_name();
         Ok(match uid == before.uid {
             true => format!("pod {pod} runs, its container started {restarts} times again"),
@@ -180,7 +175,7 @@ impl BrokerPod {
     /// One that fails is undone as far as may be.
     async fn step(&self, step: impl AsyncFnOnce(&Present) -> Seen) -> Seen {
         let before = self.present();
-        self.is_down.send_replace(true);
+        self.down.begin();
         let done = step(&before).await;
         if done.is_err() {
             self.undo(&before).await;
@@ -196,7 +191,9 @@ impl BrokerPod {
             let _ = self.send("CONT").await;
         }
         let _ = self.scale(1).await;
-        self.is_down.send_replace(!self.is_as(before));
+        if self.is_as(before) {
+            self.down.end();
+        }
     }
 
     fn is_as(&self, before: &Present) -> bool {

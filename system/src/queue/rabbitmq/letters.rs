@@ -5,8 +5,7 @@ use std::cell::{Cell, RefCell};
 use async_trait::async_trait;
 use lapin::options::{BasicAckOptions, BasicGetOptions, BasicNackOptions};
 
-use super::life::{Outcome, Outgoing, Trouble};
-use super::queues::TASKS_EXCHANGE;
+use super::life::{Outcome, Trouble};
 use super::record::Doubt;
 use super::{RabbitMq, record};
 use crate::queue::letters::replayed;
@@ -69,8 +68,7 @@ impl RabbitMq {
         if self.journal.is_committed(task.chunk.index) {
             return Ok(true);
         }
-        let (id, body) = (task.chunk.id().to_string(), wire::to_json(&task.to_fields()));
-        let message = Outgoing::message(TASKS_EXCHANGE, &self.queues.tasks, &id, body);
+        let message = self.task(&task);
         // A replay that broke off has brought it to the journal at least.
         let message = match self.journal.is_dead(task.chunk.index) {
             true => message,

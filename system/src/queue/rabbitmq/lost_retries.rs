@@ -6,10 +6,9 @@
 
 use super::RabbitMq;
 use super::life::Outgoing;
-use super::queues::TASKS_EXCHANGE;
 use super::record::Doubt;
 use crate::queue::Result;
-use crate::wire::{self, Task};
+use crate::wire::Task;
 
 impl RabbitMq {
     /// Sends again what is overdue by a lease.
@@ -23,9 +22,7 @@ impl RabbitMq {
             self.journal.read_on(life).await?;
             let again = |task: &Task| {
                 tracing::warn!(chunk = %task.chunk.id(), "a retry is overdue, and is sent again");
-                let (id, body) = (task.chunk.id().to_string(), wire::to_json(&task.to_fields()));
-                let message = Outgoing::message(TASKS_EXCHANGE, &self.queues.tasks, &id, body);
-                Doubt::Again.put_on(message)
+                Doubt::Again.put_on(self.task(task))
             };
             let again: Vec<Outgoing> = self.journal.overdue(due).iter().map(again).collect();
             life.publish(&again).await

@@ -49,7 +49,7 @@ use self::inspect::Pages;
 use self::journal::Journal;
 use self::life::Outgoing;
 use self::link::Link;
-use self::queues::{LETTERS_EXCHANGE, RESULTS_EXCHANGE, RETRY_EXCHANGE};
+use self::queues::{LETTERS_EXCHANGE, RESULTS_EXCHANGE, RETRY_EXCHANGE, TASKS_EXCHANGE};
 use self::sight::Sight;
 use self::trace::Trace;
 use super::arrival::{Dead, Known};
@@ -398,6 +398,12 @@ impl RabbitMq {
     /// Whether the journal knows that this need not be done any more.
     fn is_over(&self, token: &Token, chunk: u64) -> bool {
         self.journal.is_settled(chunk) || self.journal.is_before_sweep(created_ms(token))
+    }
+
+    /// A task for its queue.
+    fn task(&self, task: &Task) -> Outgoing {
+        let (id, body) = (task.chunk.id().to_string(), wire::to_json(&task.to_fields()));
+        Outgoing::message(TASKS_EXCHANGE, &self.queues.tasks, &id, body)
     }
 
     fn result(&self, result: &TaskResult) -> Outgoing {

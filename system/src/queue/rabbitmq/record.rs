@@ -67,7 +67,11 @@ impl Doubt {
     }
 
     pub(super) fn of(task: &Message) -> Option<Self> {
-        let kind = task.properties.kind().as_ref()?.as_str();
+        Self::named(task.properties.kind().as_ref()?.as_str())
+    }
+
+    /// By the AMQP type of a task.
+    pub(super) fn named(kind: &str) -> Option<Self> {
         [Self::Maybe, Self::Again].into_iter().find(|doubt| doubt.word() == kind)
     }
 

@@ -10,7 +10,6 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::life::{Life, Outcome, Outgoing, Trouble};
-use super::queues::TASKS_EXCHANGE;
 use super::record::Doubt;
 use super::{RabbitMq, record};
 use crate::chunk::Sweep;
@@ -98,9 +97,7 @@ impl Submit for RabbitMq {
 impl RabbitMq {
     /// The first task of a chunk, which says if it may be there already.
     fn first_task(&self, sweep: &Sweep, index: u64, created_at: &str, in_doubt: bool) -> Outgoing {
-        let task = Task::first(sweep, index, created_at);
-        let (id, body) = (task.chunk.id().to_string(), wire::to_json(&task.to_fields()));
-        let message = Outgoing::message(TASKS_EXCHANGE, &self.queues.tasks, &id, body);
+        let message = self.task(&Task::first(sweep, index, created_at));
         match (self.journal.is_submitted(index), in_doubt) {
             (true, _) => Doubt::Again.put_on(message),
             (false, true) => Doubt::Maybe.put_on(message),

@@ -17,6 +17,7 @@ use super::bits::Bits;
 use super::journal::Journal;
 use super::life::{Life, Outcome, Trouble};
 use super::queues::{LETTERS_EXCHANGE, RESULTS_EXCHANGE, RETRY_EXCHANGE};
+use super::record::Doubt;
 use crate::queue::{Held, Token};
 use crate::wire::{self, Task, TaskResult};
 
@@ -271,7 +272,7 @@ fn kind(message: &Message) -> Option<String> {
 
 /// Whether it is of a task that may have been published before: a delivery more of the same chunk.
 fn is_another(message: &Message) -> bool {
-    matches!(kind(message).as_deref(), Some("again" | "maybe"))
+    kind(message).is_some_and(|kind| Doubt::named(&kind).is_some())
 }
 
 fn flag(message: &Message, name: &str) -> bool {
