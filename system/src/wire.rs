@@ -15,6 +15,9 @@ const RAW_BOUND: usize = 4096;
 /// Most fields of one that are kept.
 const FIELDS_BOUND: usize = 64;
 
+/// The `status` of a result.
+const COMPLETED: &str = "completed";
+
 /// The fields of a message, in the order in which they are written.
 pub type Fields = Vec<(String, String)>;
 
@@ -138,7 +141,7 @@ impl TaskResult {
         owned(vec![
             ("chunk_id", crate::chunk::ChunkId(self.chunk_index).to_string()),
             ("worker_id", self.worker_id.clone()),
-            ("status", "completed".to_owned()),
+            ("status", COMPLETED.to_owned()),
             ("duration_seconds", format!("{:.4}", self.duration_seconds)),
             ("completed_at", self.completed_at.clone()),
             ("result_data", json_text(&self.stats)),
@@ -148,8 +151,16 @@ impl TaskResult {
     /// Reads a message.
     ///
     /// # Errors
-    /// One fragment that says which field is wrong.
+    /// One fragment that says which field is wrong. What is not `completed` is no result.
     pub fn from_fields(fields: &Fields) -> Result<Self, String> {
+        match get(fields, "status") {
+            Some(COMPLETED) => {}
+            Some(other) => {
+                let other = bounded(other);
+                return Err(format!("status is {other:?}, and a result is {COMPLETED:?}"));
+            }
+            None => return Err(format!("status is missing, and a result is {COMPLETED:?}")),
+        }
         let data = get(fields, "result_data").ok_or("result_data is missing")?;
         Ok(Self {
             chunk_index: number(fields, "chunk_id")?,

@@ -17,7 +17,7 @@ use tokio::time::{Instant, interval, sleep, timeout};
 use crate::kernel::Kernel;
 use crate::queue::{Asker, Commit, Delivery, Queue, Result, Token};
 use crate::stats::Stats;
-use crate::wire::{self, TaskResult};
+use crate::wire::{self, Task, TaskResult};
 
 /// How long a claim waits before the worker looks around.
 const CLAIM_WAIT: Duration = Duration::from_millis(250);
@@ -450,11 +450,8 @@ impl Worker {
 
     fn fails_on_purpose(&self, delivery: &Delivery) -> bool {
         let Options { fault_rate, seed, .. } = self.options;
-        let attempt = u64::from(delivery.task.retry_count);
-        // One draw for each attempt of each chunk, whoever makes it.
-        let draw =
-            seed ^ delivery.task.chunk.index.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ (attempt << 56);
-        fault_rate > 0.0 && fastrand::Rng::with_seed(draw).f64() < fault_rate
+        let Task { chunk, retry_count, .. } = &delivery.task;
+        fails_on_purpose(seed, fault_rate, chunk.index, *retry_count)
     }
 
     /// Whoever asked to stop does not wait for a broker that is away: the leases will run out.
@@ -474,6 +471,14 @@ impl Worker {
         }
         self.queue.leave().await
     }
+}
+
+/// Whether the simulated fault strikes this attempt of a chunk, with `attempt` failures before it: one
+/// draw from the seed for each attempt of each chunk, whoever makes it.
+pub fn fails_on_purpose(seed: u64, fault_rate: f64, chunk_index: u64, attempt: u32) -> bool {
+    let attempt = u64::from(attempt) << 56;
+    let draw = seed ^ chunk_index.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ attempt;
+    fault_rate > 0.0 && fastrand::Rng::with_seed(draw).f64() < fault_rate
 }
 
 #[cfg(test)]

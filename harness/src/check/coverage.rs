@@ -169,9 +169,32 @@ fn missing_evidence(plan: &Plan, facts: &Facts, missing: &IntervalSet) -> Vec<St
         }
     }
     for (start, end) in first_ranges(&unheld) {
-        lines.push(|| format!("{} ({})", parameters((start, end)), chunks_of(plan, start, end)));
+        lines.push(|| {
+            let (range, chunks) = (parameters((start, end)), chunks_of(plan, start, end));
+            format!("{range} ({chunks}){}", settled_by(plan, facts, (start, end)))
+        });
     }
     lines.lines()
+}
+
+/// That their tasks are settled, where they are, and who was seen with them last.
+fn settled_by(plan: &Plan, facts: &Facts, (start, end): (u64, u64)) -> String {
+    let all_submitted = facts.submitted.is_some_and(|(chunks, _)| chunks == plan.sweep.chunks());
+    if !facts.nothing_is_open() || !all_submitted {
+        return String::new();
+    }
+    let index = |parameter: u64| (parameter - plan.sweep.start) / plan.sweep.chunk_size;
+    let chunks = index(start)..=index(end - 1);
+    let holder = chunks.clone().find_map(|index| facts.last_seen.get(&chunk_id(index)));
+    let (its_task_is, them) = match chunks.count() {
+        1 => ("its task is", "it"),
+        _ => ("their tasks are", "them"),
+    };
+    let by = holder.map_or_else(
+        || format!("nobody was seen with {them}"),
+        |holder| format!("{} was seen with {them} last", quoted(holder)),
+    );
+    format!(": {its_task_is} settled without a result; {by}")
 }
 
 fn static_owner(plan: &Plan, facts: &Facts, parameter: u64) -> String {
@@ -267,7 +290,7 @@ mod tests {
         let history = History::of(plan()).without_chunk("00040").without_chunk("00041");
         assert_snapshot!(judged(&history), @r"
         fail: of 1000 parameters: 20 missing
-        - parameters 400..420 (chunks 00040 to 00041)
+        - parameters 400..420 (chunks 00040 to 00041): their tasks are settled without a result; nobody was seen with them
         ");
     }
 
@@ -349,7 +372,7 @@ mod tests {
         let history = History::of(plan()).without(|event| matches!(event, Event::Result(_)));
         assert_snapshot!(judged(&history), @r"
         fail: of 1000 parameters: 1000 missing
-        - parameters 0..1000 (chunks 00000 to 00099)
+        - parameters 0..1000 (chunks 00000 to 00099): their tasks are settled without a result; nobody was seen with them
         ");
     }
 
@@ -372,7 +395,7 @@ mod tests {
         let history = History::of(plan()).without_chunk("00099").ended(EndReason::Interrupted);
         assert_snapshot!(judged(&history), @r"
         inconclusive: of 1000 parameters: 10 missing so far, when the watching ended
-        - parameters 990..1000 (chunk 00099)
+        - parameters 990..1000 (chunk 00099): its task is settled without a result; nobody was seen with it
         ");
     }
 

@@ -1,9 +1,11 @@
 //! Dead letters where the scenario expects some: a part of coverage.
 
+use std::collections::BTreeSet;
+
 use super::Outcome;
 use crate::facts::{Facts, first_ranges};
-use crate::plan::Plan;
-use crate::words::{counted, parameters};
+use crate::plan::{FaultKind, Plan, PlannedFault};
+use crate::words::{chunk_id, counted, parameters};
 
 /// What is wrong in any case, even while the sweep still runs: more letters than expected, or
 /// parameters that were committed although they are dead.
@@ -12,6 +14,8 @@ pub(super) fn too_many(plan: &Plan, facts: &Facts) -> Vec<String> {
     let mut words = Vec::new();
     if there > expected {
         words.push(format!("{} instead of {expected}", counted(there, "dead letter")));
+    } else if let Some(others) = others(plan, facts) {
+        words.push(others);
     }
     let ledger = &facts.ledger;
     let both = |(start, end)| ledger.committed().within(start, end);
@@ -61,6 +65,40 @@ pub(super) fn as_expected(plan: &Plan, facts: &Facts, again: &str) -> Outcome {
          dead letters, as expected: {ranges} ({letters})"
     ))
     .because(dead.evidence())
+}
+
+/// Chunks that the plan itself makes dead letters of.
+fn implied(plan: &Plan) -> BTreeSet<u64> {
+    let poison = |fault: &&PlannedFault| fault.kind == FaultKind::Poison;
+    plan.faults.iter().filter(poison).filter_map(|fault| fault.settings.chunk).collect()
+}
+
+/// Letters of other chunks than the plan implies, where as many are there as are expected; those that it
+/// does not name may be of any chunk.
+fn others(plan: &Plan, facts: &Facts) -> Option<String> {
+    let implied = implied(plan);
+    let size = plan.sweep.chunk_size;
+    let index = |parameter: u64| (parameter - plan.sweep.start) / size;
+    let ranges = facts.ledger.dead_lettered.set.iter();
+    let dead: BTreeSet<u64> =
+        ranges.flat_map(|(start, end)| index(start)..=index(end - 1)).collect();
+    let unnamed = plan.expect.dead_letters.saturating_sub(implied.len() as u64);
+    let mut words = Vec::new();
+    let no_chunk = facts.ledger.letters_of_no_chunk;
+    if no_chunk > 0 {
+        words.push(format!("{} of no chunk of the sweep", counted(no_chunk, "dead letter")));
+    }
+    let named = |chunks: Vec<u64>| {
+        let names: Vec<String> = chunks.into_iter().take(8).map(chunk_id).collect();
+        names.join(", ")
+    };
+    let beyond: Vec<u64> = dead.difference(&implied).copied().collect();
+    if beyond.len() as u64 > unnamed {
+        let implied = named(implied.iter().copied().collect());
+        let said = format!("a dead letter of chunk {}, and not of {implied}", named(beyond));
+        words.push(said);
+    }
+    (!words.is_empty()).then(|| words.join(", "))
 }
 
 /// Chunks that are dead, and letters that name none.
@@ -181,7 +219,7 @@ mod tests {
         let history = replayed(Some(1)).without_chunk("00031");
         assert_snapshot!(judged(&history), @r"
         fail: of 1000 parameters: 10 missing
-        - parameters 310..320 (chunk 00031)
+        - parameters 310..320 (chunk 00031): its task is settled without a result; nobody was seen with it
         ");
         assert_snapshot!(judged(&history.with(9.0, letter("00031"))), @r"
         fail: of 1000 parameters: 10 in the dead letters
@@ -201,7 +239,51 @@ mod tests {
     fn what_is_missing_besides_fails() {
         assert_snapshot!(judged(&history(1, &["00031"]).without_chunk("00050")), @r"
         fail: of 1000 parameters: 10 missing
-        - parameters 500..510 (chunk 00050)
+        - parameters 500..510 (chunk 00050): its task is settled without a result; nobody was seen with it
         ");
+    }
+
+    /// A run in which chunk 17 is poisoned, and this one is dead.
+    fn poisoned(dead: &str) -> History {
+        let mut history = history(1, &[dead]);
+        history.plan.faults.push(crate::plan::PlannedFault {
+            name: "poison-1".into(),
+            trigger: crate::plan::Trigger::Start,
+            every: None,
+            kind: crate::plan::FaultKind::Poison,
+            target: crate::plan::Target::Sweep,
+            hold: None,
+            settings: crate::plan::Settings { chunk: Some(17), ..Default::default() },
+        });
+        history
+    }
+
+    #[test]
+    fn the_poisoned_chunk_is_the_one_that_must_be_dead() {
+        assert!(judged(&poisoned("00017")).starts_with("pass"), "{}", judged(&poisoned("00017")));
+        assert_snapshot!(judged(&poisoned("00018")), @r"
+        fail: of 1000 parameters: a dead letter of chunk 00018, and not of 00017
+        - chunk 00018 is in the dead letters: no luck
+        ");
+    }
+
+    #[test]
+    fn a_letter_of_no_chunk_fails_however_many_are_expected() {
+        let history = history(2, &["00031"]).with(10.0, letter("00100"));
+        assert_snapshot!(judged(&history), @r"
+        fail: of 1000 parameters: 1 dead letter of no chunk of the sweep
+        - chunk 00031 is in the dead letters: no luck
+        - a dead letter names no chunk of the sweep: no luck
+        ");
+    }
+
+    #[test]
+    fn a_letter_of_another_range_is_of_no_chunk() {
+        let mut other = letter("00031");
+        if let Event::DeadLettered { range, .. } = &mut other {
+            *range = Some((0, 10));
+        }
+        let history = history(1, &[]).without_chunk("00031").with(9.0, other);
+        assert!(judged(&history).starts_with("fail"), "{}", judged(&history));
     }
 }

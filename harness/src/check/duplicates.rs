@@ -1,44 +1,88 @@
 //! Results that are stored twice though they count once. AMQP has no step that both stores a result
 //! and acknowledges its task: a worker that ends between the two leaves a task that is delivered
 //! again, and may be computed again. That is no defect, as long as every such result is due to a
-//! delivery more of that very chunk, and the aggregator left it out.
+//! delivery of that very chunk that was lost, by a cause that was seen, has the same value, and the
+//! aggregator left it out.
 
-use crate::facts::Facts;
+use crate::facts::{Duplicates, Facts};
+use crate::fault::BROKER;
 use crate::plan::{Backend, Plan};
 use crate::words::{FirstLines, chunk_id, counted};
+
+/// The end of a process, or a strike, may be recorded a little after what it has led to, in seconds.
+const OUT_OF_ORDER_S: f64 = 1.0;
 
 /// How many results were stored again, where all of that is as it may be; else nothing.
 pub(super) fn explained(plan: &Plan, facts: &Facts) -> Option<u64> {
     let stored_again = facts.ledger.duplicates;
     let removed = facts.aggregate.as_ref().map_or(0, |aggregate| aggregate.duplicates_removed);
     let may_be = plan.backend == Backend::RabbitMq
-        && beyond_deliveries(facts).next().is_none()
+        && facts.ledger.duplicates_of.iter().all(|it| why_not(facts, it).is_none())
         && stored_again == removed;
     (stored_again > 0 && may_be).then_some(stored_again)
 }
 
-/// Where a result may be stored again: the chunks of which too many were.
+/// What more there is to say of them, chunk by chunk.
 pub(super) fn evidence(plan: &Plan, facts: &Facts) -> Vec<String> {
-    if plan.backend != Backend::RabbitMq {
-        return Vec::new();
-    }
     let mut lines = FirstLines::default();
-    for (chunk, results, deliveries) in beyond_deliveries(facts) {
-        lines.push(|| {
-            let (id, results) = (chunk_id(chunk), results + 1);
-            let times = counted(deliveries + 1, "time");
-            format!("chunk {id} has {results} results, and was delivered {times}")
-        });
+    for (chunk, it) in &facts.ledger.duplicates_of {
+        let why_not = match plan.backend {
+            Backend::RabbitMq => why_not(facts, (chunk, it)),
+            _ => unequal(*chunk, it),
+        };
+        if let Some(why_not) = why_not {
+            lines.push(|| why_not);
+        }
     }
     lines.lines()
 }
 
-/// Chunks of which more results came after the first than deliveries did, and how many of each.
-fn beyond_deliveries(facts: &Facts) -> impl Iterator<Item = (u64, u64, u64)> {
-    let again = |chunk| facts.redelivered_chunks.get(chunk).copied().unwrap_or(0);
-    let both =
-        facts.ledger.duplicates_of.iter().map(move |(chunk, it)| (*chunk, *it, again(chunk)));
-    both.filter(|(_, results, deliveries)| results > deliveries)
+/// Why the results of this chunk beyond the first are not explained, if so.
+fn why_not(facts: &Facts, (chunk, it): (&u64, &Duplicates)) -> Option<String> {
+    if let Some(unequal) = unequal(*chunk, it) {
+        return Some(unequal);
+    }
+    let (id, results) = (chunk_id(*chunk), it.count + 1);
+    let again = facts.redelivered_chunks.get(chunk).copied().unwrap_or(0);
+    if it.count > again {
+        let times = counted(again + 1, "time");
+        return Some(format!("chunk {id} has {results} results, and was delivered {times}"));
+    }
+    let lost = facts.lost_deliveries.get(chunk).copied().unwrap_or(0);
+    let caused = it.count <= lost || has_cause(facts, it);
+    (!caused).then(|| {
+        format!(
+            "chunk {id} has {results} results, and nothing was seen that would have lost a delivery of \
+             it: no fault struck who had it, and their connections held"
+        )
+    })
+}
+
+fn unequal(chunk: u64, it: &Duplicates) -> Option<String> {
+    let (first, other) = it.unequal?;
+    let id = chunk_id(chunk);
+    Some(format!("chunk {id} has results of different values: sum {first} and sum {other}"))
+}
+
+/// Whether something happened to one of the chunk's workers, or to the broker, before its last result
+/// came.
+fn has_cause(facts: &Facts, it: &Duplicates) -> bool {
+    let until = it.between_s.1 + OUT_OF_ORDER_S;
+    let struck = facts.strikes.iter().any(|strike| {
+        let hits = strike.target == BROKER
+            || it
+                .workers
+                .iter()
+                .any(|worker| *worker == strike.target || strike.cuts_off(worker, 0.0, until));
+        strike.bit && strike.t_s <= until && hits
+    });
+    let ended = |worker: &String| {
+        facts
+            .exits
+            .iter()
+            .any(|exit| exit.process == *worker && !exit.is_clean() && exit.t_s <= until)
+    };
+    struck || it.workers.iter().any(ended)
 }
 
 #[cfg(test)]
@@ -47,17 +91,21 @@ mod tests {
     use super::super::testing::{History, plan, told};
     use super::*;
     use crate::history::Event;
+    use std::collections::BTreeMap;
+
     use insta::assert_snapshot;
 
-    /// A sweep of which one chunk is reported twice, and these were delivered again.
+    /// A sweep of which one chunk is reported twice, and these were delivered again because their
+    /// connections were gone.
     fn judged(backend: Backend, again: &[(&str, u64)], removed: u64) -> String {
         let history = History::of(Plan { backend, ..plan() });
         let result = history.result_of("00031");
-        let chunks = again.iter().map(|(id, times)| ((*id).to_owned(), *times)).collect();
+        let chunks: BTreeMap<_, _> =
+            again.iter().map(|(id, times)| ((*id).to_owned(), *times)).collect();
         let deliveries = again.iter().map(|(_, times)| times).sum();
         let history = history
             .with(39.0, result)
-            .with(40.0, Event::Redelivered { deliveries, chunks })
+            .with(40.0, Event::Redelivered { deliveries, lost: chunks.clone(), chunks })
             .spoil_aggregate(|aggregate| aggregate.duplicates_removed = removed);
         told(&history.judged_by(coverage::judge))
     }
@@ -86,7 +134,7 @@ mod tests {
     fn two_for_one_delivery_more_fail() {
         let history = History::of(Plan { backend: Backend::RabbitMq, ..plan() });
         let result = history.result_of("00031");
-        let again = Event::Redelivered { deliveries: 1, chunks: [("00031".into(), 1)].into() };
+        let again = redelivered(true);
         let history = history
             .with(39.0, result.clone())
             .with(39.5, result)
@@ -119,5 +167,63 @@ mod tests {
         for backend in [Backend::Redis, Backend::Embedded] {
             assert!(judged(backend, &[("00031", 1)], 1).starts_with("fail: "));
         }
+    }
+
+    /// Chunk 31 was delivered once more, because its connection was gone or for no reason that was seen.
+    fn redelivered(lost: bool) -> Event {
+        let chunks: BTreeMap<_, _> = [("00031".to_owned(), 1)].into();
+        let lost = if lost { chunks.clone() } else { BTreeMap::new() };
+        Event::Redelivered { deliveries: 1, chunks, lost }
+    }
+
+    /// Chunk 31 was reported twice and delivered twice, and no connection was seen to be gone.
+    fn given_back(plan: Plan) -> History {
+        let history = History::of(Plan { backend: Backend::RabbitMq, ..plan });
+        let result = history.result_of("00031");
+        history
+            .with(20.0, result)
+            .with(40.0, redelivered(false))
+            .spoil_aggregate(|aggregate| aggregate.duplicates_removed = 1)
+    }
+
+    #[test]
+    fn a_redelivery_without_a_cause_that_was_seen_excuses_nothing() {
+        assert_snapshot!(told(&given_back(plan()).judged_by(coverage::judge)), @r"
+        fail: of 1000 parameters: 10 committed more than once
+        - chunk 00031 was committed by worker-1 at 11.5 s and again by worker-1 at 20.0 s
+        - chunk 00031 has 2 results, and nothing was seen that would have lost a delivery of it: no fault struck who had it, and their connections held
+        ");
+    }
+
+    #[test]
+    fn a_fault_that_struck_one_of_its_workers_is_a_cause_and_one_that_struck_another_is_none() {
+        let strike = |target: &str| Event::FaultInjected {
+            fault: "pause-1".into(),
+            kind: "pause".into(),
+            target: target.into(),
+            bit: true,
+            proof: "seen".into(),
+            held: Vec::new(),
+        };
+        let struck = |target| {
+            told(&given_back(plan()).with(11.0, strike(target)).judged_by(coverage::judge))
+        };
+        assert!(struck("worker-1").starts_with("pass"), "{}", struck("worker-1"));
+        assert!(struck("worker-2").starts_with("fail"), "{}", struck("worker-2"));
+    }
+
+    #[test]
+    fn results_of_different_values_are_never_explained() {
+        let mut plan = plan();
+        plan.sweep.kernel = crate::plan::Kernel::Exec { command: vec!["./simulate".into()] };
+        let history = History::of(Plan { backend: Backend::RabbitMq, ..plan });
+        let Event::Result(mut other) = history.result_of("00031") else { unreachable!() };
+        other.sum += 1.0;
+        let history = history
+            .with(39.0, Event::Result(other))
+            .with(40.0, redelivered(true))
+            .spoil_aggregate(|aggregate| aggregate.duplicates_removed = 1);
+        let said = told(&history.judged_by(coverage::judge));
+        assert!(said.contains("results of different values: sum "), "{said}");
     }
 }

@@ -7,12 +7,15 @@ mod dead;
 mod duplicates;
 mod duration;
 mod efficiency;
+mod ending;
 mod faults;
 mod finish;
 mod history;
 mod processes;
 mod recovery;
 mod retries;
+mod settled;
+mod stored;
 mod submission;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -34,7 +37,10 @@ pub(crate) use throughput::per_second as throughput_per_second;
 
 /// Every check, in the order of reports: a name, and what judges.
 const CHECKS: &[(&str, Check)] = &[
-    ("coverage", coverage::judge),
+    ("ending", ending::judge),
+    (COVERAGE, coverage::judge),
+    ("settled", settled::judge),
+    ("stored", stored::judge),
     ("submission", submission::judge),
     ("aggregate", aggregate::judge),
     ("faults", faults::judge),
@@ -47,6 +53,9 @@ const CHECKS: &[(&str, Check)] = &[
     ("efficiency", efficiency::judge),
     ("history", history::judge),
 ];
+
+/// The check of what all others serve: that every parameter counts once.
+pub(crate) const COVERAGE: &str = "coverage";
 
 /// Judges one property.
 pub type Check = fn(&Plan, &Facts) -> Outcome;

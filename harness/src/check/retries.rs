@@ -6,6 +6,12 @@ use crate::plan::Plan;
 use crate::words::counted;
 
 pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
+    let unexplained = &facts.unexplained_retries;
+    if unexplained.count() > 0 {
+        let chunks = counted(unexplained.count(), "chunk");
+        return Outcome::fail(format!("{chunks} attempted again though no failure explains it"))
+            .because(unexplained.evidence());
+    }
     match (facts.retried, plan.expect.retries_min) {
         (None, 0) => Outcome::pass("not known, and none expected"),
         (None, least) => Outcome::inconclusive(format!(
@@ -29,13 +35,17 @@ mod tests {
     use super::*;
     use crate::history::Event;
     use insta::assert_snapshot;
+    use std::collections::BTreeMap;
+    use ttg_system::worker::fails_on_purpose;
 
     fn judged(expected: u64, attempts: Option<u64>) -> String {
         let mut plan = plan();
         plan.expect.retries_min = expected;
         let history = History::of(plan);
         let history = match attempts {
-            Some(attempts) => history.with(40.0, Event::Retried { attempts }),
+            Some(attempts) => {
+                history.with(40.0, Event::Retried { attempts, chunks: BTreeMap::new() })
+            }
             None => history,
         };
         told(&history.judged_by(judge))
@@ -46,6 +56,36 @@ mod tests {
         assert_snapshot!(judged(2, Some(2)), @"pass: 2 attempts failed and made again");
         assert_snapshot!(judged(0, Some(0)), @"pass: no attempt was made again");
         assert_snapshot!(judged(0, None), @"pass: not known, and none expected");
+    }
+
+    /// Chunk 31 was attempted once more, where this share of the attempts fails.
+    fn again(rate: f64, chunk: u64) -> String {
+        let mut plan = plan();
+        plan.env.insert("SIMULATE_FAULT_RATE".into(), rate.to_string());
+        let chunks = [(crate::words::chunk_id(chunk), 1)].into();
+        told(&History::of(plan).with(40.0, Event::Retried { attempts: 1, chunks }).judged_by(judge))
+    }
+
+    #[test]
+    fn a_retry_that_no_failure_explains_fails() {
+        assert_snapshot!(again(0.0, 31), @r"
+        fail: 1 chunk attempted again though no failure explains it
+        - chunk 00031 was attempted again after 1 failure, of which 0 happened
+        ");
+        let fails = |chunk: &u64| fails_on_purpose(plan().seed, 0.2, *chunk, 0);
+        let failing = (0..100).find(fails).unwrap();
+        let sound = (0..100).find(|chunk| !fails(chunk)).unwrap();
+        assert!(again(0.2, failing).starts_with("pass"), "{}", again(0.2, failing));
+        assert!(again(0.2, sound).starts_with("fail"), "{}", again(0.2, sound));
+    }
+
+    #[test]
+    fn why_a_program_of_the_users_own_failed_is_not_known_and_may_be() {
+        let mut plan = plan();
+        plan.sweep.kernel = crate::plan::Kernel::Exec { command: vec!["./simulate".into()] };
+        let chunks = [("00031".to_owned(), 1)].into();
+        let history = History::of(plan).with(40.0, Event::Retried { attempts: 1, chunks });
+        assert!(told(&history.judged_by(judge)).starts_with("pass"));
     }
 
     #[test]

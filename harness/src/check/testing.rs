@@ -214,7 +214,9 @@ impl History {
             );
             let deliveries = facts.takeovers.len() as u64;
             let chunks = facts.takeovers.iter().map(|it| (it.chunk_id.clone(), 1)).collect();
-            self.add(t_s, Event::Redelivered { deliveries, chunks });
+            let lost = BTreeMap::new();
+            self.add(t_s, Event::Redelivered { deliveries, chunks, lost });
+            self.read_at_the_end(t_s, &facts);
         }
         for (n, process) in processes.iter().enumerate() {
             if facts.exits.iter().all(|exit| exit.process != *process) {
@@ -233,6 +235,23 @@ impl History {
         let lost = !facts.ledger.missing().is_empty();
         let why = if lost { EndReason::WorkersGone } else { EndReason::Complete };
         self.add(t_s + 0.1, Event::RunEnded { why });
+    }
+
+    fn read_at_the_end(&mut self, t_s: f64, facts: &Facts) {
+        let (chunks, results) = (self.plan.sweep.chunks(), facts.ledger.chunks_committed());
+        self.add(t_s, Event::Submitted { chunks, wrong: 0 });
+        self.add(t_s, Event::Depths { tasks: 0, results, retry: 0, letters: 0 });
+        self.add(
+            t_s,
+            Event::Reread {
+                place: "the stream ttg:results".into(),
+                seen: results,
+                stored: results,
+                lost: 0,
+                changed: 0,
+                chunks: Vec::new(),
+            },
+        );
     }
 
     fn result(&self, index: u64, worker: u32) -> Event {

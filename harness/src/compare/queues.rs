@@ -125,7 +125,9 @@ mod tests {
 
     #[test]
     fn a_run_that_did_not_look_says_so() {
-        let table = table(&[run("m3-redis", 34.1)]);
+        let mut unseen = run("m3-redis", 34.1);
+        unseen.queues = None;
+        let table = table(&[unseen]);
         assert_eq!(table.rows[0].1, ["-"]);
         assert_eq!(table.notes, ["m3-redis: the queues were not looked at."]);
     }

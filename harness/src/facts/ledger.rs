@@ -1,6 +1,6 @@
 //! What became of every parameter.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -59,6 +59,33 @@ struct Commit {
     end: u64,
     worker: u32,
     t_s: f32,
+    sum: f64,
+    min: f32,
+    max: f32,
+}
+
+impl Commit {
+    /// Whether a result of the same parameters has the same value; its sum may have been added up in
+    /// another order.
+    fn is_equal(&self, result: &SeenResult) -> bool {
+        let tolerance = result.count as f64 * f64::EPSILON * self.sum.abs();
+        (self.sum - result.sum).abs() <= tolerance
+            && self.min == result.min as f32
+            && self.max == result.max as f32
+    }
+}
+
+/// Results of a chunk beyond its first.
+#[derive(Debug, Clone, Default)]
+pub struct Duplicates {
+    /// How many.
+    pub count: u64,
+    /// The workers of all results of the chunk, the first included.
+    pub workers: BTreeSet<String>,
+    /// When the first and the last of them came, in seconds since the run began.
+    pub between_s: (f64, f64),
+    /// The first one with another value than the first: both sums.
+    pub unequal: Option<(f64, f64)>,
 }
 
 /// What became of every parameter.
@@ -81,8 +108,12 @@ pub struct Ledger {
     pub duplicated: Tally,
     /// Results beyond the first of their chunk.
     pub duplicates: u64,
-    /// How many of which chunk.
-    pub duplicates_of: BTreeMap<u64, u64>,
+    /// Of each chunk that has some.
+    pub duplicates_of: BTreeMap<u64, Duplicates>,
+    /// For each chunk, its place among the commits, from 1.
+    commit_of: Vec<u32>,
+    /// Dead letters of no chunk of the sweep.
+    pub letters_of_no_chunk: u64,
     /// Reported, and not of this sweep.
     pub unexpected: Tally,
     /// Reported with a value that the kernel does not yield.
@@ -108,6 +139,8 @@ impl Ledger {
             duplicated: Tally::default(),
             duplicates: 0,
             duplicates_of: BTreeMap::new(),
+            commit_of: Vec::new(),
+            letters_of_no_chunk: 0,
             unexpected: Tally::default(),
             wrong_value: Tally::default(),
             dead_lettered: Tally::default(),
@@ -133,7 +166,16 @@ impl Ledger {
         if again.is_empty() {
             let worker = self.worker(&result.worker);
             self.workers[worker as usize].1 += 1;
-            self.commits.push(Commit { start, end, worker, t_s: t_s as f32 });
+            self.commits.push(Commit {
+                start,
+                end,
+                worker,
+                t_s: t_s as f32,
+                sum: result.sum,
+                min: result.min as f32,
+                max: result.max as f32,
+            });
+            self.note_place(&result.chunk_id);
             self.reported.add(result);
         } else {
             self.note_duplicate(t_s, result, &again);
@@ -173,9 +215,10 @@ impl Ledger {
     /// Takes a dead letter in.
     pub fn dead_letter(&mut self, id: Option<&str>, range: Option<(u64, u64)>, reason: &str) {
         let chunk = id.and_then(|id| self.index(id)).map(|index| self.sweep.chunk(index));
+        let chunk = chunk.filter(|chunk| range.is_none_or(|range| range == *chunk));
         let reason = quoted(reason);
         let tally = &mut self.dead_lettered;
-        if let Some((start, end)) = chunk.or(range).filter(|(start, end)| start < end) {
+        if let Some((start, end)) = chunk {
             tally.set.insert(start, end);
             let named = self.name(start, end);
             self.dead_lettered
@@ -183,6 +226,7 @@ impl Ledger {
                 .push(|| format!("{named} is in the dead letters: {reason}"));
         } else {
             tally.unplaced += 1;
+            self.letters_of_no_chunk += 1;
             tally.evidence.push(|| format!("a dead letter names no chunk of the sweep: {reason}"));
         }
     }
@@ -190,6 +234,7 @@ impl Ledger {
     /// Dead letters were replayed: which there are is told anew.
     pub fn replayed(&mut self) {
         self.dead_lettered = Tally::default();
+        self.letters_of_no_chunk = 0;
     }
 
     /// Parameters that were committed.
@@ -200,6 +245,26 @@ impl Ledger {
     /// Chunks that were committed.
     pub fn chunks_committed(&self) -> u64 {
         self.commits.len() as u64
+    }
+
+    /// When the first result of this chunk came, in seconds since the run began.
+    pub fn committed_s(&self, index: u64) -> Option<f64> {
+        self.commit_of(index).map(|commit| commit.t_s.into())
+    }
+
+    fn commit_of(&self, index: u64) -> Option<&Commit> {
+        let place = *self.commit_of.get(usize::try_from(index).ok()?)?;
+        self.commits.get(usize::try_from(place).ok()?.checked_sub(1)?)
+    }
+
+    /// Notes which commit, the last one, is this chunk's.
+    fn note_place(&mut self, id: &str) {
+        let index = self.index(id).filter(|_| !self.by_range);
+        let Some(at) = index.and_then(|index| usize::try_from(index).ok()) else { return };
+        if self.commit_of.len() <= at {
+            self.commit_of.resize(at + 1, 0);
+        }
+        self.commit_of[at] = self.commits.len() as u32;
     }
 
     /// Parameters that are neither committed nor in the dead letters.
@@ -234,6 +299,11 @@ impl Ledger {
                 .figures(),
             Kernel::Exec { .. } => self.reported.figures(self.committed.len()),
         }
+    }
+
+    /// What is swept.
+    pub fn sweep(&self) -> &Sweep {
+        &self.sweep
     }
 
     /// The index of the chunk with this id, if it is one of the sweep's.
@@ -315,8 +385,17 @@ impl Ledger {
 
     fn note_duplicate(&mut self, t_s: f64, result: &SeenResult, again: &[(u64, u64)]) {
         self.duplicates += 1;
-        if let Some(index) = self.index(&result.chunk_id) {
-            *self.duplicates_of.entry(index).or_default() += 1;
+        if let Some(index) = self.index(&result.chunk_id)
+            && let Some(first) = self.commit_of(index).copied()
+        {
+            let first_worker = &self.workers[first.worker as usize].0;
+            let it = self.duplicates_of.entry(index).or_default();
+            it.count += 1;
+            it.workers.extend([first_worker.clone(), result.worker.clone()]);
+            it.between_s = (first.t_s.into(), t_s);
+            if !first.is_equal(result) {
+                it.unequal.get_or_insert((first.sum, result.sum));
+            }
         }
         for &(start, end) in again {
             self.duplicated.set.insert(start, end);

@@ -4,6 +4,7 @@
 mod intervals;
 mod ledger;
 mod oracle;
+mod unexplained_retries;
 
 use std::collections::BTreeMap;
 
@@ -15,8 +16,9 @@ use crate::plan::Plan;
 use crate::words::FirstLines;
 
 pub use intervals::IntervalSet;
-pub use ledger::{Ledger, Ranges, Tally, first_ranges};
+pub use ledger::{Duplicates, Ledger, Ranges, Tally, first_ranges};
 pub use oracle::{Reported, Yield};
+pub use unexplained_retries::UnexplainedRetries;
 
 /// A fault, as it was carried out on one target.
 #[derive(Debug, Clone)]
@@ -158,6 +160,51 @@ pub struct Facts {
     pub redelivered: Option<u64>,
     /// How many of which chunk, by its index, where that can excuse a second result.
     pub redelivered_chunks: BTreeMap<u64, u64>,
+    /// How many of them because the connection before was seen to be gone.
+    pub lost_deliveries: BTreeMap<u64, u64>,
+    /// Chunks that have a task at the broker, and tasks that ask for something else than the plan.
+    pub submitted: Option<(u64, u64)>,
+    wrong_tasks: FirstLines,
+    changed: FirstLines,
+    /// Attempts that no failure explains.
+    pub unexplained_retries: UnexplainedRetries,
+    /// Tasks that were open at the end, as far as they are named.
+    pub open_tasks: Vec<OpenTask>,
+    /// Who was seen last with a chunk that has neither a result nor a dead letter, by its id.
+    pub last_seen: BTreeMap<String, String>,
+    /// What is stored at the end.
+    pub reread: Option<Reread>,
+}
+
+/// A task that was open at the end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenTask {
+    /// The chunk's id, where the task could be read.
+    pub chunk_id: Option<String>,
+    /// Who had it.
+    pub holder: Option<String>,
+}
+
+/// What is stored at the end, beside what was seen.
+#[derive(Debug, Clone, Default)]
+pub struct Reread {
+    /// Where.
+    pub place: String,
+    /// Results that were seen.
+    pub seen: u64,
+    /// Results that are there.
+    pub stored: u64,
+    /// Of those that were seen, how many are gone.
+    pub lost: u64,
+    /// Of those that are there, how many are other than what was seen.
+    pub changed: u64,
+    /// The first chunks whose results are gone.
+    pub chunks: Vec<String>,
+}
+
+/// By the index of a chunk what is said by its id.
+fn by_index(ledger: &Ledger, by_id: &BTreeMap<String, u64>) -> Vec<(u64, u64)> {
+    by_id.iter().filter_map(|(id, times)| Some((ledger.index(id)?, *times))).collect()
 }
 
 impl Facts {
@@ -183,6 +230,14 @@ impl Facts {
             retried: None,
             redelivered: None,
             redelivered_chunks: BTreeMap::new(),
+            lost_deliveries: BTreeMap::new(),
+            submitted: None,
+            wrong_tasks: FirstLines::default(),
+            unexplained_retries: UnexplainedRetries::new(plan),
+            open_tasks: Vec::new(),
+            last_seen: BTreeMap::new(),
+            changed: FirstLines::default(),
+            reread: None,
         }
     }
 
@@ -257,13 +312,39 @@ impl Facts {
             &Event::Depths { tasks, results, retry, letters } => {
                 self.depths = Some(Depths { tasks, results, retry, letters });
             }
-            Event::Retried { attempts } => self.retried = Some(*attempts),
-            Event::Redelivered { deliveries, chunks } => {
-                self.redelivered = Some(self.redelivered.unwrap_or(0) + deliveries);
-                let known = chunks.iter().map(|(id, times)| (self.ledger.index(id), times));
-                let known = known.filter_map(|(index, times)| Some((index?, *times)));
-                self.redelivered_chunks.extend(known);
+            Event::Retried { attempts, chunks } => {
+                self.retried = Some(self.retried.unwrap_or(0) + attempts);
+                for (id, failures) in chunks {
+                    self.unexplained_retries.observe(self.ledger.index(id), id, *failures);
+                }
             }
+            Event::Redelivered { deliveries, chunks, lost } => {
+                self.redelivered = Some(self.redelivered.unwrap_or(0) + deliveries);
+                self.redelivered_chunks.extend(by_index(&self.ledger, chunks));
+                self.lost_deliveries.extend(by_index(&self.ledger, lost));
+            }
+            Event::Submitted { chunks, wrong } => self.submitted = Some((*chunks, *wrong)),
+            Event::WrongTask { chunk_id, range } => self.wrong_task(chunk_id, *range),
+            Event::OpenTask { chunk_id, holder } => {
+                let (chunk_id, holder) = (chunk_id.clone(), holder.clone());
+                self.open_tasks.push(OpenTask { chunk_id, holder });
+            }
+            Event::LastSeen { chunk_id, holder } => {
+                self.last_seen.insert(chunk_id.clone(), holder.clone());
+            }
+            Event::Reread { place, seen, stored, lost, changed, chunks } => {
+                let (place, chunks) = (place.clone(), chunks.clone());
+                let (seen, stored, lost, changed) = (*seen, *stored, *lost, *changed);
+                self.reread = Some(Reread { place, seen, stored, lost, changed, chunks });
+            }
+            Event::Changed { chunk_id, was, is, worker } => self.changed.push(|| {
+                let (id, worker) = (crate::words::quoted(chunk_id), crate::words::quoted(worker));
+                let was = was.map_or_else(
+                    || "no result of it was seen".to_owned(),
+                    |was| format!("the one that was seen has sum {was}"),
+                );
+                format!("chunk {id} is stored with sum {is}, by {worker}, and {was}")
+            }),
             Event::Stopped { process, .. } => self.stops.push((process.clone(), t_s)),
             Event::BrokerLost { reason } => self.flaw = Some(reason.clone()),
             Event::RunEnded { why } => self.ended = Some((t_s, *why)),
@@ -295,6 +376,35 @@ impl Facts {
     /// Seconds from the first task submitted to the last result committed.
     pub fn wall_s(&self) -> Option<f64> {
         Some(self.last_result_s? - self.sweep_started_s?).filter(|wall| *wall > 0.0)
+    }
+
+    fn wrong_task(&mut self, id: &str, (start, end): (u64, u64)) {
+        let sweep = self.ledger.sweep();
+        let planned = self.ledger.index(id).map(|index| sweep.chunk(index));
+        let last = sweep.chunks().saturating_sub(1);
+        self.wrong_tasks.push(|| {
+            let id = crate::words::quoted(id);
+            let planned = planned.map_or_else(
+                || format!("the sweep ends with chunk {}", crate::words::chunk_id(last)),
+                |(start, end)| format!("the plan has {start}..{end}"),
+            );
+            format!("the task of chunk {id} asks for {start}..{end}, and {planned}")
+        });
+    }
+
+    /// The first lines on tasks that ask for something else than the plan.
+    pub fn wrong_tasks(&self) -> Vec<String> {
+        self.wrong_tasks.lines()
+    }
+
+    /// The first lines on stored results that are not what was seen.
+    pub fn changed(&self) -> Vec<String> {
+        self.changed.lines()
+    }
+
+    /// Whether nothing was left to do for anybody at the end, as far as the queues tell.
+    pub fn nothing_is_open(&self) -> bool {
+        self.depths.is_some_and(|depths| depths.tasks + depths.retry == 0)
     }
 
     /// The first lines on chunks that were submitted other than once.

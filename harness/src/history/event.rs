@@ -128,6 +128,21 @@ pub enum Event {
         /// How often it was submitted.
         times: u64,
     },
+    /// A task asks for another range than the plan has for its chunk, or for no chunk of the plan.
+    /// Written at the end.
+    WrongTask {
+        /// The chunk's id.
+        chunk_id: String,
+        /// The half-open range that it asks for.
+        range: (u64, u64),
+    },
+    /// How many of the plan's chunks have a task at the broker. Written at the end.
+    Submitted {
+        /// Chunks.
+        chunks: u64,
+        /// Tasks that ask for something else than the plan.
+        wrong: u64,
+    },
     /// Dead letters were replayed. Those that are still there are told again after this.
     Replayed {
         /// How many.
@@ -135,10 +150,14 @@ pub enum Event {
     },
     /// What the system's own aggregator reported.
     Aggregate(SeenAggregate),
-    /// Attempts that failed and were made again. Written at the end.
+    /// Attempts that failed and were made again. Written at the end; where they are many, several
+    /// times, each of other chunks.
     Retried {
         /// How many.
         attempts: u64,
+        /// How many failures the last attempt of each chunk had before it, by the chunk's id.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        chunks: BTreeMap<String, u32>,
     },
     /// Chunks that were delivered more than once, by the broker's count. Written at the end; where
     /// they are many, several times, each of other chunks.
@@ -148,6 +167,51 @@ pub enum Event {
         /// How many of which chunk, by its id, where a second result is excused by one.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         chunks: BTreeMap<String, u64>,
+        /// How many of them because the connection that the chunk was delivered over before is gone,
+        /// as far as that was seen.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        lost: BTreeMap<String, u64>,
+    },
+    /// A task that nobody has settled, though everybody has left. Written at the end, of the first.
+    OpenTask {
+        /// The chunk's id, where the task can be read.
+        chunk_id: Option<String>,
+        /// The worker that has it, where the broker says that somebody has.
+        holder: Option<String>,
+    },
+    /// A chunk without a result and without a dead letter, though a worker was seen with it. Written at
+    /// the end, of the first.
+    LastSeen {
+        /// The chunk's id.
+        chunk_id: String,
+        /// The worker that was seen with it last.
+        holder: String,
+    },
+    /// All results were read once more where they are stored, after everybody had left.
+    Reread {
+        /// Where: a stream, a queue or a table.
+        place: String,
+        /// Results that were seen while the run went on.
+        seen: u64,
+        /// Results that are there.
+        stored: u64,
+        /// Of those that were seen, how many are not there.
+        lost: u64,
+        /// Of those that are there, how many are other than what was seen.
+        changed: u64,
+        /// The first chunks whose results are lost.
+        chunks: Vec<String>,
+    },
+    /// A stored result is not the one that was seen. Written at the end, of the first.
+    Changed {
+        /// The chunk's id.
+        chunk_id: String,
+        /// The sum that was seen first; none where no result of the chunk was seen.
+        was: Option<f64>,
+        /// The sum that is there.
+        is: f64,
+        /// Whose result that says it is.
+        worker: String,
     },
     /// How much was in each queue when the sweep was over, in messages.
     Depths {

@@ -69,7 +69,12 @@ mod tests {
               "ranges": []
             }
           },
-          "queues": null,
+          "queues": {
+            "tasks": 0,
+            "results": 100,
+            "retry": 0,
+            "letters": 0
+          },
           "retried": null,
           "redelivered": 1,
           "duplicates_removed": 0,
@@ -97,6 +102,12 @@ mod tests {
           },
           "findings": [
             {
+              "check": "ending",
+              "verdict": "pass",
+              "summary": "the sweep completed",
+              "evidence": []
+            },
+            {
               "check": "coverage",
               "verdict": "fail",
               "summary": "of 1000 parameters: 10 missing",
@@ -105,9 +116,21 @@ mod tests {
               ]
             },
             {
+              "check": "settled",
+              "verdict": "pass",
+              "summary": "no task is open",
+              "evidence": []
+            },
+            {
+              "check": "stored",
+              "verdict": "pass",
+              "summary": "100 results, as they were committed",
+              "evidence": []
+            },
+            {
               "check": "submission",
               "verdict": "pass",
-              "summary": "no chunk was submitted twice",
+              "summary": "every chunk once, with the range of the plan",
               "evidence": []
             },
             {

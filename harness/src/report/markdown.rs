@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_failure() {
-        assert_snapshot!(rendered(&History::of(plan_with_kill()).without_chunk("00031")), @"
+        assert_snapshot!(rendered(&History::of(plan_with_kill()).without_chunk("00031")), @r"
         # m3-redis-fault: fail
 
         One of three workers is killed at 30 %; every parameter counts once.
@@ -119,8 +119,11 @@ mod tests {
 
         | check | verdict | summary |
         | --- | --- | --- |
+        | ending | pass | the sweep completed |
         | coverage | fail | of 1000 parameters: 10 missing |
-        | submission | pass | no chunk was submitted twice |
+        | settled | pass | no task is open |
+        | stored | pass | 100 results, as they were committed |
+        | submission | pass | every chunk once, with the range of the plan |
         | aggregate | pass | sum 500035.5 over 1000 parameters, exactly as implied |
         | faults | pass | 1 fault planned, proved to have taken effect |
         | processes | pass | none ended badly by itself; the run completed |

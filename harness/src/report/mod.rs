@@ -13,9 +13,9 @@ mod timeline;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::check::Finding;
+use crate::check::{COVERAGE, Finding};
 use crate::history::{self, ReadError};
-use crate::plan::Plan;
+use crate::plan::{Backend, Plan};
 use crate::results::{FaultFigures, Results};
 use crate::verdict::Verdict;
 use crate::words::{counted, millis, quoted, quoted_to, seconds};
@@ -63,12 +63,18 @@ pub fn write_all(
 /// gravest first.
 fn telling(results: &Results) -> Vec<&Finding> {
     if results.verdict == Verdict::Pass {
-        return results.findings.iter().take(1).collect();
+        let is_coverage = |finding: &&Finding| finding.check == COVERAGE;
+        return results.findings.iter().filter(is_coverage).collect();
     }
     let grave = results.findings.iter().filter(|finding| finding.verdict != Verdict::Pass);
     let mut grave: Vec<&Finding> = grave.collect();
     grave.sort_by_key(|finding| std::cmp::Reverse(finding.verdict));
     grave
+}
+
+/// Whether somebody may take chunks over without telling: on RabbitMQ the server tells.
+fn tells_nobody(plan: &Plan) -> bool {
+    plan.foreign.is_some() && matches!(plan.backend, Backend::Redis | Backend::Embedded)
 }
 
 /// Longest figure that is a text, in characters.
@@ -91,6 +97,10 @@ fn figures(plan: &Plan, results: &Results) -> Vec<(&'static str, String)> {
     figures.extend(results.cluster.as_ref().map(|it| ("cluster", quoted_to(it, LONG))));
     figures.extend(results.broker.as_ref().map(|it| ("broker", quoted_to(it, LONG))));
     figures.extend(durability::permits(plan).map(|permits| ("durability", permits)));
+    if results.redelivered.is_none() && tells_nobody(plan) {
+        let who = "not known: a foreign worker tells nobody what it takes over";
+        figures.push(("redelivered", who.to_owned()));
+    }
     if let Some(deliveries) = results.redelivered {
         let removed = results.duplicates_removed;
         let removed = removed.map_or_else(String::new, |removed| {

@@ -13,8 +13,8 @@ use ttg_system::queue::{self, Broker};
 use ttg_system::stats::Stats;
 
 use super::recompute::recompute;
-use super::tap::{self, Tap};
-use super::{RunDirectory, RunError, Stage, afterwards};
+use super::tap::Tap;
+use super::{RunDirectory, RunError, Stage, afterwards, final_reading};
 use crate::environment::{BrokerProcess, Fleet, Host, Unavailable};
 use crate::fault;
 use crate::history::{EndReason, Event, Record, SeenAggregate};
@@ -193,7 +193,7 @@ async fn conduct(stage: Rc<Stage>, interrupts: &mut Interrupts) -> Result<EndRea
                 return Ok(());
             }
             tap.drain(&stage, broker).await?;
-            tap::audit(&stage, broker).await
+            final_reading::read(&stage, &mut tap.observed, broker).await
         };
         let lost = tokio::select! {
             read = read => read.err().map(|error| error.to_string()),

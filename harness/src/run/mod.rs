@@ -3,11 +3,14 @@
 mod afterwards;
 mod conduct;
 mod directory;
+mod final_reading;
 mod links;
 mod looks;
+mod observed;
 mod programs;
 mod recompute;
 mod stage;
+mod submissions;
 mod tap;
 
 pub use conduct::run;

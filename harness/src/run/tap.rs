@@ -1,7 +1,6 @@
 //! What the harness sees of a sweep: results and dead letters at the broker, without taking
 //! anything from it; in static mode, what workers print.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -9,11 +8,12 @@ use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::time::{Instant, sleep};
 use ttg_system::chunk::ChunkId;
-use ttg_system::queue::{Broker, Cursor, Depths, QueueError, Redelivered};
+use ttg_system::queue::{Broker, Cursor, QueueError};
 use ttg_system::stats::Stats;
 use ttg_system::wire::{DeadLetter, TaskResult};
 
 use super::Stage;
+use super::observed::Observed;
 use crate::environment::Stdout;
 use crate::history::{Event, SeenResult};
 
@@ -32,14 +32,12 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Longest line that a worker may print, in bytes.
 const LINE_BOUND: u64 = 1 << 20;
 
-/// Chunks submitted more than once that are named one by one.
-const NAMED: usize = 100;
-
-/// How far the tap has read.
+/// How far the tap has read, and what it has seen.
 #[derive(Default)]
 pub(super) struct Tap {
     results: Cursor,
     letters: Cursor,
+    pub(super) observed: Observed,
 }
 
 impl Tap {
@@ -82,6 +80,7 @@ impl Tap {
                 Ok(result) => {
                     let (index, params) = (result.chunk_index, result.stats.count);
                     let worker = result.worker_id.clone();
+                    self.observed.result(message.at_ms, &result);
                     stage.emit_at_ms(message.at_ms, Event::Result(at_broker(result)));
                     stage.note_result(Some(index), &worker, params);
                 }
@@ -91,8 +90,10 @@ impl Tap {
         let letters = broker.dead_letters(&mut self.letters, PAGE).await?;
         seen += letters.len();
         for letter in letters {
+            self.observed.dead_letter(&letter);
             stage.emit(dead_lettered(letter));
         }
+        self.observed.look_at_holders(stage, broker).await?;
         let complete = broker.standing().await?.is_complete();
         if complete != stage.standing().complete {
             stage.change(|standing| standing.complete = complete);
@@ -113,52 +114,6 @@ async fn wait_for_first_task(stage: &Stage, broker: &dyn Broker) {
         }
         sleep(LOOK).await;
     }
-}
-
-/// Looks through all tasks for chunks that were submitted more than once and for retries, and
-/// asks what is in the queues and for the count of deliveries.
-pub(super) async fn audit(stage: &Stage, broker: &dyn Broker) -> Result<(), QueueError> {
-    let mut cursor = Cursor::default();
-    let mut seen = vec![false; usize::try_from(stage.plan.sweep.chunks()).unwrap_or(0)];
-    let mut again: BTreeMap<u64, u64> = BTreeMap::new();
-    let mut attempts = 0;
-    loop {
-        let from = cursor.clone();
-        for task in broker.tasks(&mut cursor, PAGE).await? {
-            let (index, is_first) = (task.what.chunk.index, task.what.is_first());
-            attempts += u64::from(task.what.retry_count > 0);
-            match seen.get_mut(index as usize) {
-                _ if !is_first => {}
-                Some(seen) if !*seen => *seen = true,
-                _ if again.len() < NAMED => *again.entry(index).or_insert(1) += 1,
-                _ => {}
-            }
-        }
-        if cursor == from {
-            break;
-        }
-    }
-    for (index, times) in again {
-        stage.emit(Event::Resubmitted { chunk_id: ChunkId(index).to_string(), times });
-    }
-    stage.emit(Event::Retried { attempts });
-    let Depths { tasks, results, retry, letters } = broker.depths().await?;
-    stage.emit(Event::Depths { tasks, results, retry, letters });
-    redelivered(broker.redelivered().await?).into_iter().for_each(|event| stage.emit(event));
-    Ok(())
-}
-
-/// What is told of deliveries, in lines that can be read back.
-fn redelivered(Redelivered { deliveries, chunks }: Redelivered) -> Vec<Event> {
-    if chunks.is_empty() {
-        return vec![Event::Redelivered { deliveries, chunks: BTreeMap::new() }];
-    }
-    let chunks: Vec<_> = chunks.into_iter().collect();
-    let event = |page: &[(u64, u64)]| Event::Redelivered {
-        deliveries: page.iter().map(|(_, times)| times).sum(),
-        chunks: page.iter().map(|(chunk, times)| (ChunkId(*chunk).to_string(), *times)).collect(),
-    };
-    chunks.chunks(PAGE).map(event).collect()
 }
 
 fn at_broker(result: TaskResult) -> SeenResult {
@@ -229,30 +184,4 @@ pub(super) async fn printed_results(stage: Rc<Stage>, stdout: Stdout) {
         line.clear();
     }
     stage.change(|standing| standing.outputs_read += 1);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn deliveries_are_told_of_each_chunk_and_no_line_is_too_long() {
-        let chunks: BTreeMap<u64, u64> = (0..100_000).map(|chunk| (chunk, 1 + chunk % 2)).collect();
-        let deliveries = chunks.values().sum();
-        let events = redelivered(Redelivered { deliveries, chunks });
-        let mut told = 0;
-        for event in &events {
-            let Event::Redelivered { deliveries, .. } = event else { panic!("{event:?}") };
-            told += deliveries;
-            assert!(serde_json::to_string(event).unwrap().len() < crate::history::MAX_LINE);
-        }
-        assert_eq!(told, deliveries);
-        assert!(matches!(&events[0], Event::Redelivered { chunks, .. } if chunks["00001"] == 2));
-    }
-
-    #[test]
-    fn where_nothing_is_known_of_chunks_the_number_is_told() {
-        let told = redelivered(Redelivered { deliveries: 7, ..Redelivered::default() });
-        assert_eq!(told, [Event::Redelivered { deliveries: 7, chunks: BTreeMap::new() }]);
-    }
 }

@@ -301,6 +301,53 @@ pub trait Inspect {
 
     /// How much is in each queue.
     async fn depths(&self) -> Result<Depths>;
+
+    /// Up to `max` tasks that nobody has settled: waiting, with somebody, or put aside for their next
+    /// attempt. On RabbitMQ those that are with workers are not among them, and the next delivery of
+    /// the others looks like another one: ask when everybody has left.
+    async fn open_tasks(&self, max: usize) -> Result<Vec<OpenTask>>;
+
+    /// Shows every result that is stored where the wire contract has them, from the first on, whatever
+    /// was read before. Nothing is taken. On RabbitMQ, nobody else may be consuming them.
+    async fn stored_results(&self, each: &mut EachResult<'_>) -> Result<()> {
+        let mut cursor = Cursor::default();
+        loop {
+            let page = self.results(&mut cursor, STORED_PAGE, Duration::ZERO).await?;
+            if page.is_empty() {
+                return Ok(());
+            }
+            page.into_iter().for_each(|result| each(result.what));
+        }
+    }
+}
+
+/// Results per read, where all are read.
+const STORED_PAGE: usize = 1000;
+
+/// Is shown stored results; one that cannot be read comes with the reason.
+pub type EachResult<'a> = dyn FnMut(std::result::Result<TaskResult, String>) + 'a;
+
+/// A task that nobody has settled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenTask {
+    /// The chunk's index, where the task can be read.
+    pub chunk_index: Option<u64>,
+    /// The worker that has it, where somebody has.
+    pub holder: Option<String>,
+}
+
+impl OpenTask {
+    /// One that is with nobody, by its fields.
+    fn waiting(fields: &wire::Fields) -> Self {
+        let task = Task::from_fields(fields);
+        Self { chunk_index: task.ok().map(|task| task.chunk.index), holder: None }
+    }
+}
+
+impl From<Held> for OpenTask {
+    fn from(held: Held) -> Self {
+        Self { chunk_index: held.chunk_index, holder: Some(held.worker) }
+    }
 }
 
 /// How much is in each queue, in messages.
@@ -323,6 +370,9 @@ pub struct Redelivered {
     pub deliveries: u64,
     /// How many of which chunk. Nothing where a commit is one step: there they excuse no result.
     pub chunks: BTreeMap<u64, u64>,
+    /// How many of them because the connection that the chunk was delivered over before is gone, as
+    /// far as that was seen: nothing came over it any more.
+    pub lost: BTreeMap<u64, u64>,
 }
 
 /// The sweep that a broker holds.

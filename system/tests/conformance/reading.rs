@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use ttg_system::chunk::Sweep;
 use ttg_system::coordinator;
 use ttg_system::queue::{Cursor, Delivery, Depths};
-use ttg_system::wire::DeadLetter;
+use ttg_system::wire::{DeadLetter, TaskResult};
 
 use crate::support::bench::Backend::{self, Embedded, Model, RabbitMq, Redis};
 use crate::support::bench::{Bench, PATIENCE, claim_one, commit, stats};
@@ -183,4 +183,60 @@ fn with_last_attempt(delivery: &Delivery, bench: &Bench) -> Delivery {
     let mut delivery = delivery.clone();
     delivery.task.retry_count = bench.settings.max_retries;
     delivery
+}
+
+#[rstest]
+#[tokio::test]
+async fn open_are_the_tasks_that_nobody_has_settled_and_looking_takes_none(
+    #[values(Embedded, Redis, RabbitMq, Model)] backend: Backend,
+) {
+    let (mut bench, _) = Bench::start(backend).with_sweep(5).await;
+    bench.settings.retry_delay = Duration::from_secs(60);
+    let onlooker = bench.onlooker().await;
+    let worker = bench.worker("worker-1").await;
+    let done = claim_one(&*worker).await;
+    commit(&*worker, &done, "worker-1").await;
+    let dying = claim_one(&*worker).await;
+    worker.fail(&with_last_attempt(&dying, &bench), "enough").await.expect("fails");
+    let failing = claim_one(&*worker).await;
+    worker.fail(&failing, "once").await.expect("fails");
+    claim_one(&*worker).await;
+    worker.leave().await.expect("leaves");
+    for _ in 0..2 {
+        until("what was held is open again", async || {
+            let open = onlooker.open_tasks(10).await.expect("reads");
+            let mut chunks: Vec<_> = open.iter().filter_map(|task| task.chunk_index).collect();
+            chunks.sort_unstable();
+            chunks == [2, 3, 4]
+        })
+        .await;
+    }
+    assert_eq!(onlooker.open_tasks(1).await.expect("reads").len(), 1);
+    let other = bench.worker("worker-2").await;
+    let mut claimed = [claim_one(&*other).await, claim_one(&*other).await];
+    claimed.sort_by_key(|delivery| delivery.task.chunk.index);
+    assert_eq!(claimed.map(|delivery| delivery.task.chunk.index), [3, 4]);
+}
+
+#[rstest]
+#[tokio::test]
+async fn stored_results_are_all_that_are_there_however_often_they_are_read(
+    #[values(Embedded, Redis, RabbitMq, Model)] backend: Backend,
+) {
+    let (bench, _) = Bench::start(backend).with_sweep(3).await;
+    let onlooker = bench.onlooker().await;
+    let worker = bench.worker("worker-1").await;
+    for _ in 0..3 {
+        let delivery = claim_one(&*worker).await;
+        commit(&*worker, &delivery, "worker-1").await;
+    }
+    for _ in 0..2 {
+        let mut stored = Vec::new();
+        let mut each = |result: Result<TaskResult, String>| {
+            stored.push(result.expect("is a result").chunk_index);
+        };
+        onlooker.stored_results(&mut each).await.expect("reads");
+        assert_eq!(stored, [0, 1, 2]);
+    }
+    assert_eq!(onlooker.depths().await.expect("reads").results, 3);
 }

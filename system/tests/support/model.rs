@@ -11,8 +11,8 @@ use tokio::time::{Instant, sleep};
 use ttg_system::chunk::Sweep;
 use ttg_system::queue::{
     Asker, Commit, Cursor, DeadLetters, Decide, Decision, Delivery, Depths, Failure, Held, Inspect,
-    Progress, Queue, QueueError, Redelivered, Result, Settings, Stamped, Submit, SweepInfo, Token,
-    replayed,
+    OpenTask, Progress, Queue, QueueError, Redelivered, Result, Settings, Stamped, Submit,
+    SweepInfo, Token, replayed,
 };
 use ttg_system::wire::{self, DeadLetter, Task, TaskResult};
 
@@ -407,6 +407,18 @@ impl Inspect for Member {
     async fn redelivered(&self) -> Result<Redelivered> {
         let deliveries = self.state.borrow().redelivered;
         Ok(Redelivered { deliveries, ..Redelivered::default() })
+    }
+
+    async fn open_tasks(&self, max: usize) -> Result<Vec<OpenTask>> {
+        let open = |entry: &&Entry| entry.place != Place::Done;
+        let task = |entry: &Entry| OpenTask {
+            chunk_index: Some(entry.task.chunk.index),
+            holder: match &entry.place {
+                Place::With { worker, .. } => Some(worker.clone()),
+                _ => None,
+            },
+        };
+        Ok(self.state.borrow().tasks.iter().filter(open).take(max).map(task).collect())
     }
 
     async fn depths(&self) -> Result<Depths> {

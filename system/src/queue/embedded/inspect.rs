@@ -10,7 +10,8 @@ use super::submit::{SWEEP, read_sweep};
 use super::{Embedded, WATCH, liveness, now_ms, text};
 use crate::chunk::Sweep;
 use crate::queue::{
-    Cursor, Depths, Held, Inspect, Progress, Redelivered, Result, Stamped, SweepInfo, Token,
+    Cursor, Depths, Held, Inspect, OpenTask, Progress, Redelivered, Result, Stamped, SweepInfo,
+    Token,
 };
 use crate::wire::{self, DeadLetter, Task, TaskResult};
 
@@ -119,6 +120,20 @@ impl Inspect for Embedded {
         let count = "SELECT redelivered FROM sweep";
         let count = self.with(|c| c.query_row(count, [], |row| row.get(0)).optional()).await?;
         Ok(Redelivered { deliveries: count.unwrap_or(0), ..Redelivered::default() })
+    }
+
+    async fn open_tasks(&self, max: usize) -> Result<Vec<OpenTask>> {
+        self.with(move |connection| {
+            let open = "SELECT task, iif(state = 'leased', owner, NULL) FROM tasks
+                        WHERE state IN ('ready', 'leased') ORDER BY id LIMIT ?";
+            let mut open = connection.prepare_cached(open)?;
+            let rows = open.query_map([max], |row| {
+                let holder = row.get(1)?;
+                Ok(OpenTask { holder, ..OpenTask::waiting(&wire::from_json(&text(row, 0)?)) })
+            })?;
+            rows.collect()
+        })
+        .await
     }
 
     async fn depths(&self) -> Result<Depths> {

@@ -1,22 +1,26 @@
 //! The onlooker's side. Nothing here changes what the contract's queues hold.
 
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use lapin::message::Delivery as Message;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
 use super::life::{Life, Outcome};
+use super::peek;
 use super::reader::Reader;
 use super::record::{self, Record};
 use super::trace::Trace;
 use super::{Queues, RabbitMq};
 use crate::queue::{
-    Cursor, Depths, Held, Inspect, Progress, Redelivered, Result, Stamped, SweepInfo,
+    Cursor, Depths, EachResult, Held, Inspect, OpenTask, Progress, Redelivered, Result, Stamped,
+    SweepInfo,
 };
-use crate::wire::{DeadLetter, Task, TaskResult};
+use crate::wire::{self, DeadLetter, Fields, Task, TaskResult};
 
 /// What is read page by page, each with a reader of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -110,7 +114,44 @@ impl Inspect for RabbitMq {
             *times = times.saturating_sub(returned.get(chunk).copied().unwrap_or(0));
         }
         chunks.retain(|_, times| *times > 0);
-        Ok(Redelivered { deliveries: chunks.values().sum(), chunks })
+        let lost = self.traced(Trace::lost).await?;
+        Ok(Redelivered { deliveries: chunks.values().sum(), chunks, lost })
+    }
+
+    async fn open_tasks(&self, max: usize) -> Result<Vec<OpenTask>> {
+        let Queues { tasks, retry, .. } = &self.queues;
+        self.link
+            .call(async |life| {
+                let mut open = Vec::new();
+                for queue in [tasks, retry] {
+                    let max = max.saturating_sub(open.len()) as u64;
+                    let each = &mut |message: &Message| {
+                        open.push(OpenTask::waiting(&fields(message)));
+                    };
+                    peek::all(&life, queue, max, each).await?;
+                }
+                Ok(open)
+            })
+            .await
+    }
+
+    async fn stored_results(&self, each: &mut EachResult<'_>) -> Result<()> {
+        let each = RefCell::new(each);
+        let shown = Cell::new(0);
+        self.link
+            .call(async |life| {
+                let (mut at, skip) = (0, shown.get());
+                let show = &mut |message: &Message| {
+                    at += 1;
+                    // What was shown before the connection broke is at the head of the queue again.
+                    if at > skip {
+                        shown.set(at);
+                        (each.borrow_mut())(TaskResult::from_fields(&fields(message)));
+                    }
+                };
+                peek::all(&life, &self.queues.results, u64::MAX, show).await
+            })
+            .await
     }
 
     async fn depths(&self) -> Result<Depths> {
@@ -228,6 +269,10 @@ impl RabbitMq {
             })
             .await
     }
+}
+
+fn fields(message: &Message) -> Fields {
+    wire::from_json(&String::from_utf8_lossy(&message.data))
 }
 
 pub(super) fn ms(time: &str) -> Option<i64> {

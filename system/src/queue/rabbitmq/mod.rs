@@ -26,6 +26,7 @@ mod letters;
 mod life;
 mod link;
 mod lost_retries;
+mod peek;
 mod queues;
 mod reader;
 mod record;

@@ -37,6 +37,13 @@ pub(super) struct Trace {
     names: BTreeMap<String, Name>,
     /// Deliveries that were traced.
     deliveries: u64,
+    /// Of each chunk that was delivered again: over which connection it had been delivered before,
+    /// and when, by the number of messages traced, it came again.
+    before: BTreeMap<u64, Vec<(String, u64)>>,
+    /// When something came over a connection last, by the same count.
+    active: HashMap<String, u64>,
+    /// Messages that were traced.
+    traced: u64,
 }
 
 /// A queue of our own, into which the server copies what it traces.
@@ -97,6 +104,18 @@ impl Trace {
         self.again.iter().map(|(chunk, number)| (*chunk, number - 1)).collect()
     }
 
+    /// How many deliveries of each chunk were lost with their connection: nothing came over that any
+    /// more once the chunk was delivered again. Whoever gives a task back is there still.
+    pub(super) fn lost(&self) -> BTreeMap<u64, u64> {
+        let is_gone = |(connection, again): &&(String, u64)| {
+            self.active.get(connection).is_none_or(|last| last <= again)
+        };
+        let lost = |(chunk, before): (&u64, &Vec<(String, u64)>)| {
+            (*chunk, before.iter().filter(is_gone).count() as u64)
+        };
+        self.before.iter().map(lost).filter(|(_, times)| *times > 0).collect()
+    }
+
     /// Begins anew on a connection where nobody has watched yet.
     pub(super) async fn begin(&mut self, life: &Life) -> Outcome<()> {
         self.reading = Some(Reading::begin(life).await?);
@@ -128,6 +147,8 @@ impl Trace {
         let connection = header(message, "connection").unwrap_or_default();
         let text = String::from_utf8_lossy(&message.data);
         let key = message.routing_key.as_str();
+        self.traced += 1;
+        self.active.insert(connection.clone(), self.traced);
         if let Some(queue) = key.strip_prefix("deliver.") {
             let task = Task::from_fields(&wire::from_json(&text));
             if queue == life.queues.tasks
@@ -137,6 +158,13 @@ impl Trace {
                 let chunk = task.chunk.index;
                 if again || is_another(message) {
                     *self.again.entry(chunk).or_insert(1) += 1;
+                }
+                if again
+                    && let Some(before) = self.held.get(&chunk)
+                    && before.connection != connection
+                {
+                    let before = (before.connection.clone(), self.traced);
+                    self.before.entry(chunk).or_default().push(before);
                 }
                 let number = self.again.get(&chunk).copied().unwrap_or(1);
                 self.deliveries += 1;

@@ -10,10 +10,10 @@ use super::keys::{GROUP, LETTERS, MEMBERS, METADATA, PROGRESS, RESULTS, RETRY, T
 use super::submit::from_metadata;
 use super::{Entry, Read, Redis, entry_ms, to_fields};
 use crate::queue::{
-    Cursor, Depths, Held, Inspect, Progress, RELEASED, Redelivered, Result, Stamped, SweepInfo,
-    Token,
+    Cursor, Depths, Held, Inspect, OpenTask, Progress, RELEASED, Redelivered, Result, Stamped,
+    SweepInfo, Token,
 };
-use crate::wire::{DeadLetter, Task, TaskResult};
+use crate::wire::{self, DeadLetter, Task, TaskResult};
 
 /// Longest blocking read: shorter than the longest wait for an answer.
 const BLOCK: Duration = Duration::from_secs(1);
@@ -156,6 +156,22 @@ impl Inspect for Redis {
         Ok(Redelivered { deliveries: count.unwrap_or(0), ..Redelivered::default() })
     }
 
+    async fn open_tasks(&self, max: usize) -> Result<Vec<OpenTask>> {
+        let mut open: Vec<OpenTask> = self.held().await?.into_iter().map(OpenTask::from).collect();
+        let mut cursor = Cursor(self.last_delivered().await?);
+        let waiting = self.range(TASKS, &mut cursor, "+", max).await?;
+        let retries: Vec<String> = self
+            .link
+            .call(async |mut c| {
+                cmd("ZRANGE").arg(RETRY).arg(0).arg(max.saturating_sub(1)).query_async(&mut c).await
+            })
+            .await?;
+        open.extend(waiting.iter().map(|(_, values)| OpenTask::waiting(&to_fields(values))));
+        open.extend(retries.iter().map(|task| OpenTask::waiting(&wire::from_json(task))));
+        open.truncate(max);
+        Ok(open)
+    }
+
     async fn depths(&self) -> Result<Depths> {
         let mut script = self.scripts.depths.prepare_invoke();
         script.key(TASKS).key(RESULTS).key(RETRY).key(LETTERS).arg(GROUP);
@@ -165,6 +181,26 @@ impl Inspect for Redis {
 }
 
 impl Redis {
+    /// The id of the last task that was handed to anybody; empty where nobody has asked.
+    async fn last_delivered(&self) -> Result<String> {
+        let groups: Vec<HashMap<String, ::redis::Value>> = self
+            .link
+            .call(async |mut c| {
+                match cmd("XINFO").arg("GROUPS").arg(TASKS).query_async(&mut c).await {
+                    // There is no such stream.
+                    Err(error) if error.code() == Some("ERR") => Ok(Vec::new()),
+                    other => other,
+                }
+            })
+            .await?;
+        let text = |value: &::redis::Value| ::redis::from_redis_value_ref::<String>(value).ok();
+        let ours = |group: &&HashMap<String, ::redis::Value>| {
+            group.get("name").and_then(text).as_deref() == Some(GROUP)
+        };
+        let id = groups.iter().find(ours).and_then(|group| group.get("last-delivered-id"));
+        Ok(id.and_then(text).unwrap_or_default())
+    }
+
     pub(super) async fn count_chunks(&self) -> Result<Progress> {
         let mut script = self.scripts.progress.prepare_invoke();
         script.key(METADATA).key(PROGRESS).key(TASKS).key(RESULTS).key(RETRY).arg(GROUP);

@@ -1,0 +1,152 @@
+//! Nothing is left to do: no task is open, pending or waiting for another attempt. The next worker
+//! would compute it again, whatever became of its result.
+
+use super::Outcome;
+use crate::facts::{Depths, Facts, OpenTask};
+use crate::fault::BROKER;
+use crate::plan::{Backend, Coverage, Plan};
+use crate::words::{FirstLines, counted, quoted};
+
+pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
+    if plan.backend == Backend::Static {
+        return Outcome::pass("not judged: static mode has no queue");
+    }
+    if plan.expect.coverage == Coverage::LostWithBroker {
+        return Outcome::pass("not judged: its data is gone");
+    }
+    let Some(Depths { tasks, retry, .. }) = facts.depths else {
+        return Outcome::inconclusive("not known: the queues could not be read at the end");
+    };
+    let open = tasks + retry;
+    if open == 0 {
+        return Outcome::pass("no task is open");
+    }
+    if let Some(harmless) = left_by_the_server(plan, facts, open) {
+        return Outcome::pass(harmless);
+    }
+    let are = if open == 1 { "is" } else { "are" };
+    let summary = format!(
+        "{} {are} still open: the next worker computes what they ask for",
+        counted(open, "task")
+    );
+    if facts.is_final() {
+        Outcome::fail(summary).because(evidence(facts))
+    } else {
+        Outcome::inconclusive(summary).because(evidence(facts))
+    }
+}
+
+fn evidence(facts: &Facts) -> Vec<String> {
+    let mut lines = FirstLines::default();
+    for OpenTask { chunk_id, holder } in &facts.open_tasks {
+        lines.push(|| {
+            let id = chunk_id.as_deref().map_or_else(
+                || "a task that cannot be read".to_owned(),
+                |id| format!("the task of chunk {}", quoted(id)),
+            );
+            let with = holder.as_deref().map_or_else(
+                || "is with nobody".to_owned(),
+                |holder| format!("is with {}", quoted(holder)),
+            );
+            format!("{id} {with}")
+        });
+    }
+    lines.lines()
+}
+
+/// A RabbitMQ server that is killed or cut off brings tasks back that were acknowledged, and a message
+/// that is sent again after that is there twice. Of a chunk that has its result, that is harmless: a
+/// worker of ours looks before it computes what comes again.
+fn left_by_the_server(plan: &Plan, facts: &Facts, open: u64) -> Option<String> {
+    let is_struck = facts.strikes.iter().any(|strike| {
+        strike.bit && (strike.target == BROKER || strike.cuts_off(&strike.target, 0.0, f64::MAX))
+    });
+    let has_result = |task: &OpenTask| {
+        let index = task.chunk_id.as_deref().and_then(|id| facts.ledger.index(id));
+        index.is_some_and(|index| facts.ledger.committed_s(index).is_some())
+    };
+    let all_named = facts.open_tasks.len() as u64 == open;
+    let harmless = plan.backend == Backend::RabbitMq
+        && plan.foreign.is_none()
+        && is_struck
+        && all_named
+        && facts.open_tasks.iter().all(has_result);
+    harmless.then(|| {
+        let tasks = counted(open, "task");
+        format!("{tasks} of chunks that have their results came back when the broker was struck")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{History, plan, plan_with_kill, told};
+    use super::*;
+    use crate::history::{EndReason, Event};
+    use insta::assert_snapshot;
+
+    fn with_open(plan: Plan, tasks: u64, retry: u64) -> History {
+        History::of(plan).spoil(|record| {
+            if let Event::Depths { tasks: open, retry: waiting, .. } = &mut record.event {
+                (*open, *waiting) = (tasks, retry);
+            }
+        })
+    }
+
+    fn open_task(holder: Option<&str>) -> Event {
+        Event::OpenTask { chunk_id: Some("00031".into()), holder: holder.map(str::to_owned) }
+    }
+
+    fn judged(history: &History) -> String {
+        told(&history.judged_by(judge))
+    }
+
+    #[test]
+    fn nothing_open_passes() {
+        assert_snapshot!(judged(&History::of(plan())), @"pass: no task is open");
+    }
+
+    #[test]
+    fn a_task_that_is_open_fails_though_its_result_is_there() {
+        let history = with_open(plan(), 2, 0)
+            .with(40.0, open_task(Some("worker-1")))
+            .with(40.0, open_task(None));
+        assert_snapshot!(judged(&history), @r"
+        fail: 2 tasks are still open: the next worker computes what they ask for
+        - the task of chunk 00031 is with worker-1
+        - the task of chunk 00031 is with nobody
+        ");
+    }
+
+    #[test]
+    fn one_that_waits_for_another_attempt_fails() {
+        assert_snapshot!(judged(&with_open(plan(), 0, 1)), @"fail: 1 task is still open: the next worker computes what they ask for");
+    }
+
+    #[test]
+    fn one_that_is_open_so_far_is_inconclusive() {
+        let history = with_open(plan(), 1, 0).ended(EndReason::Interrupted);
+        assert!(judged(&history).starts_with("inconclusive"));
+    }
+
+    #[test]
+    fn what_was_not_read_is_inconclusive() {
+        let history = History::of(plan()).without(|event| matches!(event, Event::Depths { .. }));
+        assert_snapshot!(judged(&history), @"inconclusive: not known: the queues could not be read at the end");
+    }
+
+    #[test]
+    fn what_a_struck_rabbitmq_brings_back_of_settled_chunks_is_told_and_passes() {
+        let mut struck = plan_with_kill();
+        struck.backend = Backend::RabbitMq;
+        let history = with_open(struck, 1, 0).with(40.0, open_task(None));
+        assert!(judged(&history).starts_with("fail"), "a worker was struck, and not the broker");
+        let history = history.spoil(|record| {
+            if let Event::FaultInjected { target, .. } = &mut record.event {
+                *target = BROKER.to_owned();
+            }
+        });
+        assert_snapshot!(judged(&history), @"pass: 1 task of chunks that have their results came back when the broker was struck");
+        let unsettled = history.without_chunk("00031");
+        assert!(judged(&unsettled).starts_with("fail"));
+    }
+}

@@ -1,0 +1,152 @@
+//! What was committed is stored at the end, as it was seen: whoever reads the results then gets them.
+
+use super::Outcome;
+use crate::facts::{Facts, Reread};
+use crate::fault::BROKER;
+use crate::plan::{Backend, Coverage, Plan};
+use crate::words::{FirstLines, counted, quoted};
+
+/// How long a server that is killed may have left a confirmed message in one of its two queues alone, in
+/// seconds.
+const UNWRITTEN_S: f64 = 10.0;
+
+pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
+    if plan.backend == Backend::Static {
+        return Outcome::pass("not judged: static mode stores nothing");
+    }
+    if plan.expect.coverage == Coverage::LostWithBroker {
+        return Outcome::pass("not judged: its data is gone");
+    }
+    let Some(reread) = &facts.reread else {
+        return Outcome::inconclusive("not known: the results could not be read again at the end");
+    };
+    let Reread { place, seen, stored, lost, changed, .. } = reread;
+    let place = quoted(place);
+    let mut words = Vec::new();
+    if *lost > 0 && !lost_with_the_server(plan, facts, reread) {
+        let of = counted(*seen, "result");
+        words.push(format!("{lost} of {of} that were committed are not there any more"));
+    }
+    if *changed > 0 {
+        words.push(format!("{changed} are there that were not committed so"));
+    }
+    if !words.is_empty() {
+        let mut evidence = facts.changed();
+        evidence.extend(lost_chunks(reread));
+        return Outcome::fail(format!("{}, in {place}", words.join(", "))).because(evidence);
+    }
+    if *lost > 0 {
+        let lost = counted(*lost, "result");
+        return Outcome::pass(format!(
+            "{stored} as they were committed; {lost} in the journal alone, because the server was \
+             killed before it had stored them in {place}"
+        ));
+    }
+    Outcome::pass(format!("{}, as they were committed", counted(*stored, "result")))
+}
+
+fn lost_chunks(reread: &Reread) -> Vec<String> {
+    let mut lines = FirstLines::default();
+    for id in &reread.chunks {
+        lines.push(|| format!("the result of chunk {} is gone", quoted(id)));
+    }
+    lines.lines()
+}
+
+/// A message goes to its queue and to the journal, and of a RabbitMQ server that is killed before it has
+/// confirmed it, the one may be left and the other not. A worker sends it again; one that dies with the
+/// server does not.
+fn lost_with_the_server(plan: &Plan, facts: &Facts, reread: &Reread) -> bool {
+    let explains = |committed_s: f64, strike: &crate::facts::Strike| {
+        strike.bit
+            && strike.target == BROKER
+            && (committed_s - 1.0..=committed_s + UNWRITTEN_S).contains(&strike.t_s)
+    };
+    let is_explained = |id: &String| {
+        let index = facts.ledger.index(id);
+        let committed_s = index.and_then(|index| facts.ledger.committed_s(index));
+        committed_s.is_some_and(|at_s| facts.strikes.iter().any(|it| explains(at_s, it)))
+    };
+    plan.backend == Backend::RabbitMq
+        && reread.chunks.len() as u64 == reread.lost
+        && reread.chunks.iter().all(is_explained)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{History, STRUCK_S, plan, plan_with_kill, told};
+    use super::*;
+    use crate::history::Event;
+    use insta::assert_snapshot;
+
+    fn reread(history: History, lost: &[&str], changed: u64) -> History {
+        history.spoil(|record| {
+            if let Event::Reread { stored, lost: gone, changed: other, chunks, .. } =
+                &mut record.event
+            {
+                *stored -= lost.len() as u64;
+                (*gone, *other) = (lost.len() as u64, changed);
+                *chunks = lost.iter().map(|id| (*id).to_owned()).collect();
+            }
+        })
+    }
+
+    fn judged(history: &History) -> String {
+        told(&history.judged_by(judge))
+    }
+
+    #[test]
+    fn results_that_are_there_as_they_were_pass() {
+        assert_snapshot!(judged(&History::of(plan())), @"pass: 100 results, as they were committed");
+    }
+
+    #[test]
+    fn results_that_are_gone_fail_and_are_named() {
+        let history = reread(History::of(plan()), &["00003", "00007"], 0);
+        assert_snapshot!(judged(&history), @r"
+        fail: 2 of 100 results that were committed are not there any more, in the stream ttg:results
+        - the result of chunk 00003 is gone
+        - the result of chunk 00007 is gone
+        ");
+    }
+
+    #[test]
+    fn a_result_that_was_changed_fails_with_both_values() {
+        let changed = Event::Changed {
+            chunk_id: "00003".into(),
+            was: Some(12.5),
+            is: 13.0,
+            worker: "worker-1".into(),
+        };
+        let history = reread(History::of(plan()), &[], 1).with(40.0, changed);
+        assert_snapshot!(judged(&history), @r"
+        fail: 1 are there that were not committed so, in the stream ttg:results
+        - chunk 00003 is stored with sum 13, by worker-1, and the one that was seen has sum 12.5
+        ");
+    }
+
+    #[test]
+    fn what_was_not_read_again_is_inconclusive() {
+        let history = History::of(plan()).without(|event| matches!(event, Event::Reread { .. }));
+        assert_snapshot!(judged(&history), @"inconclusive: not known: the results could not be read again at the end");
+    }
+
+    #[test]
+    fn what_a_killed_rabbitmq_had_not_stored_is_told_and_passes() {
+        let mut plan = plan_with_kill();
+        plan.backend = Backend::RabbitMq;
+        let history = History::of(plan);
+        let last = history.records.iter().rev().find_map(|record| match &record.event {
+            Event::Result(result) if record.t_s < STRUCK_S => Some(result.chunk_id.clone()),
+            _ => None,
+        });
+        let history = reread(history, &[&last.unwrap()], 0);
+        assert!(judged(&history).starts_with("fail"), "a worker was struck, and not the broker");
+        let history = history.spoil(|record| {
+            if let Event::FaultInjected { target, .. } = &mut record.event {
+                *target = BROKER.to_owned();
+            }
+        });
+        assert!(judged(&history).starts_with("pass: 99 as they were committed; 1 result in the"));
+    }
+}

@@ -1,0 +1,141 @@
+//! Every task that the broker has at the end, against the plan: its range, and how often its chunk was
+//! submitted.
+
+use std::collections::BTreeMap;
+
+use ttg_system::chunk::ChunkId;
+use ttg_system::queue::{Broker, Cursor, QueueError, Stamped};
+use ttg_system::wire::Task;
+
+use super::Stage;
+use super::observed::Observed;
+use crate::history::Event;
+use crate::plan::{Backend, Sweep};
+
+/// Messages per read, and chunks per line of the history.
+const PAGE: usize = 1000;
+
+/// Chunks that are named one by one.
+const NAMED: usize = 100;
+
+/// See the file.
+pub(super) struct Submissions {
+    sweep: Sweep,
+    backend: Backend,
+    seen: Vec<bool>,
+    /// Chunks that were submitted more than once, and how often.
+    again: BTreeMap<u64, u64>,
+    /// The first tasks that ask for something else than the plan, and how many there are.
+    wrong: Vec<Task>,
+    wrong_count: u64,
+    attempts: u64,
+    /// Failures before the last attempt of each chunk.
+    failures: BTreeMap<u64, u32>,
+}
+
+impl Submissions {
+    /// Reads all tasks.
+    pub(super) async fn read(
+        stage: &Stage,
+        observed: &Observed,
+        broker: &dyn Broker,
+    ) -> Result<Self, QueueError> {
+        let sweep = stage.plan.sweep.clone();
+        let seen = vec![false; usize::try_from(sweep.chunks()).unwrap_or(0)];
+        let mut all = Self {
+            sweep,
+            backend: stage.plan.backend,
+            seen,
+            again: BTreeMap::new(),
+            wrong: Vec::new(),
+            wrong_count: 0,
+            attempts: 0,
+            failures: BTreeMap::new(),
+        };
+        let mut cursor = Cursor::default();
+        loop {
+            let from = cursor.clone();
+            for task in broker.tasks(&mut cursor, PAGE).await? {
+                all.take_in(observed, task);
+            }
+            if cursor == from {
+                return Ok(all);
+            }
+        }
+    }
+
+    fn take_in(&mut self, observed: &Observed, Stamped { at_ms, what: task }: Stamped<Task>) {
+        let index = task.chunk.index;
+        let is_of_plan = index < self.sweep.chunks()
+            && self.sweep.chunk(index) == (task.chunk.start, task.chunk.end);
+        if !is_of_plan {
+            self.wrong_count += 1;
+            if self.wrong.len() < NAMED {
+                self.wrong.push(task.clone());
+            }
+        }
+        if task.retry_count > 0 {
+            self.attempts += 1;
+            let most = self.failures.entry(index).or_default();
+            *most = task.retry_count.max(*most);
+        }
+        // A file has one row for a chunk, whatever becomes of it, until it is replayed.
+        let is_submission =
+            task.is_first() || self.backend == Backend::Embedded && task.replays == 0;
+        // Nobody attempts again what has its result. RabbitMQ does not say when a task came.
+        let is_late = self.backend == Backend::Redis
+            && observed.first(index).is_some_and(|result| result.at_ms < at_ms);
+        match self.seen.get_mut(usize::try_from(index).unwrap_or(usize::MAX)) {
+            Some(seen) if is_submission && !*seen => *seen = true,
+            Some(_) if (is_submission || is_late) && self.again.len() < NAMED => {
+                *self.again.entry(index).or_insert(1) += 1;
+            }
+            _ => {}
+        }
+    }
+
+    /// What there is to tell.
+    pub(super) fn events(self) -> Vec<Event> {
+        let id = |index: u64| ChunkId(index).to_string();
+        let chunks = self.seen.iter().filter(|seen| **seen).count() as u64;
+        let mut events = vec![Event::Submitted { chunks, wrong: self.wrong_count }];
+        events.extend(self.wrong.iter().map(|task| Event::WrongTask {
+            chunk_id: id(task.chunk.index),
+            range: (task.chunk.start, task.chunk.end),
+        }));
+        let again = self.again.into_iter();
+        events
+            .extend(again.map(|(index, times)| Event::Resubmitted { chunk_id: id(index), times }));
+        events.extend(retried(self.attempts, &self.failures));
+        events
+    }
+}
+
+/// What is told of attempts that failed, in lines that can be read back: the first has the number.
+fn retried(attempts: u64, failures: &BTreeMap<u64, u32>) -> Vec<Event> {
+    let failures: Vec<_> = failures.iter().collect();
+    let mut attempts = Some(attempts);
+    let mut event = |page: &[(&u64, &u32)]| Event::Retried {
+        attempts: attempts.take().unwrap_or(0),
+        chunks: page.iter().map(|(index, most)| (ChunkId(**index).to_string(), **most)).collect(),
+    };
+    if failures.is_empty() {
+        return vec![event(&[])];
+    }
+    failures.chunks(PAGE).map(event).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_are_told_once_and_their_chunks_in_lines_that_can_be_read_back() {
+        let failures = (0..2500).map(|index| (index, 1)).collect();
+        let events = retried(2600, &failures);
+        let Event::Retried { attempts: 2600, chunks } = &events[0] else { panic!("{events:?}") };
+        assert_eq!((events.len(), chunks.len()), (3, PAGE));
+        assert!(matches!(events[2], Event::Retried { attempts: 0, .. }));
+        assert_eq!(retried(0, &BTreeMap::new()).len(), 1);
+    }
+}
