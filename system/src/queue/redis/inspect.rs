@@ -77,47 +77,9 @@ impl Inspect for Redis {
     }
 
     async fn held(&self) -> Result<Vec<Held>> {
-        let pending: Vec<(String, String, u64, u64)> = self
-            .link
-            .call(async |mut c| {
-                let mut pending = cmd("XPENDING");
-                pending.arg(TASKS).arg(GROUP).arg("-").arg("+").arg(HELD_BOUND);
-                match pending.query_async(&mut c).await {
-                    Err(error) if error.code() == Some("NOGROUP") => Ok(Vec::new()),
-                    other => other,
-                }
-            })
-            .await?;
-        let pending: Vec<_> =
-            pending.into_iter().filter(|(_, worker, ..)| worker != RELEASED).collect();
-        if pending.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut lookup = Pipeline::new();
-        for (id, ..) in &pending {
-            lookup.cmd("XRANGE").arg(TASKS).arg(id).arg(id);
-        }
-        // At once: whoever looks for a moment in a chunk has no time to lose.
-        let (entries, members): (Vec<Vec<Entry>>, HashSet<String>) = tokio::try_join!(
-            self.link.call(async |mut c| lookup.query_async(&mut c).await),
-            self.link.call(async |mut c| cmd("HKEYS").arg(MEMBERS).query_async(&mut c).await),
-        )?;
-        let chunk_index = |entries: &[Entry]| {
-            let (_, values) = entries.first()?;
-            Task::from_fields(&to_fields(values)).ok().map(|task| task.chunk.index)
-        };
-        let first = first_of_each(&pending);
-        Ok(pending
-            .into_iter()
-            .zip(&entries)
-            .map(|((id, worker, _idle, number), entries)| Held {
-                chunk_index: chunk_index(entries),
-                // A foreign worker may read several, and does one after another.
-                begun: members.contains(&worker) || first.contains(&id),
-                worker,
-                token: Token { id, number },
-            })
-            .collect())
+        let mut pending = self.pending().await?;
+        pending.retain(|held| held.worker != RELEASED);
+        Ok(pending)
     }
 
     async fn dead_letters(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<DeadLetter>> {
@@ -157,7 +119,10 @@ impl Inspect for Redis {
     }
 
     async fn open_tasks(&self, max: usize) -> Result<Vec<OpenTask>> {
-        let mut open: Vec<OpenTask> = self.held().await?.into_iter().map(OpenTask::from).collect();
+        let pending = self.pending().await?.into_iter().map(OpenTask::from);
+        let mut open: Vec<OpenTask> = pending
+            .map(|task| OpenTask { holder: task.holder.filter(|it| it != RELEASED), ..task })
+            .collect();
         let mut cursor = Cursor(self.last_delivered().await?);
         let waiting = self.range(TASKS, &mut cursor, "+", max).await?;
         let retries: Vec<String> = self
@@ -181,6 +146,49 @@ impl Inspect for Redis {
 }
 
 impl Redis {
+    /// All that was delivered and is not settled, also what was given back.
+    async fn pending(&self) -> Result<Vec<Held>> {
+        let pending: Vec<(String, String, u64, u64)> = self
+            .link
+            .call(async |mut c| {
+                let mut pending = cmd("XPENDING");
+                pending.arg(TASKS).arg(GROUP).arg("-").arg("+").arg(HELD_BOUND);
+                match pending.query_async(&mut c).await {
+                    Err(error) if error.code() == Some("NOGROUP") => Ok(Vec::new()),
+                    other => other,
+                }
+            })
+            .await?;
+        if pending.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut lookup = Pipeline::new();
+        for (id, ..) in &pending {
+            lookup.cmd("XRANGE").arg(TASKS).arg(id).arg(id);
+        }
+        // At once: whoever looks for a moment in a chunk has no time to lose.
+        let (entries, members): (Vec<Vec<Entry>>, HashSet<String>) = tokio::try_join!(
+            self.link.call(async |mut c| lookup.query_async(&mut c).await),
+            self.link.call(async |mut c| cmd("HKEYS").arg(MEMBERS).query_async(&mut c).await),
+        )?;
+        let chunk_index = |entries: &[Entry]| {
+            let (_, values) = entries.first()?;
+            Task::from_fields(&to_fields(values)).ok().map(|task| task.chunk.index)
+        };
+        let first = first_of_each(&pending);
+        Ok(pending
+            .into_iter()
+            .zip(&entries)
+            .map(|((id, worker, _idle, number), entries)| Held {
+                chunk_index: chunk_index(entries),
+                // A foreign worker may read several, and does one after another.
+                begun: members.contains(&worker) || first.contains(&id),
+                worker,
+                token: Token { id, number },
+            })
+            .collect())
+    }
+
     /// The id of the last task that was handed to anybody; empty where nobody has asked.
     async fn last_delivered(&self) -> Result<String> {
         let groups: Vec<HashMap<String, ::redis::Value>> = self
