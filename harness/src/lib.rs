@@ -15,6 +15,7 @@ pub mod kubernetes;
 pub mod maker;
 pub mod plan;
 pub mod proxy;
+pub mod recheck;
 pub mod report;
 pub mod results;
 pub mod run;

@@ -10,10 +10,11 @@ use ttg_system::kernel::is_slow;
 pub use ttg_system::manifests::Fsync;
 
 /// Version of the files in a run directory.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// What must happen, and what must be true afterwards.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Plan {
     /// [`SCHEMA_VERSION`] of the writer.
     pub schema_version: u32,
@@ -69,6 +70,9 @@ pub struct Plan {
 const SAMPLE: usize = 8;
 
 impl Plan {
+    /// Name of the plan's file in a run directory.
+    pub const FILE_NAME: &str = "plan.json";
+
     /// Whether any fault, one that `chaos` may draw included, is so.
     pub fn has_fault(&self, is_so: impl Fn(&PlannedFault) -> bool) -> bool {
         self.faults
@@ -140,6 +144,7 @@ impl Skew {
 
 /// The work: a kernel over `[start, end)`, cut into chunks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Sweep {
     /// First parameter.
     pub start: u64,
@@ -182,7 +187,7 @@ impl Sweep {
 
 /// What is applied to every parameter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Kernel {
     /// The reference kernel of the wire contract.
     Reference {
@@ -280,6 +285,7 @@ pub enum WorkersIn {
 
 /// Which cluster, and where in it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ClusterChoice {
     /// Context of the kubeconfig; none: the current one.
     pub context: Option<String>,
@@ -289,6 +295,7 @@ pub struct ClusterChoice {
 
 /// How the broker is set up, where the harness starts it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct BrokerSetup {
     /// Image, in environments `container` and `kubernetes`.
     pub image: Option<String>,
@@ -313,6 +320,7 @@ pub enum BrokerStorage {
 
 /// A program in place of our worker, which speaks the wire contract.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Foreign {
     /// Program and arguments; no shell is involved.
     pub command: Vec<String>,
@@ -324,6 +332,7 @@ pub struct Foreign {
 
 /// One thing that goes wrong.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct PlannedFault {
     /// Name by which other faults refer to it; `<kind>-<n>` where the scenario gives none.
     pub name: String,
@@ -356,7 +365,7 @@ impl PlannedFault {
 
 /// What kinds of fault have to be told; each takes its own of these.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Which way bytes are cut.
     pub direction: Direction,
@@ -398,6 +407,7 @@ pub enum Direction {
 
 /// A fault that `chaos` may draw, as often as its weight among all says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Draw {
     /// Its weight.
     pub weight: u32,
@@ -505,7 +515,7 @@ pub enum KillBy {
 
 /// What is done once the sweep has ended, before it is judged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Afterwards {
     /// Every dead letter is replayed, and one worker is started.
     Replay {
@@ -516,6 +526,7 @@ pub enum Afterwards {
 
 /// What must be true at the end. A figure that is not given is reported but not judged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Expect {
     /// What must hold of the parameters.
     pub coverage: Coverage,

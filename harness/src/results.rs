@@ -2,9 +2,7 @@
 //! alone, so that `harness check` comes to the same as the run itself.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,11 +12,14 @@ use crate::check::{
 };
 use crate::facts::{Depths, Facts, Ranges, first_ranges};
 use crate::fault::entry;
-use crate::history::{self, EndReason, ReadError, Record};
+use crate::history::{EndReason, Record};
 use crate::ideal::ideal_s;
 use crate::plan::{Backend, Environment, Plan, PlannedFault, SCHEMA_VERSION};
 use crate::verdict::Verdict;
 use crate::words::quoted;
+
+/// Name of the file that holds them in a run directory.
+pub const FILE_NAME: &str = "results.json";
 
 /// What a run came to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -159,6 +160,12 @@ impl Judge {
         self.facts.flaw.get_or_insert(reason.into());
     }
 
+    /// The history that was read back does not prove itself, for this reason. What it shows to be
+    /// wrong is wrong all the same.
+    pub fn history_unsealed(&mut self, reason: impl Into<String>) {
+        self.facts.unsealed.get_or_insert(reason.into());
+    }
+
     /// What the run comes to, as far as it was observed.
     pub fn conclude(&self) -> Results {
         let (plan, facts) = (&self.plan, &self.facts);
@@ -174,7 +181,7 @@ impl Judge {
             cluster: facts.cluster.as_ref().map(|(cluster, _)| cluster.clone()),
             broker: facts.cluster.as_ref().and_then(|(_, broker)| broker.clone()),
             seed: plan.seed,
-            verdict: Verdict::gravest(findings.iter().map(|finding| finding.verdict)),
+            verdict: verdict(&findings),
             reasons: reasons(&findings),
             ended: facts.ended.map(|(_, why)| why),
             params: plan.sweep.params(),
@@ -207,6 +214,21 @@ impl Judge {
             findings,
         }
     }
+}
+
+impl Results {
+    /// Adds what was found besides.
+    #[must_use]
+    pub fn and(mut self, finding: Finding) -> Self {
+        self.findings.push(finding);
+        self.verdict = verdict(&self.findings);
+        self.reasons = reasons(&self.findings);
+        self
+    }
+}
+
+fn verdict(findings: &[Finding]) -> Verdict {
+    Verdict::gravest(findings.iter().map(|finding| finding.verdict))
 }
 
 /// Figures are for reading: beyond a ten-thousandth there is only noise.
@@ -249,91 +271,11 @@ fn faults(plan: &Plan, facts: &Facts) -> Vec<FaultFigures> {
     struck.chain(left).collect()
 }
 
-/// A run directory cannot be judged.
-#[derive(Debug, thiserror::Error)]
-pub enum JudgeError {
-    /// There is no plan to be read.
-    #[error(
-        "cannot read {}: {source}; name a directory that `harness run` wrote", path.display()
-    )]
-    Plan {
-        /// The plan's file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The plan is not one of ours.
-    #[error("{}: not a plan ({problem}); the file was changed or is of another version", path.display())]
-    NotAPlan {
-        /// The plan's file.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// The history cannot be read.
-    #[error(transparent)]
-    History(#[from] ReadError),
-}
-
-/// Judges a run directory again, from its plan and its history alone.
-pub fn judge_directory(directory: &Path) -> Result<(Plan, Results), JudgeError> {
-    let plan = read_plan(&directory.join("plan.json"))?;
-    let mut judge = Judge::new(&plan);
-    let mut reader = history::read(&directory.join(history::FILE_NAME))?;
-    for record in reader.by_ref() {
-        judge.observe(&record?);
-    }
-    if reader.truncated() {
-        judge.history_flawed("the last line of the history was cut off in the middle");
-    }
-    let results = judge.conclude();
-    Ok((plan, results))
-}
-
-fn read_plan(path: &Path) -> Result<Plan, JudgeError> {
-    let text = std::fs::read(path)
-        .map_err(|source| JudgeError::Plan { path: path.to_path_buf(), source })?;
-    let not_a_plan = |problem: String| JudgeError::NotAPlan { path: path.to_path_buf(), problem };
-    let plan: Plan =
-        serde_json::from_slice(&text).map_err(|error| not_a_plan(error.to_string()))?;
-    if plan.schema_version != SCHEMA_VERSION {
-        let version = plan.schema_version;
-        return Err(not_a_plan(format!("schema version {version} instead of {SCHEMA_VERSION}")));
-    }
-    let sweep = &plan.sweep;
-    let possible = sweep.start <= sweep.end && sweep.chunk_size > 0;
-    if !possible || sweep.end.checked_add(sweep.chunk_size).is_none() {
-        return Err(not_a_plan("a sweep that cannot be cut into chunks".into()));
-    }
-    Ok(plan)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::check::testing::{History, judged, plan, plan_with_kill};
-    use crate::history::{Event, Recorder};
-
-    fn written(history: &History) -> tempfile::TempDir {
-        let dir = tempfile::tempdir().unwrap();
-        let plan = serde_json::to_vec(&history.plan).unwrap();
-        std::fs::write(dir.path().join("plan.json"), plan).unwrap();
-        let mut recorder = Recorder::create(dir.path()).unwrap();
-        history.records.iter().for_each(|record| recorder.record(record).unwrap());
-        dir
-    }
-
-    #[test]
-    fn the_files_alone_yield_what_the_run_yielded() {
-        let spoilt = History::of(plan_with_kill())
-            .without_chunk("00031")
-            .spoil_result("00003", |result| result.sum += 0.01);
-        for history in [History::of(plan_with_kill()), spoilt] {
-            let dir = written(&history);
-            let (plan, results) = judge_directory(dir.path()).unwrap();
-            assert_eq!((plan, &results), (history.plan.clone(), &judged(&history)));
-        }
-    }
+    use crate::history::Event;
 
     #[test]
     fn results_read_back_as_they_were_written() {
@@ -374,16 +316,6 @@ mod tests {
     }
 
     #[test]
-    fn a_history_that_was_cut_off_is_inconclusive() {
-        let dir = written(&History::of(plan()));
-        let path = dir.path().join(history::FILE_NAME);
-        let text = std::fs::read(&path).unwrap();
-        std::fs::write(&path, &text[..text.len() - 10]).unwrap();
-        let (_, results) = judge_directory(dir.path()).unwrap();
-        assert_eq!(results.verdict, Verdict::Inconclusive, "{:?}", results.reasons);
-    }
-
-    #[test]
     fn a_flaw_reported_while_the_run_goes_on_is_inconclusive() {
         let history = History::of(plan());
         let mut judge = Judge::new(&history.plan);
@@ -400,26 +332,5 @@ mod tests {
         let mut judge = Judge::new(&broken);
         history.records.iter().for_each(|record| judge.observe(record));
         assert!(judge.facts.flaw.is_some());
-    }
-
-    #[test]
-    fn a_directory_without_a_plan_is_an_error_that_names_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let error = judge_directory(dir.path()).unwrap_err();
-        assert!(matches!(error, JudgeError::Plan { .. }), "{error}");
-    }
-
-    #[test]
-    fn a_plan_of_another_version_or_without_chunks_is_refused() {
-        for (version, chunk_size, said) in [(2, 10, "schema version 2"), (1, 0, "cut into chunks")]
-        {
-            let mut plan = plan();
-            (plan.schema_version, plan.sweep.chunk_size) = (version, chunk_size);
-            let dir = tempfile::tempdir().unwrap();
-            let path = dir.path().join("plan.json");
-            std::fs::write(&path, serde_json::to_vec(&plan).unwrap()).unwrap();
-            let error = judge_directory(dir.path()).unwrap_err().to_string();
-            assert!(error.contains(said), "{error}");
-        }
     }
 }

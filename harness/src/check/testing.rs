@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Check, Outcome};
 use crate::facts::{Facts, Yield};
-use crate::history::{EndReason, Event, HeldChunk, Record, SeenAggregate, SeenResult};
+use crate::history::{EndReason, Event, HeldChunk, Record, Recorder, SeenAggregate, SeenResult};
 use crate::ideal::static_range;
 use crate::plan::{
     Backend, BrokerSetup, ClusterChoice, Coverage, Environment, Expect, FaultKind, Kernel, Plan,
@@ -105,6 +105,8 @@ impl History {
             history.compute_queued();
         }
         history.end(&processes);
+        // What is told of at once is in the order of time.
+        history.records.sort_by(|one, other| one.t_s.total_cmp(&other.t_s));
         history
     }
 
@@ -266,11 +268,33 @@ impl History {
         self.records.push(Record { t_s, event });
     }
 
-    /// Inserts an event before the end of the run.
+    /// Inserts an event where it belongs by its time; before the end of the run, which waits for it.
     pub(crate) fn with(mut self, t_s: f64, event: Event) -> Self {
+        let end = self.records.len() - 1;
+        let at = self.records[..end].partition_point(|record| record.t_s <= t_s);
+        self.records.insert(at, Record { t_s, event });
+        let ended_s = &mut self.records[end + 1].t_s;
+        *ended_s = ended_s.max(t_s);
+        self
+    }
+
+    /// Inserts an event before the end of the run, whatever its time.
+    pub(crate) fn put_last(mut self, t_s: f64, event: Event) -> Self {
         let end = self.records.len() - 1;
         self.records.insert(end, Record { t_s, event });
         self
+    }
+
+    /// Writes it into a new run directory, as a run does, with the plan and the results.
+    pub(crate) fn written(&self) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        let plan = serde_json::to_vec_pretty(&self.plan).unwrap();
+        std::fs::write(dir.path().join(Plan::FILE_NAME), plan).unwrap();
+        let mut recorder = Recorder::create(dir.path()).unwrap();
+        self.records.iter().for_each(|record| recorder.record(record).unwrap());
+        let results = crate::report::json::render(&judged(self));
+        std::fs::write(dir.path().join("results.json"), results).unwrap();
+        dir
     }
 
     /// The first result of this chunk.

@@ -1,6 +1,7 @@
 //! The history, condensed: all that checks and reports look at. What it keeps grows with faults
 //! and processes, and by a few bytes with each chunk.
 
+mod consistency;
 mod intervals;
 mod ledger;
 mod oracle;
@@ -15,6 +16,7 @@ use crate::history::{EndReason, Event, HeldChunk, Record, SeenAggregate};
 use crate::plan::Plan;
 use crate::words::FirstLines;
 
+use consistency::Consistency;
 pub use intervals::IntervalSet;
 pub use ledger::{Duplicates, Ledger, Ranges, Tally, first_ranges};
 pub use oracle::{Reported, Yield};
@@ -135,6 +137,10 @@ pub struct Facts {
     pub cluster: Option<(String, Option<String>)>,
     /// Why the history cannot be relied on, if it cannot.
     pub flaw: Option<String>,
+    /// Why the history does not prove itself, where it was read back and does not. What it shows to
+    /// be wrong is wrong all the same.
+    pub unsealed: Option<String>,
+    consistency: Consistency,
     /// What became of every parameter.
     pub ledger: Ledger,
     /// Faults, as they were carried out.
@@ -217,6 +223,8 @@ impl Facts {
             ended: None,
             cluster: None,
             flaw: None,
+            unsealed: None,
+            consistency: Consistency::new(plan),
             ledger: Ledger::new(plan),
             strikes: Vec::new(),
             takeovers: Vec::new(),
@@ -244,6 +252,7 @@ impl Facts {
     /// Takes one event in.
     pub fn observe(&mut self, record: &Record) {
         let t_s = record.t_s;
+        self.consistency.observe(record);
         match &record.event {
             Event::RunStarted { .. } | Event::Waits { .. } => {}
             Event::ClusterReady { cluster } => self.cluster = Some((cluster.clone(), None)),
@@ -366,6 +375,11 @@ impl Facts {
     /// Whether the harness itself had told the process to end by then.
     pub fn was_stopped(&self, exit: &Exit) -> bool {
         self.stops.iter().any(|(name, t_s)| *name == exit.process && *t_s <= exit.t_s)
+    }
+
+    /// Where the history contradicts itself.
+    pub fn contradictions(&self) -> Vec<String> {
+        self.consistency.contradictions()
     }
 
     /// Whether the run was watched to its end: what is missing then will not come.

@@ -4,20 +4,20 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// One event and when it happened.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// One event and when it happened. Its form in the file is [`Record::write`]'s.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Record {
     /// Seconds since the run began. Where the broker says when (a result, a task), this is its
     /// time, so records may be slightly out of order.
     pub t_s: f64,
     /// What happened.
-    #[serde(flatten)]
     pub event: Event,
 }
 
-/// What happened.
+/// What happened. A variant has named fields, one structure with named fields, or nothing; a field
+/// that it does not have is refused when a history is read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "event", rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Event {
     /// The run began.
     RunStarted {
@@ -236,15 +236,30 @@ pub enum Event {
         /// Why.
         reason: String,
     },
-    /// Nothing more will happen.
+    /// Nothing more will happen. In the file, this line carries the history's seal.
     RunEnded {
         /// Why the harness stopped watching.
         why: EndReason,
     },
 }
 
+impl Event {
+    /// Whether its time is the broker's, or that of a moment before it was told of; all else is
+    /// told of at once, by the harness's own clock.
+    pub fn has_time_of_its_own(&self) -> bool {
+        matches!(
+            self,
+            Self::SweepStarted
+                | Self::Result(_)
+                | Self::UnreadableResult { .. }
+                | Self::FaultInjected { .. }
+        )
+    }
+}
+
 /// One result message, as the wire contract has it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SeenResult {
     /// The chunk's id: its index. In static mode, the id of a batch.
     pub chunk_id: String,
@@ -268,6 +283,7 @@ pub struct SeenResult {
 
 /// A chunk held by a worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct HeldChunk {
     /// The chunk's id.
     pub chunk_id: String,
@@ -277,6 +293,7 @@ pub struct HeldChunk {
 
 /// The final report of the system's own aggregator.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SeenAggregate {
     /// Chunks counted.
     pub chunks: u64,

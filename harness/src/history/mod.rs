@@ -1,8 +1,10 @@
 //! What was observed of a run: events, their recording and reading back.
 
 mod event;
+mod line;
 mod reader;
 mod recorder;
+mod seal;
 
 pub use event::{EndReason, Event, HeldChunk, Record, SeenAggregate, SeenResult};
 pub use reader::{MAX_LINE, ReadError, Reader, read};

@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use super::Record;
+use super::seal::{Sealed, Sealing};
+use super::{Event, Record};
 
 /// The longest line that is read, in bytes: far longer than any that is written.
 pub const MAX_LINE: usize = 1 << 20;
@@ -57,6 +58,8 @@ pub fn read(path: &Path) -> Result<Reader, ReadError> {
         line: 0,
         truncated: false,
         done: false,
+        sealing: None,
+        seal: Seal::None,
     })
 }
 
@@ -69,9 +72,40 @@ pub struct Reader {
     line: u64,
     truncated: bool,
     done: bool,
+    /// Where the seal is looked at.
+    sealing: Option<Sealing>,
+    seal: Seal,
+}
+
+/// What was seen of the seal.
+#[derive(Debug)]
+enum Seal {
+    None,
+    Holds,
+    Broken(String),
 }
 
 impl Reader {
+    /// Also looks whether the history is sealed, as one of this plan: the bytes of its file.
+    #[must_use]
+    pub fn sealed_with(mut self, plan: &[u8]) -> Self {
+        self.sealing = Some(Sealing::new(plan));
+        self
+    }
+
+    /// Why the history does not prove itself, if it does not; known at the end, of one that is
+    /// [`sealed_with`](Self::sealed_with) a plan.
+    pub fn unsealed(&self) -> Option<&str> {
+        match &self.seal {
+            Seal::Holds => None,
+            Seal::Broken(why) => Some(why),
+            Seal::None => Some(
+                "the history is not sealed: the last line of a whole one carries the number of \
+                 its records and a hash over them",
+            ),
+        }
+    }
+
     /// Whether the last line was cut off in the middle, as by a crash; known at the end. Such a
     /// line is left out.
     pub fn truncated(&self) -> bool {
@@ -93,7 +127,7 @@ impl Reader {
         if !whole && self.buffer.len() > MAX_LINE {
             return Err(ReadError::TooLong { path: self.path.clone(), line: self.line });
         }
-        match serde_json::from_slice(&self.buffer) {
+        match self.parse() {
             Ok(record) => Ok(Some(record)),
             Err(_) if !whole => {
                 self.truncated = true;
@@ -103,6 +137,35 @@ impl Reader {
                 Err(ReadError::Garbage { path: self.path.clone(), line: self.line, source })
             }
         }
+    }
+
+    /// Reads the line that is in the buffer. The seal is of the file, not of the event: only the end
+    /// of a run can carry one.
+    fn parse(&mut self) -> Result<Record, serde_json::Error> {
+        let sealed = Sealed::of(&self.buffer).and_then(|sealed| {
+            let record = Record::read(&sealed.event).ok()?;
+            matches!(record.event, Event::RunEnded { .. }).then_some((sealed, record))
+        });
+        let Some(lines) = &mut self.sealing else {
+            return sealed.map_or_else(|| Record::read(&self.buffer), |(_, record)| Ok(record));
+        };
+        if let Seal::Holds = self.seal {
+            self.seal = Seal::Broken(
+                "the history was changed after it was written: there are lines after its seal"
+                    .to_owned(),
+            );
+        }
+        let parsed = match sealed {
+            None => Record::read(&self.buffer),
+            Some((sealed, record)) => {
+                if let Seal::None = self.seal {
+                    self.seal = sealed.broken(lines).map_or(Seal::Holds, Seal::Broken);
+                }
+                Ok(record)
+            }
+        };
+        lines.line(&self.buffer);
+        parsed
     }
 }
 
@@ -122,7 +185,7 @@ impl Iterator for Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::Event;
+    use crate::history::EndReason;
 
     const GOOD: &str = "{\"t_s\":0.5,\"event\":\"sweep-started\"}\n";
 
@@ -162,6 +225,54 @@ mod tests {
     fn a_line_beyond_the_bound_is_an_error_even_if_it_is_the_last() {
         let (records, _) = read_text(&format!("{GOOD}{}", "x".repeat(MAX_LINE + 1)));
         assert!(matches!(records[1], Err(ReadError::TooLong { line: 2, .. })));
+    }
+
+    /// What is said of the seal of a history of the plan `{}`.
+    fn unsealed(text: &str) -> Option<String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("events.jsonl");
+        std::fs::write(&path, text).unwrap();
+        let mut reader = read(&path).unwrap().sealed_with(b"{}");
+        reader.by_ref().for_each(drop);
+        reader.unsealed().map(str::to_owned)
+    }
+
+    /// [`GOOD`] twice, and a sealed end.
+    fn sealed() -> String {
+        let mut end = Vec::new();
+        let ended = Record { t_s: 0.6, event: Event::RunEnded { why: EndReason::Complete } };
+        ended.write(&mut end).unwrap();
+        let mut lines = Sealing::new(b"{}");
+        lines.line(GOOD.as_bytes());
+        lines.line(GOOD.as_bytes());
+        lines.seal(&mut end);
+        format!("{GOOD}{GOOD}{}", String::from_utf8(end).unwrap())
+    }
+
+    #[test]
+    fn a_sealed_history_proves_itself() {
+        assert_eq!(unsealed(&sealed()), None);
+    }
+
+    #[test]
+    fn one_without_its_last_line_or_without_its_seal_is_not_sealed() {
+        let without =
+            format!("{GOOD}{{\"t_s\":0.6,\"event\":\"run-ended\",\"why\":\"complete\"}}\n");
+        for text in ["", GOOD, &without] {
+            let why = unsealed(text).unwrap();
+            assert!(why.starts_with("the history is not sealed"), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_was_taken_out_changed_or_put_behind_the_end_breaks_the_seal() {
+        let (whole, changed) = (sealed(), "{\"t_s\":0.4,\"event\":\"sweep-started\"}\n");
+        let without = unsealed(&whole[GOOD.len()..]).unwrap();
+        assert!(without.contains("over 2 records, and 1 are before it"), "{without}");
+        let changed = unsealed(&whole.replacen(GOOD, changed, 1)).unwrap();
+        assert!(changed.contains("hash"), "{changed}");
+        let behind = unsealed(&format!("{whole}{GOOD}")).unwrap();
+        assert!(behind.contains("lines after its seal"), "{behind}");
     }
 
     #[test]

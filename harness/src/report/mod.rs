@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use crate::check::{COVERAGE, Finding};
 use crate::history::{self, ReadError};
 use crate::plan::{Backend, Plan};
-use crate::results::{FaultFigures, Results};
+use crate::results::{self, FaultFigures, Results};
 use crate::verdict::Verdict;
 use crate::words::{counted, millis, quoted, quoted_to, seconds};
 use timeline::Timeline;
@@ -49,7 +49,7 @@ pub fn write_all(
         let path = directory.join(name);
         std::fs::write(&path, text).map_err(|source| ReportError::Write { path, source })
     };
-    write("results.json", json::render(results))?;
+    write(results::FILE_NAME, json::render(results))?;
     write("report.md", markdown::render(plan, results))?;
     write("junit.xml", junit::render(&[(plan, results)]))?;
     let mut timeline = Timeline::new(plan);
@@ -194,14 +194,12 @@ mod testing {
 mod tests {
     use super::*;
     use crate::check::testing::{History, judged, plan_with_kill};
-    use crate::history::{FILE_NAME, Recorder};
+    use crate::history::FILE_NAME;
 
     #[test]
     fn every_file_of_the_run_directory_is_written() {
         let history = History::of(plan_with_kill());
-        let dir = tempfile::tempdir().unwrap();
-        let mut recorder = Recorder::create(dir.path()).unwrap();
-        history.records.iter().for_each(|record| recorder.record(record).unwrap());
+        let dir = history.written();
         let results = judged(&history);
         write_all(dir.path(), &history.plan, &results, &dir.path().join(FILE_NAME)).unwrap();
         for name in ["results.json", "report.md", "report.html", "junit.xml"] {

@@ -1,11 +1,12 @@
 //! `harness check`: the files of a run are the evidence, and changed evidence is noticed.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use serde_json::{Value, json as value};
+use serde_json::Value;
 
-use crate::support::{Said, Sandbox, events, json, shipped};
+use crate::support::{Said, Sandbox, finish, json, shipped};
 
 /// A run that passed, and its directory.
 fn passed() -> (Sandbox, PathBuf, Said) {
@@ -21,28 +22,45 @@ fn check(sandbox: &Sandbox) -> Said {
     sandbox.run(&["check", "runs/quickstart/latest"])
 }
 
-/// What `check` says once the history has been changed so.
-fn tampered(change: impl FnOnce(&mut Vec<Value>)) -> Said {
+/// What `check` says once the lines of the history have been changed so.
+fn tampered(change: impl FnOnce(&mut Vec<String>)) -> Said {
     let (sandbox, run, _) = passed();
-    let mut events = events(&run);
-    change(&mut events);
-    let text: String = events.iter().map(|event| format!("{event}\n")).collect();
-    fs::write(run.join("events.jsonl"), text).unwrap();
+    tamper(&run, change);
     check(&sandbox)
 }
 
-fn is_result_of(event: &Value, chunk: &str) -> bool {
-    event["event"] == "result" && event["chunk_id"] == chunk
+fn tamper(run: &Path, change: impl FnOnce(&mut Vec<String>)) {
+    let path = run.join("events.jsonl");
+    let mut lines: Vec<String> =
+        fs::read_to_string(&path).unwrap().lines().map(str::to_owned).collect();
+    change(&mut lines);
+    fs::write(path, lines.join("\n") + "\n").unwrap();
 }
 
-fn result_of<'a>(events: &'a mut [Value], chunk: &str) -> &'a mut Value {
-    events.iter_mut().find(|event| is_result_of(event, chunk)).unwrap()
+fn is(line: &str, event: &str) -> bool {
+    serde_json::from_str::<Value>(line).unwrap()["event"] == event
+}
+
+fn is_result_of(line: &str, chunk: &str) -> bool {
+    is(line, "result") && line.contains(&format!("\"chunk_id\":\"{chunk}\""))
+}
+
+fn find(lines: &mut [String], so: impl Fn(&str) -> bool) -> &mut String {
+    lines.iter_mut().find(|line| so(line)).unwrap()
+}
+
+/// Puts another number into a line.
+fn put(line: &mut String, field: &str, change: impl FnOnce(f64) -> f64) {
+    let number = serde_json::from_str::<Value>(line).unwrap()[field].clone();
+    let changed = change(number.as_f64().unwrap());
+    let said = format!("\"{field}\":{number}");
+    assert!(line.contains(&said), "{line}");
+    *line = line.replace(&said, &format!("\"{field}\":{changed}"));
 }
 
 #[test]
 fn the_files_alone_give_the_same_verdict_and_report() {
     let (sandbox, run, ran) = passed();
-    fs::remove_file(run.join("results.json")).unwrap();
     let checked = check(&sandbox);
     assert_eq!(checked.code, Some(0), "{checked}");
     let report = |said: &Said| -> String {
@@ -50,6 +68,56 @@ fn the_files_alone_give_the_same_verdict_and_report() {
         lines.map(|line| format!("{line}\n")).collect()
     };
     assert_eq!(report(&checked), report(&ran));
+    fs::remove_file(run.join("results.json")).unwrap();
+    let alone = check(&sandbox);
+    assert_eq!(alone.code, Some(0), "{alone}");
+    let told = alone.stdout.strip_prefix(&*checked.stdout).unwrap();
+    assert!(told.starts_with("  recorded      results.json cannot be read: "), "{told}");
+}
+
+#[test]
+fn a_seal_can_be_computed_with_the_tools_of_the_system() {
+    let (_sandbox, run, _) = passed();
+    let told = finish(
+        Command::new("sh")
+            .args(["-c", "cat plan.json events.jsonl | head -c -76 | sha256sum"])
+            .current_dir(&run),
+    );
+    let hash = told.stdout.split_whitespace().next().unwrap();
+    let events = fs::read_to_string(run.join("events.jsonl")).unwrap();
+    assert!(events.ends_with(&format!(",\"hash\":\"{hash}\"}}\n")), "{told}");
+}
+
+#[test]
+fn a_line_without_which_nothing_is_wrong_is_missed_all_the_same() {
+    let said = tampered(|lines| lines.retain(|line| !is(line, "broker-ready")));
+    assert_eq!(said.code, Some(2), "{said}");
+    assert!(said.stdout.contains("the history does not prove itself"), "{said}");
+    assert!(said.stdout.contains("its seal is over"), "{said}");
+}
+
+#[test]
+fn a_plan_that_was_changed_is_noticed() {
+    let (sandbox, run, _) = passed();
+    let plan = fs::read_to_string(run.join("plan.json")).unwrap();
+    let changed = plan.replacen("\"description\": \"", "\"description\": \"Not ", 1);
+    assert_ne!(changed, plan);
+    fs::write(run.join("plan.json"), changed).unwrap();
+    let said = check(&sandbox);
+    assert_eq!(said.code, Some(2), "{said}");
+    assert!(said.stdout.contains("plan.json was changed"), "{said}");
+}
+
+#[test]
+fn results_that_were_changed_are_told_of_and_do_not_count() {
+    let (sandbox, run, _) = passed();
+    tamper(&run, |lines| lines.retain(|line| !is_result_of(line, "00017")));
+    let said = check(&sandbox);
+    assert_eq!(said.code, Some(1), "{said}");
+    assert!(
+        said.stdout.contains("results.json says verdict pass, the history gives fail"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -63,16 +131,15 @@ fn a_fail_stays_a_fail() {
 
 #[test]
 fn a_result_that_was_removed_is_missing() {
-    let said = tampered(|events| events.retain(|event| !is_result_of(event, "00017")));
+    let said = tampered(|lines| lines.retain(|line| !is_result_of(line, "00017")));
     assert_eq!(said.code, Some(1), "{said}");
     assert!(said.stdout.contains("170..180"), "{said}");
 }
 
 #[test]
 fn a_sum_that_was_changed_in_its_last_place_is_wrong() {
-    let said = tampered(|events| {
-        let sum = &mut result_of(events, "00017")["sum"];
-        *sum = value!(sum.as_f64().unwrap() + 0.01);
+    let said = tampered(|lines| {
+        put(find(lines, |line| is_result_of(line, "00017")), "sum", |sum| sum + 0.01);
     });
     assert_eq!(said.code, Some(1), "{said}");
     assert!(said.stdout.contains("00017"), "{said}");
@@ -80,10 +147,10 @@ fn a_sum_that_was_changed_in_its_last_place_is_wrong() {
 
 #[test]
 fn a_result_that_is_there_twice_counts_as_counted_twice() {
-    let said = tampered(|events| {
-        let again = result_of(events, "00017").clone();
-        let end = events.len() - 1;
-        events.insert(end, again);
+    let said = tampered(|lines| {
+        let again = find(lines, |line| is_result_of(line, "00017")).clone();
+        let end = lines.len() - 1;
+        lines.insert(end, again);
     });
     assert_eq!(said.code, Some(1), "{said}");
     assert!(said.stdout.contains("10 committed more than once"), "{said}");
@@ -92,9 +159,8 @@ fn a_result_that_is_there_twice_counts_as_counted_twice() {
 
 #[test]
 fn a_total_that_was_changed_is_wrong() {
-    let said = tampered(|events| {
-        let total = events.iter_mut().find(|event| event["event"] == "aggregate").unwrap();
-        total["count"] = value!(total["count"].as_u64().unwrap() - 1);
+    let said = tampered(|lines| {
+        put(find(lines, |line| is(line, "aggregate")), "count", |count| count - 1.0);
     });
     assert_eq!(said.code, Some(1), "{said}");
     assert!(said.stdout.contains("aggregate"), "{said}");
@@ -102,7 +168,7 @@ fn a_total_that_was_changed_is_wrong() {
 
 #[test]
 fn a_fault_that_was_removed_is_not_proved() {
-    let said = tampered(|events| events.retain(|event| event["event"] != "fault-injected"));
+    let said = tampered(|lines| lines.retain(|line| !is(line, "fault-injected")));
     assert_ne!(said.code, Some(0), "{said}");
     assert!(said.stdout.contains("did not bite"), "{said}");
 }
