@@ -10,6 +10,7 @@ mod efficiency;
 mod faults;
 mod finish;
 mod history;
+mod other_aggregate;
 mod processes;
 mod recovery;
 mod retries;

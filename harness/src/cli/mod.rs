@@ -19,7 +19,7 @@ use clap::{Parser, Subcommand};
 use ttg_system::cli::Hooks;
 
 use crate::docker;
-use crate::environment::{guard, janitor};
+use crate::environment::{guard, janitor, reaper};
 use crate::exit::Exit;
 use crate::plan::ClusterChoice;
 
@@ -91,6 +91,14 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Start a program, and end with it all that it has started.
+    #[command(hide = true, name = reaper::SUBCOMMAND, disable_help_flag = true)]
+    Reaper {
+        mark: OsString,
+        program: OsString,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// End what a run leaves behind, once standard input ends.
     #[command(hide = true, name = janitor::SUBCOMMAND, disable_help_flag = true)]
     Janitor {
@@ -138,6 +146,12 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Guard { parent, program, arguments } => {
             let reason = guard::become_program(parent, &program, &arguments);
             problem(&reason, Exit::Unavailable).into()
+        }
+        Command::Reaper { mark, program, arguments } => {
+            match reaper::main(&mark, &program, &arguments) {
+                Ok(()) => Exit::Pass.into(),
+                Err(reason) => problem(&reason, Exit::Unavailable).into(),
+            }
         }
         Command::ExhaustMemory => problem(&docker::exhaust_main(), Exit::Unavailable).into(),
         Command::Janitor { mark, containers, context, namespace } => {

@@ -4,7 +4,7 @@ mod event;
 mod reader;
 mod recorder;
 
-pub use event::{EndReason, Event, HeldChunk, Record, SeenAggregate, SeenResult};
+pub use event::{EndReason, Event, HeldChunk, PartialAggregate, Record, SeenAggregate, SeenResult};
 pub use reader::{MAX_LINE, ReadError, Reader, read};
 pub use recorder::{RecordError, Recorder};
 

@@ -3,11 +3,14 @@
 mod afterwards;
 mod conduct;
 mod directory;
+mod foreign_report;
 mod links;
 mod looks;
 mod programs;
 mod recompute;
+mod settled;
 mod stage;
+mod submit;
 mod tap;
 
 pub use conduct::run;
