@@ -1,6 +1,6 @@
 //! The system's own aggregate is exactly what the sweep implies.
 
-use super::Outcome;
+use super::{Outcome, other_aggregate};
 use crate::facts::{Facts, Reported, Yield};
 use crate::history::{EndReason, SeenAggregate};
 use crate::plan::{Backend, Coverage, Kernel, Plan};
@@ -13,8 +13,15 @@ pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
     if plan.expect.coverage == Coverage::LostWithBroker {
         return Outcome::pass("not judged: its data is gone");
     }
+    if plan.aggregator.is_none() {
+        return other_aggregate::of_harness(plan, facts);
+    }
     let Some(aggregate) = &facts.aggregate else {
-        return absent(facts);
+        return if plan.has_foreign_aggregator() {
+            other_aggregate::of_others(plan, facts)
+        } else {
+            absent(facts)
+        };
     };
     let differences = differences(plan, facts, aggregate);
     let has_all = aggregate.count == plan.sweep.params();
@@ -49,11 +56,12 @@ fn absent(facts: &Facts) -> Outcome {
     }
 }
 
-fn differences(plan: &Plan, facts: &Facts, aggregate: &SeenAggregate) -> Vec<String> {
+/// What the sweep implies, and over how many chunks.
+pub(super) fn implied(plan: &Plan, facts: &Facts) -> (Reported, u64) {
     let committed = facts.ledger.implied();
     let expect = &plan.expect;
     let whole = expect.coverage == Coverage::ExactlyOnce && expect.dead_letters == 0;
-    let (implied, chunks) = match plan.sweep.kernel {
+    match plan.sweep.kernel {
         Kernel::Reference { .. } if whole => {
             (Yield::of(plan.sweep.start, plan.sweep.end).figures(), plan.sweep.chunks())
         }
@@ -61,7 +69,12 @@ fn differences(plan: &Plan, facts: &Facts, aggregate: &SeenAggregate) -> Vec<Str
             (Reported { count: plan.sweep.params(), ..committed }, plan.sweep.chunks())
         }
         _ => (committed, facts.ledger.chunks_committed()),
-    };
+    }
+}
+
+pub(super) fn differences(plan: &Plan, facts: &Facts, aggregate: &SeenAggregate) -> Vec<String> {
+    let committed = facts.ledger.implied();
+    let (implied, chunks) = implied(plan, facts);
     let reported = Reported {
         count: aggregate.count,
         sum: aggregate.sum,

@@ -11,6 +11,7 @@ mod ending;
 mod faults;
 mod finish;
 mod history;
+mod other_aggregate;
 mod processes;
 mod recovery;
 mod retries;

@@ -54,7 +54,7 @@ struct Found {
     /// The first of those that ended badly with no fault to explain it, and how many there are.
     unexplained: Vec<String>,
     count: u64,
-    /// How foreign workers ended that were asked to.
+    /// How foreign programs ended that were asked to.
     foreign: Vec<String>,
 }
 
@@ -78,7 +78,7 @@ fn look(plan: &Plan, facts: &Facts) -> Found {
         }
         if let Some(by) = strikes.iter().position(|strike| explains(plan, facts, strike, exit)) {
             if strikes.remove(by).ends() == Ends::Asked && plan.foreign(&exit.process).is_some() {
-                foreign.push(|| format!("a foreign worker was asked to end: {}", describe(exit)));
+                foreign.push(|| format!("a foreign program was asked to end: {}", describe(exit)));
             }
             continue;
         }
@@ -242,7 +242,7 @@ mod tests {
         plan.foreign = Some(Foreign { command, image: None, workers: 2 });
         assert_snapshot!(judged(&terminated(plan, (Some(1), None))), @r"
         pass: none ended badly by itself; the run completed
-        - a foreign worker was asked to end: worker-1 exited with code 1 at 10.8 s, and said: last words
+        - a foreign program was asked to end: worker-1 exited with code 1 at 10.8 s, and said: last words
         ");
     }
 

@@ -33,7 +33,10 @@ pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
     let unseen = plan.sweep.chunks().saturating_sub(chunks);
     let is_complete = matches!(facts.ended, Some((_, EndReason::Complete)));
     match unseen {
-        0 => Outcome::pass("every chunk once, with the range of the plan"),
+        0 => {
+            let by = if plan.coordinator.is_none() { "submitted by the harness; " } else { "" };
+            Outcome::pass(format!("{by}every chunk once, with the range of the plan"))
+        }
         // What is missing then is a matter of coverage.
         _ if !is_complete => Outcome::pass(format!(
             "{} of {} submitted, none twice, with the range of the plan",

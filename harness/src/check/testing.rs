@@ -9,7 +9,7 @@ use crate::history::{EndReason, Event, HeldChunk, Record, Recorder, SeenAggregat
 use crate::ideal::static_range;
 use crate::plan::{
     Backend, BrokerSetup, ClusterChoice, Coverage, Environment, Expect, FaultKind, Kernel, Plan,
-    PlannedFault, SCHEMA_VERSION, Settings, Sweep, Target, Trigger, WorkersIn,
+    PlannedFault, RoleProgram, SCHEMA_VERSION, Settings, Sweep, Target, Trigger, WorkersIn,
 };
 use crate::results::{Judge, Results};
 
@@ -35,6 +35,8 @@ pub(crate) fn plan() -> Plan {
         seed: 42,
         env: BTreeMap::new(),
         foreign: None,
+        coordinator: RoleProgram::Ours,
+        aggregator: RoleProgram::Ours,
         defect: None,
         faults: Vec::new(),
         afterwards: None,
@@ -112,8 +114,12 @@ impl History {
 
     fn processes(&self) -> Vec<String> {
         let mut processes: Vec<_> = (0..self.plan.workers).map(|n| format!("worker-{n}")).collect();
-        if self.plan.backend != Backend::Static {
-            processes.extend(["coordinator".into(), "aggregator".into()]);
+        let roles =
+            [("coordinator", &self.plan.coordinator), ("aggregator", &self.plan.aggregator)];
+        for (name, by) in roles {
+            if self.plan.backend != Backend::Static && !by.is_none() {
+                processes.push(name.to_owned());
+            }
         }
         processes
     }

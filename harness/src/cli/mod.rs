@@ -19,7 +19,7 @@ use clap::{Parser, Subcommand};
 use ttg_system::cli::Hooks;
 
 use crate::docker;
-use crate::environment::{guard, janitor};
+use crate::environment::{guard, janitor, reaper};
 use crate::exit::Exit;
 use crate::plan::ClusterChoice;
 
@@ -83,14 +83,6 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
-    /// Become a program that ends with its parent.
-    #[command(hide = true, name = guard::SUBCOMMAND, disable_help_flag = true)]
-    Guard {
-        parent: u32,
-        program: OsString,
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        arguments: Vec<OsString>,
-    },
     /// End what a run leaves behind, once standard input ends.
     #[command(hide = true, name = janitor::SUBCOMMAND, disable_help_flag = true)]
     Janitor {
@@ -109,6 +101,10 @@ enum Command {
 
 /// Runs `harness` with these arguments, the first of which is the program's name.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if let Some(exit) = above_a_program(&arguments) {
+        return exit.into();
+    }
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
@@ -135,15 +131,29 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Some(defect) => defect.main(named("harness defect", arguments)),
             None => problem(&format!("there is no defect {name:?}"), Exit::Usage).into(),
         },
-        Command::Guard { parent, program, arguments } => {
-            let reason = guard::become_program(parent, &program, &arguments);
-            problem(&reason, Exit::Unavailable).into()
-        }
         Command::ExhaustMemory => problem(&docker::exhaust_main(), Exit::Unavailable).into(),
         Command::Janitor { mark, containers, context, namespace } => {
             janitor::main(&mark, containers, &ClusterChoice { context, namespace });
             Exit::Pass.into()
         }
+    }
+}
+
+/// What stands between the harness and every program that it starts: `reaper <mark> <program>
+/// <arguments>` and `guard <parent> <program> <arguments>`. The command line of everything else need not
+/// be made for that, twice for every process of a run.
+fn above_a_program(arguments: &[OsString]) -> Option<Exit> {
+    let [_, word, whose, program, rest @ ..] = arguments else { return None };
+    match word.to_str()? {
+        reaper::SUBCOMMAND => Some(match reaper::main(whose, program, rest) {
+            Ok(()) => Exit::Pass,
+            Err(reason) => problem(&reason, Exit::Unavailable),
+        }),
+        guard::SUBCOMMAND => {
+            let parent = whose.to_str()?.parse().ok()?;
+            Some(problem(&guard::become_program(parent, program, rest), Exit::Unavailable))
+        }
+        _ => None,
     }
 }
 

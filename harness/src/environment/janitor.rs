@@ -61,9 +61,9 @@ impl Janitor {
         Ok(Self { child, mark })
     }
 
-    /// The variable that a process of the run must carry.
-    pub(super) fn mark(&self) -> (&'static str, &OsStr) {
-        (VARIABLE, &self.mark)
+    /// What [`VARIABLE`] is in every process of the run.
+    pub(super) fn mark(&self) -> &OsStr {
+        &self.mark
     }
 }
 

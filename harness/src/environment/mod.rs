@@ -12,6 +12,7 @@ mod kubernetes;
 mod life;
 mod process;
 mod rabbitmq_server;
+pub mod reaper;
 mod redis_server;
 mod server;
 mod write_lock;

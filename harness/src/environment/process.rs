@@ -5,20 +5,20 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::rc::Rc;
 
 use async_trait::async_trait;
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
-use tokio::process::Command;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::ChildStdout;
 use tokio::sync::watch;
 
+use super::Unavailable;
 use super::host::{Host, Hosted, Stdout};
 use super::janitor::Janitor;
+use super::reaper::{self, Reaped};
 use super::server::Seen;
-use super::{Unavailable, guard};
 
 /// How much of a log's end is looked at for what a process said last.
 const TAIL: u64 = 4096;
@@ -286,6 +286,8 @@ pub(super) type Started = (Process, Option<Stdout>);
 pub struct Fleet {
     logs: PathBuf,
     processes: RefCell<BTreeMap<String, Process>>,
+    /// Of those that were started on this machine; those that have ended are forgotten by and by.
+    reapers: RefCell<Vec<Child>>,
     janitor: Janitor,
     host: Option<Rc<Host>>,
     /// How often each name was started.
@@ -300,8 +302,8 @@ impl Fleet {
     pub fn new(logs: &Path, host: Option<Rc<Host>>) -> io::Result<Self> {
         let arguments = host.as_ref().map(|host| host.janitor_arguments()).unwrap_or_default();
         let janitor = Janitor::start(logs, &arguments)?;
-        let (processes, lives) = (RefCell::default(), RefCell::default());
-        Ok(Self { logs: logs.to_owned(), processes, janitor, host, lives })
+        let (processes, reapers, lives) = Default::default();
+        Ok(Self { logs: logs.to_owned(), processes, reapers, janitor, host, lives })
     }
 
     /// Where its processes are, other than on this machine itself.
@@ -338,32 +340,26 @@ impl Fleet {
             return self.start_on(host, program).await;
         }
         let log = self.open_log(&program.name, "log")?;
-        let mut command = Command::new(std::env::current_exe()?);
-        command.arg(guard::SUBCOMMAND).arg(std::process::id().to_string()).args(&program.command);
+        let mut command = reaper::command(self.janitor.mark(), &program.command)?;
         for name in CONTRACT {
             command.env_remove(name);
         }
         command.envs(program.variables.iter().map(|(name, value)| (name, value)));
-        let (mark, run) = self.janitor.mark();
-        command.env(mark, run);
-        command.stdin(Stdio::null()).stderr(log.try_clone()?);
+        command.stderr(log.try_clone()?);
         command.stdout(match program.output {
             Output::Log => log.into(),
             Output::File => Stdio::from(self.open_log(&program.name, "out")?),
             Output::Pipe => Stdio::piped(),
         });
-        // A group of its own: Ctrl-C is for the harness, which then ends the others in order.
-        let mut child = command.process_group(0).kill_on_drop(true).spawn()?;
-        let pid = child.id().ok_or_else(|| io::Error::other("the process has no id"))?;
-        let stdout = child.stdout.take().map(|stdout| Box::new(stdout) as Stdout);
+        let (mut reaped, mut reaper) = Reaped::start(command)?;
+        let stdout = reaper.stdout.take();
+        self.keep(reaper);
+        let pid = reaped.pid().await?;
+        let stdout = stdout.map(ChildStdout::from_std).transpose()?;
+        let stdout = stdout.map(|stdout| Box::new(stdout) as Stdout);
         let (ended, exit) = watch::channel(None);
         tokio::task::spawn_local(async move {
-            if let Ok(status) = child.wait().await {
-                // A kernel's program may outlive its worker, and the worker's name may be
-                // another's soon.
-                end_group(pid);
-                let _ = ended.send(Some(Exit { code: status.code(), signal: status.signal() }));
-            }
+            let _ = ended.send(Some(reaped.ended().await));
         });
         let process = Process {
             name: program.name.clone(),
@@ -374,6 +370,13 @@ impl Fleet {
         };
         self.processes.borrow_mut().insert(program.name.clone(), process.clone());
         Ok((process, stdout))
+    }
+
+    /// Keeps a reaper until it has ended.
+    fn keep(&self, reaper: Child) {
+        let mut reapers = self.reapers.borrow_mut();
+        reapers.retain_mut(|reaper| !matches!(reaper.try_wait(), Ok(Some(_))));
+        reapers.push(reaper);
     }
 
     /// The process of this name.
@@ -431,10 +434,12 @@ impl Fleet {
     }
 }
 
-/// Ends all that a process started, and itself.
-fn end_group(pid: u32) {
-    if let Some(group) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-        let _ = kill_process_group(group, Signal::KILL);
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        // Nobody listens to them any more, so they end, and bound their own work.
+        for reaper in self.reapers.get_mut() {
+            let _ = reaper.wait();
+        }
     }
 }
 

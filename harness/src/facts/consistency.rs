@@ -91,7 +91,7 @@ impl Consistency {
                     self.note(|| format!("a chunk was taken over after {after_ms} ms"));
                 }
             }
-            Event::Redelivered { deliveries, chunks } => {
+            Event::Redelivered { deliveries, chunks, .. } => {
                 let sum = chunks.values().fold(0_u64, |sum, times| sum.saturating_add(*times));
                 if !chunks.is_empty() && sum != *deliveries {
                     self.note(|| format!("{deliveries} deliveries of which {sum} are named"));

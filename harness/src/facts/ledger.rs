@@ -306,6 +306,11 @@ impl Ledger {
         &self.sweep
     }
 
+    /// What the results that count add up to, whatever the kernel.
+    pub fn summed(&self) -> Reported {
+        self.reported.figures(self.committed.len())
+    }
+
     /// The index of the chunk with this id, if it is one of the sweep's.
     pub fn index(&self, id: &str) -> Option<u64> {
         let digits = !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit());

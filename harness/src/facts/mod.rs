@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::fault::{BROKER, Ends, Lasts, Role, entry_named};
-use crate::history::{EndReason, Event, HeldChunk, Record, SeenAggregate};
+use crate::history::{EndReason, Event, HeldChunk, PartialAggregate, Record, SeenAggregate};
 use crate::plan::Plan;
 use crate::words::FirstLines;
 
@@ -158,6 +158,8 @@ pub struct Facts {
     resubmissions: FirstLines,
     /// The aggregator's last report.
     pub aggregate: Option<SeenAggregate>,
+    /// As much as a foreign aggregator reported last, where it left out some of it.
+    pub partial_aggregate: Option<PartialAggregate>,
     /// How much was in each queue when the sweep was over.
     pub depths: Option<Depths>,
     /// Attempts that failed and were made again.
@@ -234,6 +236,7 @@ impl Facts {
             resubmitted: 0,
             resubmissions: FirstLines::default(),
             aggregate: None,
+            partial_aggregate: None,
             depths: None,
             retried: None,
             redelivered: None,
@@ -318,6 +321,7 @@ impl Facts {
                 });
             }
             Event::Aggregate(aggregate) => self.aggregate = Some(aggregate.clone()),
+            Event::PartialAggregate(report) => self.partial_aggregate = Some(report.clone()),
             &Event::Depths { tasks, results, retry, letters } => {
                 self.depths = Some(Depths { tasks, results, retry, letters });
             }

@@ -111,6 +111,10 @@ pub struct Site {
     pub workers_in: WorkersIn,
     /// Whether some worker is not ours.
     pub foreign: bool,
+    /// Whether the harness submits by itself.
+    pub no_coordinator: bool,
+    /// Whether the harness sums by itself.
+    pub no_aggregator: bool,
 }
 
 /// The roles that are processes of the system.
@@ -136,6 +140,14 @@ impl Site {
             (Backend::Static, _) => Some(
                 "backend static has no coordinator, no aggregator and no broker (strike a worker \
                  instead, or choose another backend)",
+            ),
+            (_, Role::Coordinator) if self.no_coordinator => Some(
+                "there is none: the harness submits by itself (strike a worker instead, or remove \
+                 coordinator: none)",
+            ),
+            (_, Role::Aggregator) if self.no_aggregator => Some(
+                "there is none: the harness sums by itself (strike a worker instead, or remove \
+                 aggregator: none)",
             ),
             (Backend::Embedded, Role::Broker) => Some(
                 "the embedded broker is a file, which no process serves (choose backend redis or \

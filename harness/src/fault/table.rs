@@ -82,6 +82,8 @@ fn refusals(entry: &Entry, role: Role) -> Vec<(String, &'static str)> {
         environment,
         workers_in,
         foreign: false,
+        no_coordinator: false,
+        no_aggregator: false,
     };
     let why = |site: Site| site.lacks(role).or_else(|| (entry.refuse)(&site, role));
     let containers = site(Backend::Redis, Environment::Container, WorkersIn::Container);

@@ -150,6 +150,8 @@ pub enum Event {
     },
     /// What the system's own aggregator reported.
     Aggregate(SeenAggregate),
+    /// The same of a foreign aggregator that leaves out some of it.
+    PartialAggregate(PartialAggregate),
     /// Attempts that failed and were made again. Written at the end; where they are many, several
     /// times, each of other chunks.
     Retried {
@@ -311,6 +313,20 @@ pub struct SeenAggregate {
     pub max: f64,
     /// Mean value.
     pub avg: f64,
+}
+
+/// As much of an aggregate as a foreign aggregator reported.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "each is that of `SeenAggregate`")]
+pub struct PartialAggregate {
+    pub chunks: Option<u64>,
+    pub duplicates_removed: Option<u64>,
+    pub complete: Option<bool>,
+    pub count: Option<u64>,
+    pub sum: Option<f64>,
+    pub min: Option<f64>,
+    pub max: Option<f64>,
+    pub avg: Option<f64>,
 }
 
 /// Why the harness stopped watching.

@@ -6,7 +6,7 @@ mod reader;
 mod recorder;
 mod seal;
 
-pub use event::{EndReason, Event, HeldChunk, Record, SeenAggregate, SeenResult};
+pub use event::{EndReason, Event, HeldChunk, PartialAggregate, Record, SeenAggregate, SeenResult};
 pub use reader::{MAX_LINE, ReadError, Reader, read};
 pub use recorder::{RecordError, Recorder};
 

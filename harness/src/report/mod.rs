@@ -115,6 +115,14 @@ fn figures(plan: &Plan, results: &Results) -> Vec<(&'static str, String)> {
         let count = counted(aggregate.count, "parameter");
         figures.push(("aggregate", format!("sum {} over {count}", aggregate.sum)));
     }
+    if plan.coordinator.is_none() {
+        figures.push(("submission", "submitted by the harness".to_owned()));
+    }
+    if plan.aggregator.is_none() {
+        let finding = results.findings.iter().find(|finding| finding.check == "aggregate");
+        let summed = finding.map_or_else(unknown, |finding| quoted_to(&finding.summary, LONG));
+        figures.push(("aggregate", summed));
+    }
     if let Some(defect) = &plan.defect {
         figures.push(("defect", format!("{} (planted)", quoted(defect))));
     }

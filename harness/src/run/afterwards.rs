@@ -31,14 +31,17 @@ pub(super) async fn replay(
     let after = async {
         let letters = before.saturating_sub(count(broker).await?);
         stage.emit(Event::Replayed { letters });
-        tap.forget_letters();
+        tap.forget_letters(stage);
         // The sweep is open again: that must be known before anybody waits for its end.
         tap.drain(stage, broker).await
     };
     let Some(()) = known(stage, after.await) else { return Ok(()) };
     stage.last_result.set(Instant::now());
     start(stage, "worker-0", env).await?;
-    start(stage, "aggregator", &BTreeMap::new()).await.map(drop)
+    if !stage.plan.aggregator.is_none() {
+        start(stage, "aggregator", &BTreeMap::new()).await?;
+    }
+    Ok(())
 }
 
 fn known<T>(stage: &Stage, read: Result<T, QueueError>) -> Option<T> {

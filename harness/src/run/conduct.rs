@@ -12,13 +12,15 @@ use tokio::time::{Instant, interval, sleep, timeout};
 use ttg_system::queue::{self, Broker};
 use ttg_system::stats::Stats;
 
+use super::foreign_report;
 use super::recompute::recompute;
+use super::submit::submit;
 use super::tap::Tap;
 use super::{RunDirectory, RunError, Stage, afterwards, final_reading};
 use crate::environment::{BrokerProcess, Fleet, Host, Unavailable};
 use crate::fault;
 use crate::history::{EndReason, Event, Record, SeenAggregate};
-use crate::plan::{Afterwards, Backend, Plan};
+use crate::plan::{Afterwards, Backend, Plan, RoleProgram};
 
 /// How long processes may take to leave once the sweep is complete, or twice as long as a chunk
 /// takes: one may still compute what another has settled.
@@ -203,8 +205,8 @@ async fn conduct(stage: Rc<Stage>, interrupts: &mut Interrupts) -> Result<EndRea
         if let Some(reason) = lost {
             stage.emit(Event::BrokerLost { reason });
         }
-        if let Some(aggregate) = aggregate(&stage) {
-            stage.emit(Event::Aggregate(aggregate));
+        if let Some(report) = report(&stage) {
+            stage.emit(report);
         }
     }
     if why == EndReason::Complete {
@@ -248,10 +250,13 @@ async fn aggregator_left(stage: &Stage) {
     stage.until(|now| now.ended.contains(&aggregator.pid)).await;
 }
 
-/// How long a foreign worker stays though there is nothing to do: the wire contract tells it no
-/// other way when a sweep is complete.
+/// How long a foreign program stays though there is nothing to do: the wire contract tells it no
+/// other way when a sweep is complete. Nor does a foreign coordinator tell our workers.
 fn idle_time(plan: &Plan) -> Duration {
-    let Some(_) = plan.foreign else { return Duration::ZERO };
+    let roles = [&plan.coordinator, &plan.aggregator];
+    if plan.foreign.is_none() && roles.iter().all(|role| role.foreign().is_none()) {
+        return Duration::ZERO;
+    }
     let said = plan.env.get("IDLE_TIMEOUT_SECONDS").and_then(|text| text.parse().ok());
     said.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or(IDLE)
 }
@@ -271,8 +276,13 @@ async fn start_all(stage: &Rc<Stage>) -> Result<(), RunError> {
     }
     if let Some(broker) = stage.broker.as_deref() {
         let _ = timeout(READY, all_ask_for_tasks(stage, broker)).await;
-        start("coordinator").await?;
-        start("aggregator").await?;
+        match stage.plan.coordinator {
+            RoleProgram::None => drop(tokio::task::spawn_local(submit(Rc::clone(stage)))),
+            RoleProgram::Ours | RoleProgram::Foreign(_) => start("coordinator").await?,
+        }
+        if !stage.plan.aggregator.is_none() {
+            start("aggregator").await?;
+        }
     }
     Ok(())
 }
@@ -362,7 +372,9 @@ async fn the_end(stage: &Stage) -> EndReason {
 /// Workers that have left may have completed the sweep a moment before the tap knows.
 async fn over(stage: &Stage) -> EndReason {
     let complete = match &stage.broker {
-        Some(broker) => broker.standing().await.is_ok_and(|progress| progress.is_complete()),
+        Some(broker) => timeout(STOP, stage.is_complete_now(&**broker))
+            .await
+            .is_ok_and(|is_complete| is_complete),
         None => {
             let outputs = u64::from(stage.plan.workers);
             // Static workers are done when all that they printed is read.
@@ -387,7 +399,15 @@ async fn stop_all(stage: &Stage) {
     }
 }
 
-/// The last report that the aggregator printed.
+/// The last report that the aggregator printed, whosever it is.
+fn report(stage: &Stage) -> Option<Event> {
+    if stage.plan.has_foreign_aggregator() {
+        return foreign_report::read(&stage.fleet.output("aggregator", REPORT_BOUND)?);
+    }
+    aggregate(stage).map(Event::Aggregate)
+}
+
+/// The last report that our own printed.
 fn aggregate(stage: &Stage) -> Option<SeenAggregate> {
     #[derive(Deserialize)]
     struct Printed {

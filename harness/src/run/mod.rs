@@ -4,13 +4,16 @@ mod afterwards;
 mod conduct;
 mod directory;
 mod final_reading;
+mod foreign_report;
 mod links;
 mod looks;
 mod observed;
 mod programs;
 mod recompute;
+mod settled;
 mod stage;
 mod submissions;
+mod submit;
 mod tap;
 
 pub use conduct::run;

@@ -38,15 +38,14 @@ pub(super) fn program(
     variables.extend(plan.env.clone());
     variables.extend(env.clone());
     let foreign = plan.foreign(name);
-    let command = match foreign {
+    let command = match &foreign {
         // The image's own entry point is the program.
         Some(_) if in_container => Vec::new(),
         Some(foreign) => foreign.command.iter().map(Into::into).collect(),
         None if in_container => arguments.iter().map(Into::into).collect(),
         None => role_command(plan.defect.as_deref(), arguments)?,
     };
-    let image =
-        foreign.map(|foreign| foreign.image.clone().unwrap_or_else(|| FOREIGN_IMAGE.to_owned()));
+    let image = foreign.map(|foreign| foreign.image.unwrap_or_else(|| FOREIGN_IMAGE.to_owned()));
     let runs_out = |fault: &PlannedFault| fault.kind == FaultKind::OutOfMemory;
     let may_run_out = number.is_some() && plan.has_fault(runs_out);
     let name = name.to_owned();

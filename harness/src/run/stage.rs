@@ -14,6 +14,7 @@ use ttg_system::queue::Broker;
 use super::links::Links;
 use super::looks::Looks;
 use super::programs::program;
+use super::settled::Settled;
 use super::tap;
 use crate::environment::{BrokerProcess, Exit, Fleet, Process, Server};
 use crate::history::{Event, Record};
@@ -26,8 +27,10 @@ pub struct Standing {
     pub begun: bool,
     /// Parameters in the results so far.
     pub params: u64,
-    /// The broker says that nothing is left to do.
+    /// Nothing is left to do.
     pub complete: bool,
+    /// How often everything was read that there was.
+    pub readings: u64,
     /// Faults that are being carried out.
     pub in_flight: usize,
     /// Faults that have struck, and healed where they heal.
@@ -72,6 +75,7 @@ pub struct Stage {
     /// What is in force until a fault heals, by the fault and its target.
     kept: RefCell<HashMap<(String, String), Box<dyn Any>>>,
     pub(super) looks: Looks,
+    pub(super) settled: RefCell<Settled>,
     broker_turn: Mutex<()>,
     /// What has to be added to the broker's clock to have ours, in milliseconds.
     skew_ms: Cell<i64>,
@@ -86,6 +90,7 @@ impl Stage {
         listener: Listener,
     ) -> Self {
         let (seed, looks) = (plan.seed, Looks::at(broker.clone()));
+        let settled = RefCell::new(Settled::none_of(plan.sweep.chunks()));
         Self {
             plan,
             fleet,
@@ -100,6 +105,7 @@ impl Stage {
             links: Links::default(),
             kept: RefCell::default(),
             looks,
+            settled,
             broker_turn: Mutex::default(),
             skew_ms: Cell::new(0),
         }
@@ -302,6 +308,7 @@ impl Stage {
     pub(super) fn note_result(&self, chunk_index: Option<u64>, worker: &str, params: u64) {
         self.last_result.set(Instant::now());
         if let Some(index) = chunk_index {
+            self.settled.borrow_mut().commit(index);
             self.looks.note_result(index, worker);
         }
         self.change(|standing| standing.params += params);

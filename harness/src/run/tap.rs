@@ -62,8 +62,9 @@ impl Tap {
     }
 
     /// Tells dead letters from the first one on again.
-    pub(super) fn forget_letters(&mut self) {
+    pub(super) fn forget_letters(&mut self, stage: &Stage) {
         self.letters = Cursor::default();
+        stage.settled.borrow_mut().forget_letters();
     }
 
     async fn read(
@@ -90,13 +91,19 @@ impl Tap {
         let letters = broker.dead_letters(&mut self.letters, PAGE).await?;
         seen += letters.len();
         for letter in letters {
+            if let Some(task) = letter.task() {
+                stage.settled.borrow_mut().bury(task.chunk.index);
+            }
             self.observed.dead_letter(&letter);
             stage.emit(dead_lettered(letter));
         }
         self.observed.look_at_holders(stage, broker).await?;
-        let complete = broker.standing().await?.is_complete();
-        if complete != stage.standing().complete {
-            stage.change(|standing| standing.complete = complete);
+        let complete = stage.is_complete(broker).await?;
+        if complete != stage.standing().complete || seen == 0 {
+            stage.change(|standing| {
+                standing.complete = complete;
+                standing.readings += u64::from(seen == 0);
+            });
         }
         Ok(seen)
     }

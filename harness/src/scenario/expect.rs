@@ -7,7 +7,7 @@ use super::fault;
 use super::fields::{Field, Fields};
 use super::nominal;
 use super::units::show;
-use crate::plan::{Backend, Coverage, Expect, FaultKind, Kernel, Plan, PlannedFault};
+use crate::plan::{Backend, Coverage, Expect, FaultKind, Kernel, Plan, PlannedFault, RoleProgram};
 use crate::words::counted;
 
 const KEYS: &[&str] = &[
@@ -82,6 +82,12 @@ fn coverage(field: &Field<'_>, plan: &Plan) -> Result<Coverage, Problem> {
         return Err(field.refuse(
             "is lost-with-broker, but no fault wipes the broker (write exactly-once, or add wipe: \
              { role: broker })",
+        ));
+    }
+    if coverage == Coverage::LostWithBroker && plan.aggregator != RoleProgram::Ours {
+        return Err(field.refuse(
+            "is lost-with-broker, but only our own aggregator tells by its exit code that the data is \
+             gone (write exactly-once, or remove aggregator)",
         ));
     }
     Ok(coverage)

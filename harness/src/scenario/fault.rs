@@ -105,7 +105,7 @@ fn one<'a>(item: &'a Node, number: usize, ground: Ground<'_>) -> Result<Written<
             None => format!("{}-{number}", what.name),
         },
         trigger: match &when {
-            Some(field) => trigger(field)?,
+            Some(field) => trigger(field, ground.site)?,
             None => Trigger::Start,
         },
         every,
@@ -242,7 +242,7 @@ fn every(field: &Field<'_>, entry: &Entry) -> Result<Duration, Problem> {
     field.duration("every: 2s")
 }
 
-fn trigger(field: &Field<'_>) -> Result<Trigger, Problem> {
+fn trigger(field: &Field<'_>, site: Site) -> Result<Trigger, Problem> {
     if field.name == "after" {
         return Ok(Trigger::After(field.name("after: first")?.to_owned()));
     }
@@ -251,6 +251,12 @@ fn trigger(field: &Field<'_>) -> Result<Trigger, Problem> {
         other => return Err(neither_share_nor_time(field, &other.to_string())),
     };
     if let Some(share) = text.strip_suffix("submitted").and_then(units::percentage) {
+        if site.no_coordinator {
+            return Err(field.refuse(
+                "is a share submitted, but the harness submits by itself, all at once (write a share \
+                 of the sweep, as in at: 30%)",
+            ));
+        }
         if share > 0.0 && share < 100.0 {
             return Ok(Trigger::Submitted(share));
         }

@@ -67,7 +67,17 @@ pub(super) fn plan(root: &Node, file: &Path) -> Result<Plan, Problem> {
     if let Some(foreign) = foreign.as_mut().filter(|_| workers_in == WorkersIn::Process) {
         system::beside(file, &mut foreign.command);
     }
-    let site = Site { backend, environment, workers_in, foreign: foreign.is_some() };
+    let at = system::Place { file, backend, workers_in };
+    let coordinator = system::role(&fields, "coordinator", at)?;
+    let aggregator = system::role(&fields, "aggregator", at)?;
+    let site = Site {
+        backend,
+        environment,
+        workers_in,
+        foreign: foreign.is_some(),
+        no_coordinator: coordinator.is_none(),
+        no_aggregator: aggregator.is_none(),
+    };
     let ground = fault::Ground { site, workers, sweep: &sweep };
     let faults = fault::read(&fields, ground)?;
     let mut plan = Plan {
@@ -89,6 +99,8 @@ pub(super) fn plan(root: &Node, file: &Path) -> Result<Plan, Problem> {
         },
         env: system::env(&fields)?,
         foreign,
+        coordinator,
+        aggregator,
         defect: None,
         faults,
         afterwards: afterwards(&fields, backend)?,

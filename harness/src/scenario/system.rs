@@ -1,5 +1,5 @@
-//! What is said of the system's own processes: their environment variables, and a program in place of
-//! our worker.
+//! What is said of the system's own processes: their environment variables, and programs in place of
+//! ours.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,9 +9,9 @@ use super::fields::{Field, Fields};
 use super::model;
 use super::node::Value;
 use super::words::quoted;
-use crate::plan::Foreign;
+use crate::plan::{Backend, Foreign, ForeignProgram, RoleProgram, WorkersIn};
 
-const KEYS: &[&str] = &["env", "command", "image", "workers"];
+const KEYS: &[&str] = &["env", "command", "image", "workers", "coordinator", "aggregator"];
 
 /// Environment variables for every process of the system.
 pub(super) fn env(scenario: &Fields<'_>) -> Result<BTreeMap<String, String>, Problem> {
@@ -42,6 +42,55 @@ pub(super) fn foreign(scenario: &Fields<'_>, workers: u32) -> Result<Option<Fore
     };
     let image = fields.get("image").map(|field| model::image(&field)).transpose()?;
     Ok(Some(Foreign { command, image, workers: u32::try_from(count).expect("fewer than all") }))
+}
+
+/// Where the programs of a system are found, and whom there has to be.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) file: &'a Path,
+    pub(super) backend: Backend,
+    pub(super) workers_in: WorkersIn,
+}
+
+/// Who plays the role of this key, `coordinator` or `aggregator`.
+pub(super) fn role(
+    scenario: &Fields<'_>,
+    key: &'static str,
+    at: Place<'_>,
+) -> Result<RoleProgram, Problem> {
+    let system = scenario.get("system").map(|system| system.mapping(KEYS)).transpose()?;
+    let Some(field) = system.and_then(|system| system.get(key)) else {
+        return Ok(RoleProgram::Ours);
+    };
+    if at.backend == Backend::Static {
+        return Err(field.refuse(format!(
+            "is said, but backend static has no {key} (remove it, or choose another backend)"
+        )));
+    }
+    let example = format!(r#"{key}: {{ command: ["python3", "{key}.py"] }}, or {key}: none"#);
+    if let Value::Text(word) = &field.node.value {
+        return match word.as_str() {
+            "none" => Ok(RoleProgram::None),
+            _ => Err(field.refuse(format!(
+                "is {}, but must be a program in place of ours, or none (write for example \
+                 {example})",
+                quoted(word)
+            ))),
+        };
+    }
+    let fields = field.mapping(&["command", "image"])?;
+    let mut command = command(&fields.need("command", &example)?, &example)?;
+    let image = fields.get("image").map(|field| model::image(&field)).transpose()?;
+    match at.workers_in {
+        WorkersIn::Process => beside(at.file, &mut command),
+        WorkersIn::Container if image.is_none() => {
+            return Err(field.refuse(format!(
+                "is to run in a container, and no image holds it (add image: my-{key}:latest)"
+            )));
+        }
+        WorkersIn::Container => {}
+    }
+    Ok(RoleProgram::Foreign(ForeignProgram { command, image }))
 }
 
 /// A program and its arguments.

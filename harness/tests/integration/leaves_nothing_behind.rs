@@ -170,3 +170,100 @@ fn an_interrupted_selftest_does_not_go_on() {
     assert!(!sandbox.path().join("runs/selftest/embedded-coordinator-restart").exists());
     sandbox.assert_that_nothing_lives();
 }
+
+/// Starts something that goes as far out of the way as it can: twice removed, in a session of its own,
+/// with nothing in its environment. Then it is an honest worker. That the other works in the sandbox's
+/// directory is how a test finds it.
+const DAEMONIC_WORKER: &str = "\
+import os, sys
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        with open('daemon-' + os.environ['WORKER_ID'], 'a') as file:
+            file.write(str(os.getpid()) + '\\n')
+        null = os.open('/dev/null', os.O_RDWR)
+        for stream in (0, 1, 2):
+            os.dup2(null, stream)
+        os.execve('/bin/sleep', ['sleep', '3600'], {})
+    os._exit(0)
+os.wait()
+os.execv('/usr/bin/python3', ['/usr/bin/python3', sys.argv[1]])
+";
+
+/// A run of two such workers, with these parameters and this besides.
+fn daemonic(sandbox: &Sandbox, params: u64, more: &str) -> String {
+    let program = sandbox.write("daemonic.py", DAEMONIC_WORKER);
+    let worker = crate::support::scenarios().join("../fixtures/foreign/worker.py");
+    sandbox.write(
+        "daemonic.yaml",
+        &format!(
+            "name: daemonic\n\
+             description: Its workers start what nobody can tell to be theirs.\n\
+             sweep: {{ params: {params}, chunk_size: 10, kernel: {{ reference: {{ work_ms: 2 }} }} }}\n\
+             backend: redis\n\
+             workers: 2\n\
+             system:\n  command: [/usr/bin/python3, {program}, {}]\n  \
+               env: {{ IDLE_TIMEOUT_SECONDS: \"1\" }}\n\
+             {more}",
+            worker.display()
+        ),
+    )
+}
+
+/// What the worker of this number has started; it is there before its worker works.
+fn daemon_of(sandbox: &Sandbox, worker: u32) -> u32 {
+    let written = std::fs::read_to_string(sandbox.path().join(format!("daemon-{worker}"))).unwrap();
+    written.lines().next().unwrap().parse().unwrap()
+}
+
+fn lives(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.contains("(sleep)") && !stat.contains("(sleep) Z")
+}
+
+#[rstest]
+#[case::a_pass("", Some(0))]
+#[case::a_fail("system.env={SIMULATE_FAULT_RATE: 1, IDLE_TIMEOUT_SECONDS: 1}", Some(1))]
+fn what_a_worker_detached_ends_with_it(#[case] set: &str, #[case] code: Option<i32>) {
+    let sandbox = Sandbox::new();
+    let scenario = daemonic(&sandbox, 200, "");
+    let set: &[&str] = if set.is_empty() { &[] } else { &["--set", set] };
+    let said = sandbox.run(&[&["run", &scenario], set].concat());
+    assert_eq!(said.code, code, "{said}");
+    assert_ne!(daemon_of(&sandbox, 0), daemon_of(&sandbox, 1), "both were there");
+    assert_eq!(sandbox.living(), [""; 0], "everything is gone before the harness is");
+}
+
+#[rstest]
+fn what_a_worker_detached_does_not_outlive_the_harness(
+    #[values(Signal::INT, Signal::TERM, Signal::KILL)] signal: Signal,
+) {
+    let sandbox = Sandbox::new();
+    let mut harness = sandbox.start(&["run", &daemonic(&sandbox, 100_000, "")]);
+    in_mid_run(&sandbox, "daemonic");
+    let daemons = [0, 1].map(|worker| daemon_of(&sandbox, worker));
+    assert!(daemons.into_iter().all(lives), "{:#?}", sandbox.living());
+    send(&harness, signal);
+    harness.wait().unwrap();
+    if signal == Signal::KILL {
+        sandbox.assert_that_nothing_lives();
+    }
+    assert_eq!(sandbox.living(), [""; 0], "everything is gone before the harness is");
+}
+
+#[test]
+fn what_a_worker_detached_ends_when_that_worker_is_killed_and_nobody_elses_does() {
+    let sandbox = Sandbox::new();
+    let fault = "faults: [{ at: 100ms, kill: { worker: 0 } }]";
+    let mut harness = sandbox.start(&["run", &daemonic(&sandbox, 100_000, fault)]);
+    let exited = |it: &serde_json::Value| it["event"] == "process-exited";
+    eventually(|| match events(&sandbox.latest("daemonic")).iter().any(exited) {
+        true => Ok(()),
+        false => Err("no worker has ended".to_owned()),
+    });
+    assert!(!lives(daemon_of(&sandbox, 0)), "it was gone when its worker's end was told");
+    assert!(lives(daemon_of(&sandbox, 1)), "{:#?}", sandbox.living());
+    send(&harness, Signal::INT);
+    harness.wait().unwrap();
+    assert_eq!(sandbox.living(), [""; 0], "everything is gone before the harness is");
+}

@@ -7,8 +7,8 @@ use rstest::rstest;
 use super::{BASE, read};
 use crate::fault::{Lasts, Role, entries};
 use crate::plan::{
-    BrokerStorage, Direction, Draw, Environment, FaultKind, Fsync, KillBy, Occupant, Plan,
-    PlannedFault, Settings, Target, Trigger, WorkersIn,
+    BrokerStorage, Direction, Draw, Environment, FaultKind, ForeignProgram, Fsync, KillBy,
+    Occupant, Plan, PlannedFault, RoleProgram, Settings, Target, Trigger, WorkersIn,
 };
 
 fn ms(ms: u64) -> Duration {
@@ -242,4 +242,21 @@ fn a_path_of_a_command_begins_where_the_scenario_is() {
         "environment: container\nworkers_in: container\nsystem: { command: [./worker], image: w }",
     );
     assert_eq!(image.foreign.unwrap().command, ["./worker"], "that is a path of the image");
+}
+
+#[test]
+fn coordinator_and_aggregator_may_be_programs_of_others_or_nobody() {
+    let plan = also("system: { coordinator: { command: [./submit, -q] }, aggregator: none }");
+    let submit = std::path::absolute("scenarios/submit").unwrap().display().to_string();
+    let program = ForeignProgram { command: vec![submit, "-q".into()], image: None };
+    assert_eq!(plan.foreign("coordinator"), Some(program));
+    assert!(plan.aggregator.is_none() && !plan.has_foreign_aggregator());
+    let plan = also("system: { aggregator: { command: [sum] } }");
+    assert!(plan.has_foreign_aggregator() && plan.coordinator == RoleProgram::Ours);
+    assert_eq!((plan.foreign("coordinator"), plan.foreign("worker-0")), (None, None));
+    let hosted = also(
+        "environment: container\nworkers_in: container\nsystem: { coordinator: { command: [./c], image: c } }",
+    );
+    let program = hosted.foreign("coordinator").unwrap();
+    assert_eq!((&*program.command[0], program.image.as_deref()), ("./c", Some("c")));
 }

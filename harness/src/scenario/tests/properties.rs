@@ -6,7 +6,8 @@ use proptest::prelude::*;
 use super::{BASE, read};
 use crate::plan::{
     Afterwards, Backend, BrokerSetup, ClusterChoice, Coverage, Environment, Expect, FaultKind,
-    Kernel, Plan, PlannedFault, SCHEMA_VERSION, Settings, Sweep, Target, Trigger, WorkersIn,
+    Kernel, Plan, PlannedFault, RoleProgram, SCHEMA_VERSION, Settings, Sweep, Target, Trigger,
+    WorkersIn,
 };
 use crate::scenario::{Overrides, from_text};
 
@@ -89,6 +90,8 @@ fn plans() -> impl Strategy<Value = Plan> {
                 cluster: ClusterChoice::default(),
                 broker: BrokerSetup::default(),
                 foreign: None,
+                coordinator: RoleProgram::Ours,
+                aggregator: RoleProgram::Ours,
                 workers,
                 seed,
                 env: env.clone(),

@@ -46,8 +46,17 @@ fn written(entry: &Entry, role: Role) -> String {
 
 fn at(site: Site, fault: &str) -> String {
     let workers = if site.workers_in == WorkersIn::Container { "container" } else { "process" };
-    let foreign = if site.foreign { "system: { command: [w], image: w }\n" } else { "" };
-    let place = format!("environment: {}\nworkers_in: {workers}\n{foreign}", site.environment);
+    let parts = [
+        (site.foreign, "command: [w], image: w"),
+        (site.no_coordinator, "coordinator: none"),
+        (site.no_aggregator, "aggregator: none"),
+    ];
+    let parts: Vec<&str> = parts.iter().filter(|(is, _)| *is).map(|(_, words)| *words).collect();
+    let system = match &*parts.join(", ") {
+        "" => String::new(),
+        parts => format!("system: {{ {parts} }}\n"),
+    };
+    let place = format!("environment: {}\nworkers_in: {workers}\n{system}", site.environment);
     with(fault)
         .replace("backend: redis", &format!("backend: {}", site.backend))
         .replace("seed: 7\n", &place)
@@ -70,8 +79,17 @@ fn sites() -> Vec<Site> {
                     _ => workers_in == WorkersIn::Process,
                 };
                 if there && possible {
-                    let site = |foreign| Site { backend, environment, workers_in, foreign };
-                    sites.extend([site(false), site(true)]);
+                    let site = |foreign, is_absent| Site {
+                        backend,
+                        environment,
+                        workers_in,
+                        foreign,
+                        no_coordinator: is_absent,
+                        no_aggregator: is_absent,
+                    };
+                    sites.extend([site(false, false), site(true, false)]);
+                    // Static mode has neither to begin with.
+                    sites.extend((backend != Backend::Static).then(|| site(false, true)));
                 }
             }
         }
@@ -248,4 +266,29 @@ fn what_belongs_to_a_cluster_is_refused_elsewhere_and_what_does_not_on_one() {
     insta::assert_snapshot!(refused("kill: { worker: busy, by: delete }"), @"scenarios/x.yaml:8:42: by is delete, but only a Pod is deleted (choose environment kubernetes)");
     let on_broker = with("{ at: 30%, kill: { role: broker, by: delete } }");
     insta::assert_snapshot!(message(&on_broker.replace("seed: 7", "environment: kubernetes")), @"scenarios/x.yaml:8:42: by is delete, but only a worker's Pod is (write by: signal)");
+}
+
+#[test]
+fn who_plays_a_role_must_be_a_program_or_none_and_nobody_cannot_be_struck() {
+    let said = |words| refused_with(&format!("system: {{ {words} }}"));
+    insta::assert_snapshot!(said("coordinator: absent"), @"");
+    insta::assert_snapshot!(said("coordinator: 7"), @"");
+    insta::assert_snapshot!(said("aggregator: { image: sum }"), @"");
+    insta::assert_snapshot!(said("aggregator: { command: [] }"), @"");
+    let hosted =
+        "environment: container\nworkers_in: container\nsystem: { aggregator: { command: [sum] } }";
+    insta::assert_snapshot!(refused_with(hosted), @"");
+    let without = |fault: &str, role: &str| {
+        let text = with(&format!("{{ {fault} }}"));
+        message(&text.replace("seed: 7", &format!("system: {{ {role}: none }}")))
+    };
+    insta::assert_snapshot!(without("at: 30%, kill: { role: coordinator }", "coordinator"), @"");
+    insta::assert_snapshot!(without("at: 30%, pause: { role: aggregator, for: 1s }", "aggregator"), @"");
+    insta::assert_snapshot!(without("at: 30% submitted, kill: { worker: 0 }", "coordinator"), @"");
+    let on_static =
+        with("{ at: 30%, kill: { worker: 0 } }").replace("backend: redis", "backend: static");
+    insta::assert_snapshot!(message(&on_static.replace("seed: 7", "system: { coordinator: none }")), @"");
+    let wiped =
+        with("{ at: 30%, wipe: { role: broker } }").replace("exactly-once", "lost-with-broker");
+    insta::assert_snapshot!(message(&wiped.replace("seed: 7", "system: { aggregator: none }")), @"");
 }

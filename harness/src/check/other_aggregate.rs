@@ -1,0 +1,178 @@
+//! Where the aggregator is not ours: one of others may leave out some of its report, and where there is
+//! none the harness sums by itself.
+
+use super::Outcome;
+use super::aggregate::{differences, implied};
+use crate::facts::Facts;
+use crate::history::{EndReason, PartialAggregate, SeenAggregate};
+use crate::plan::Plan;
+use crate::words::counted;
+
+/// What the harness has summed, against what the sweep implies.
+pub(super) fn of_harness(plan: &Plan, facts: &Facts) -> Outcome {
+    let none = "no aggregator: summed by the harness";
+    if facts.ledger.committed().is_empty() {
+        return Outcome::inconclusive(format!("{none}, and there was nothing to sum"));
+    }
+    let (implied, _) = implied(plan, facts);
+    let summed = facts.ledger.summed();
+    let count = counted(summed.count, "parameter");
+    let summary = format!("{none}: sum {} over {count}", summed.sum);
+    let mut differences = implied.differences(&summed);
+    if implied.count != summed.count {
+        // All else follows from that.
+        differences.truncate(1);
+    }
+    match differences.is_empty() {
+        true => Outcome::pass(summary),
+        false if facts.is_final() => {
+            Outcome::fail(format!("{summary}, which is not what the sweep implies"))
+                .because(differences)
+        }
+        false => Outcome::inconclusive(summary).because(differences),
+    }
+}
+
+/// The report of an aggregator of others that has left out some of it, or said nothing: what it says must
+/// be so, and what it does not say is not judged.
+pub(super) fn of_others(plan: &Plan, facts: &Facts) -> Outcome {
+    let Some(report) = &facts.partial_aggregate else {
+        return Outcome::inconclusive(match facts.ended {
+            Some((_, EndReason::Complete)) => {
+                "not judged: the aggregator printed no report (a line of JSON with complete, chunks, \
+                 duplicates_removed and result)"
+            }
+            _ => "the run ended before the aggregator had reported anything",
+        });
+    };
+    let (filled, left_out) = filled(plan, facts, report);
+    let has_all = filled.count == plan.sweep.params();
+    let mut wrong = differences(plan, facts, &filled);
+    if let Some(complete) = report.complete.filter(|complete| *complete != has_all) {
+        wrong.push(format!("complete {complete} instead of {has_all}"));
+    }
+    let left_out = left_out.join(", ");
+    if wrong.is_empty() {
+        return Outcome::inconclusive(format!(
+            "not judged: the aggregator's report leaves out {left_out}"
+        ));
+    }
+    let summary = format!("the aggregate is not what the sweep implies (it leaves out {left_out})");
+    match facts.is_final() {
+        true => Outcome::fail(summary).because(wrong),
+        false => Outcome::inconclusive(summary).because(wrong),
+    }
+}
+
+/// A report with what it leaves out as it should be, and the names of that.
+fn filled(
+    plan: &Plan,
+    facts: &Facts,
+    report: &PartialAggregate,
+) -> (SeenAggregate, Vec<&'static str>) {
+    let (implied, chunks) = implied(plan, facts);
+    let count = report.count.unwrap_or(implied.count);
+    let filled = SeenAggregate {
+        chunks: report.chunks.unwrap_or(chunks),
+        duplicates_removed: report.duplicates_removed.unwrap_or(0),
+        complete: report.complete.unwrap_or(count == plan.sweep.params()),
+        count,
+        sum: report.sum.unwrap_or(implied.sum),
+        min: report.min.unwrap_or(implied.min),
+        max: report.max.unwrap_or(implied.max),
+        avg: report.avg.unwrap_or(implied.avg),
+    };
+    let figures = [
+        ("complete", report.complete.is_none()),
+        ("chunks", report.chunks.is_none()),
+        ("duplicates_removed", report.duplicates_removed.is_none()),
+        ("result.count", report.count.is_none()),
+        ("result.sum", report.sum.is_none()),
+        ("result.min", report.min.is_none()),
+        ("result.max", report.max.is_none()),
+        ("result.avg", report.avg.is_none()),
+    ];
+    let left_out = figures.into_iter().filter(|(_, is_left_out)| *is_left_out);
+    (filled, left_out.map(|(name, _)| name).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::aggregate::judge;
+    use super::super::testing::{History, plan, told};
+    use super::*;
+    use crate::history::Event;
+    use crate::plan::{ForeignProgram, RoleProgram};
+    use insta::assert_snapshot;
+
+    fn judged(history: &History) -> String {
+        told(&history.judged_by(judge))
+    }
+
+    fn without_aggregator() -> History {
+        let mut plan = plan();
+        plan.aggregator = RoleProgram::None;
+        History::of(plan).without(|event| matches!(event, Event::Aggregate(_)))
+    }
+
+    /// A run in which an aggregator of others reported the last thing.
+    fn with_foreign(report: Option<PartialAggregate>) -> History {
+        let mut plan = plan();
+        let program = ForeignProgram { command: vec!["sum.py".into()], image: None };
+        plan.aggregator = RoleProgram::Foreign(program);
+        let history = History::of(plan).without(|event| matches!(event, Event::Aggregate(_)));
+        match report {
+            Some(report) => history.with(40.0, Event::PartialAggregate(report)),
+            None => history,
+        }
+    }
+
+    fn sum_and_count() -> PartialAggregate {
+        let (sum, count) = (Some(500_035.5), Some(1000));
+        PartialAggregate { sum, count, ..PartialAggregate::default() }
+    }
+
+    #[test]
+    fn where_there_is_none_the_harness_sums_and_says_so() {
+        assert_snapshot!(judged(&without_aggregator()), @"");
+    }
+
+    #[test]
+    fn what_the_harness_sums_must_be_what_the_sweep_implies() {
+        assert_snapshot!(judged(&without_aggregator().without_chunk("00031")), @"");
+        let nothing = without_aggregator().without(|event| matches!(event, Event::Result(_)));
+        assert_snapshot!(judged(&nothing), @"");
+        let early = without_aggregator().without_chunk("00031").ended(EndReason::Interrupted);
+        assert!(judged(&early).starts_with("inconclusive"), "{}", judged(&early));
+    }
+
+    #[test]
+    fn an_aggregator_of_others_that_reports_nothing_is_not_judged() {
+        assert_snapshot!(judged(&with_foreign(None)), @"");
+        let stalled = with_foreign(None).ended(EndReason::Stalled);
+        assert_snapshot!(judged(&stalled), @"");
+    }
+
+    #[test]
+    fn what_a_report_of_others_leaves_out_is_never_a_pass() {
+        assert_snapshot!(judged(&with_foreign(Some(sum_and_count()))), @"");
+    }
+
+    #[test]
+    fn what_it_does_say_must_be_so() {
+        let wrong = PartialAggregate { sum: Some(7.0), ..sum_and_count() };
+        assert_snapshot!(judged(&with_foreign(Some(wrong))), @"");
+        let denies = PartialAggregate { complete: Some(false), ..sum_and_count() };
+        assert_snapshot!(judged(&with_foreign(Some(denies))), @"");
+    }
+
+    #[test]
+    fn a_whole_report_of_others_is_judged_like_ours() {
+        let mut history = History::of(plan());
+        let program = ForeignProgram { command: vec!["sum.py".into()], image: None };
+        history.plan.aggregator = RoleProgram::Foreign(program);
+        assert!(judged(&history).starts_with("pass"));
+        let history = history.spoil_aggregate(|aggregate| aggregate.sum += 1.0);
+        assert!(judged(&history).starts_with("fail"));
+    }
+}

@@ -1,0 +1,80 @@
+//! What an aggregator that is not ours has printed: a line of JSON, of the form that ours prints. What it
+//! leaves out is not made up: nobody can judge it.
+
+use serde_json::Value;
+
+use crate::history::{Event, PartialAggregate, SeenAggregate};
+
+/// The last report in what it printed, if one is there: a line that is a JSON object with one of a
+/// report's figures.
+pub(super) fn read(output: &str) -> Option<Event> {
+    output.lines().rev().find_map(|line| {
+        let line: Value = serde_json::from_str(line).ok()?;
+        let report = figures(&line);
+        (report != PartialAggregate::default()).then(|| told(report))
+    })
+}
+
+fn figures(line: &Value) -> PartialAggregate {
+    let result = |name: &str| line.get("result")?.get(name);
+    let whole = |value: Option<&Value>| value?.as_u64();
+    let number = |value: Option<&Value>| value?.as_f64();
+    PartialAggregate {
+        complete: line.get("complete").and_then(Value::as_bool),
+        chunks: whole(line.get("chunks")),
+        duplicates_removed: whole(line.get("duplicates_removed")),
+        count: whole(result("count")),
+        sum: number(result("sum")),
+        min: number(result("min")),
+        max: number(result("max")),
+        avg: number(result("avg")),
+    }
+}
+
+/// As a report like ours, where nothing is left out.
+fn told(report: PartialAggregate) -> Event {
+    whole(&report).map_or(Event::PartialAggregate(report), Event::Aggregate)
+}
+
+fn whole(report: &PartialAggregate) -> Option<SeenAggregate> {
+    Some(SeenAggregate {
+        chunks: report.chunks?,
+        duplicates_removed: report.duplicates_removed?,
+        complete: report.complete?,
+        count: report.count?,
+        sum: report.sum?,
+        min: report.min?,
+        max: report.max?,
+        avg: report.avg?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WHOLE: &str = r#"{"complete":true,"chunks":3,"duplicates_removed":1,"result":{"sum":6.5,"count":30,"min":0,"max":1,"avg":0.2},"more":[]}"#;
+
+    #[test]
+    fn a_report_of_the_form_of_ours_is_one() {
+        let Some(Event::Aggregate(report)) = read(&format!("begun\n{WHOLE}\n")) else { panic!() };
+        assert_eq!((report.chunks, report.count, report.sum, report.min), (3, 30, 6.5, 0.0));
+        assert!(report.complete);
+    }
+
+    #[test]
+    fn what_is_left_out_is_not_made_up() {
+        let output = "{\"chunks\":3,\"result\":{\"sum\":6.5,\"count\":\"thirty\"}}\n";
+        let report = PartialAggregate { chunks: Some(3), sum: Some(6.5), ..Default::default() };
+        assert_eq!(read(output), Some(Event::PartialAggregate(report)));
+    }
+
+    #[test]
+    fn the_last_report_counts_and_what_is_none_is_passed_over() {
+        let output =
+            format!("{{\"chunks\":1}}\n{WHOLE}\n[1]\n\"done\"\n{{\"level\":\"INFO\"}}\n{{half");
+        assert!(matches!(read(&output), Some(Event::Aggregate(_))));
+        assert_eq!(read("it came to 6.5\n{\"level\":\"INFO\"}\n"), None);
+        assert_eq!(read(""), None);
+    }
+}
