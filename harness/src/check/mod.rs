@@ -10,6 +10,7 @@ mod efficiency;
 mod faults;
 mod finish;
 mod history;
+pub(crate) mod machine;
 mod processes;
 mod recovery;
 mod retries;
@@ -29,6 +30,7 @@ use crate::verdict::Verdict;
 
 pub(crate) use efficiency::share as efficiency_share;
 pub(crate) use faults::never_triggered;
+pub(crate) use processes::{are_alike, how};
 pub use recovery::Recovery;
 pub(crate) use throughput::per_second as throughput_per_second;
 
@@ -106,7 +108,15 @@ pub struct Finding {
 
 /// What every check came to.
 pub fn judge_all(plan: &Plan, facts: &Facts) -> Vec<Finding> {
-    CHECKS.iter().map(|(name, check)| judge_safely(name, *check, plan, facts)).collect()
+    let lack = machine::lack(plan, facts).or_else(|| facts.crash.clone());
+    let judge = |(name, check): &(&str, Check)| {
+        let finding = judge_safely(name, *check, plan, facts);
+        match &lack {
+            Some(lack) => machine::excuse(finding, lack, facts),
+            None => finding,
+        }
+    };
+    CHECKS.iter().map(judge).collect()
 }
 
 /// A check that crashes has found nothing out: that is inconclusive, never a pass.

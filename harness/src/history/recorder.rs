@@ -28,6 +28,13 @@ pub struct RecordError {
     source: io::Error,
 }
 
+impl RecordError {
+    /// Of which kind the cause is.
+    pub fn kind(&self) -> io::ErrorKind {
+        self.source.kind()
+    }
+}
+
 impl Recorder {
     /// Opens the history in this run directory, at its end.
     pub fn create(run_directory: &Path) -> Result<Self, RecordError> {

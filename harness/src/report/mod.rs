@@ -5,7 +5,9 @@ mod html;
 pub mod json;
 pub mod junit;
 pub mod markdown;
+mod news;
 pub mod progress;
+mod state;
 pub mod summary;
 pub mod terminal;
 mod timeline;
@@ -15,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use crate::check::Finding;
 use crate::history::{self, ReadError};
+use crate::last_words::GOES_ON;
 use crate::plan::Plan;
 use crate::results::{FaultFigures, Results};
 use crate::verdict::Verdict;
@@ -69,6 +72,24 @@ fn telling(results: &Results) -> Vec<&Finding> {
     let mut grave: Vec<&Finding> = grave.collect();
     grave.sort_by_key(|finding| std::cmp::Reverse(finding.verdict));
     grave
+}
+
+/// A line of evidence, and the lines that go on with it.
+struct Evidence<'a> {
+    line: &'a str,
+    below: Vec<&'a str>,
+}
+
+/// Evidence, with whatever goes on in further lines below the line that it belongs to.
+fn evidence(finding: &Finding) -> Vec<Evidence<'_>> {
+    let mut entries: Vec<Evidence<'_>> = Vec::new();
+    for line in &finding.evidence {
+        match (line.strip_prefix(GOES_ON), entries.last_mut()) {
+            (Some(line), Some(entry)) => entry.below.push(line),
+            _ => entries.push(Evidence { line, below: Vec::new() }),
+        }
+    }
+    entries
 }
 
 /// Longest figure that is a text, in characters.

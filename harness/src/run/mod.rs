@@ -1,12 +1,16 @@
 //! Carries a plan out: broker, processes, faults, and the watching of it all.
 
 mod afterwards;
+mod attempts;
 mod conduct;
+mod crashes;
 mod directory;
 mod links;
 mod looks;
+mod missing;
 mod programs;
 mod recompute;
+mod room;
 mod stage;
 mod tap;
 
