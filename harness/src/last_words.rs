@@ -161,10 +161,13 @@ ModuleNotFoundError: No module named 'numpy'
     #[test]
     fn what_a_runtime_adds_below_the_reason_tells_nothing() {
         let rust = "thread 'main' panicked at src/x.rs:1:2:\nout of cheese\nnote: run with `RUST_BACKTRACE=1`";
-        assert_eq!(telling(rust), "out of cheese");
+        assert_eq!(telling(rust), "thread 'main' panicked at src/x.rs:1:2: out of cheese");
         let node = "Error: no such thing\n    at run (x.js:1:1)\nNode.js v20.1.0";
         assert_eq!(telling(node), "Error: no such thing");
-        assert_eq!(telling("error: cannot start \"x\": not found"), "cannot start \"x\": not found");
+        assert_eq!(
+            telling("error: cannot start \"x\": not found"),
+            "cannot start \"x\": not found"
+        );
         assert_eq!(telling(""), "");
     }
 

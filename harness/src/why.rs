@@ -54,9 +54,9 @@ fn graver(one: &&Finding, other: &&Finding) -> std::cmp::Ordering {
 
 /// A finding, with the first of what it rests on.
 fn gravest(finding: &Finding) -> String {
-    let Finding { check, summary, evidence, .. } = finding;
-    let first = evidence.first().map(|line| format!(": {}", line.trim_end_matches(':')));
-    format!("{check}: {summary}{}", first.unwrap_or_default())
+    let Finding { summary, evidence, .. } = finding;
+    let first = evidence.first().map(|line| format!("; {}", line.trim_end_matches(':')));
+    format!("{summary}{}", first.unwrap_or_default())
 }
 
 fn is_wrong(facts: &Facts) -> bool {
@@ -129,7 +129,10 @@ fn bad_ends<'a>(run: Run<'a>) -> Vec<&'a Exit> {
     let is_struck = |exit: &Exit| {
         facts.strikes.iter().any(|strike| strike.ends_process() && strike.target == exit.process)
     };
-    let is_bad = |exit: &&Exit| !exit.is_clean() && !facts.was_stopped(exit) && !is_struck(exit);
+    // Whoever finds that the sweep is lost is right to end.
+    let may_end = run.plan.loses_with_broker();
+    let is_bad =
+        |exit: &&Exit| !exit.is_clean() && !may_end && !facts.was_stopped(exit) && !is_struck(exit);
     facts.exits.iter().filter(is_bad).collect()
 }
 
@@ -303,7 +306,7 @@ mod tests {
     fn a_wrong_value_is_no_matter_of_the_interrupt() {
         let history = History::of(plan()).spoil_result("00007", |result| result.sum += 1.0);
         let told = told(&history.ended(EndReason::Interrupted));
-        assert!(told.starts_with("coverage: of 1000 parameters: 10 with a wrong value: "), "{told}");
+        assert!(told.starts_with("of 1000 parameters: 10 with a wrong value; "), "{told}");
     }
 
     #[test]
@@ -345,19 +348,17 @@ mod tests {
     fn where_every_attempt_fails_for_one_reason_that_is_it() {
         let none = History::of(plan()).without(|event| matches!(event, Event::Result(_)));
         let reason = format!("the kernel ended without an answer (exit status: 1):\n{TRACEBACK}");
-        let attempts =
-            Event::Attempts { failed: 400, waiting: 0, reason: Some(reason.clone()) };
+        let attempts = Event::Attempts { failed: 400, waiting: 0, reason: Some(reason.clone()) };
         let dead = (0..100).fold(none, |history, n| history.with(3.0, letter(n, &reason)));
         assert_snapshot!(told(&dead.with(3.0, attempts)), @"every attempt fails: the kernel ended without an answer (exit status: 1): ModuleNotFoundError: No module named 'numpy' (400 attempts)");
-        let some = History::of(plan()).without_chunk("00007").with(3.0, letter(7, "no luck with 7"));
+        let some =
+            History::of(plan()).without_chunk("00007").with(3.0, letter(7, "no luck with 7"));
         assert_snapshot!(told(&some), @"attempts fail until they are given up: no luck with 7 (1 dead letter)");
     }
 
     #[test]
     fn where_nothing_comes_any_more_it_is_said_who_has_what() {
-        let stalled = || {
-            History::of(plan()).without_chunk("00031").without_chunk("00032")
-        };
+        let stalled = || History::of(plan()).without_chunk("00031").without_chunk("00032");
         let workers = BTreeMap::from([("worker-1".to_owned(), vec!["00031".to_owned()])]);
         let held = Event::StillHeld { workers, chunks: 1 };
         let with = stalled().with(40.0, held).ended(EndReason::Stalled);
@@ -377,6 +378,6 @@ mod tests {
     #[test]
     fn otherwise_it_is_the_gravest_finding_with_its_evidence() {
         let history = History::of(plan_with_kill()).without_chunk("00031");
-        assert_snapshot!(told(&history), @"coverage: of 1000 parameters: 10 missing: parameters 310..320 (chunk 00031): last held by worker-1, which was killed at 10.8 s, and never taken over");
+        assert_snapshot!(told(&history), @"of 1000 parameters: 10 missing; parameters 310..320 (chunk 00031): last held by worker-1, which was killed at 10.8 s, and never taken over");
     }
 }

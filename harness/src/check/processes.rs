@@ -33,7 +33,9 @@ pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
         return Outcome::fail(summary).because(evidence);
     }
     match facts.ended {
-        Some((_, EndReason::Interrupted | EndReason::Crashed)) | None => Outcome::inconclusive(ended),
+        Some((_, EndReason::Interrupted | EndReason::Crashed)) | None => {
+            Outcome::inconclusive(ended)
+        }
         Some(_) => Outcome::pass(format!("none ended badly by itself; {ended}")).because(foreign),
     }
 }
@@ -94,7 +96,11 @@ fn look(plan: &Plan, facts: &Facts) -> Found {
     for alike in ends {
         lines.push(|| describe_all(&alike));
     }
-    Found { unexplained: line_by_line(lines.lines()), count, foreign: line_by_line(foreign.lines()) }
+    Found {
+        unexplained: line_by_line(lines.lines()),
+        count,
+        foreign: line_by_line(foreign.lines()),
+    }
 }
 
 /// An aggregator says by its exit code that the sweep is not complete: it is right to, or the check

@@ -318,10 +318,8 @@ impl Facts {
 
     /// Whether the run was watched to its end: what is missing then will not come.
     pub fn is_final(&self) -> bool {
-        let cut_off = matches!(
-            self.ended,
-            None | Some((_, EndReason::Interrupted | EndReason::Crashed))
-        );
+        let cut_off =
+            matches!(self.ended, None | Some((_, EndReason::Interrupted | EndReason::Crashed)));
         self.flaw.is_none() && !cut_off
     }
 

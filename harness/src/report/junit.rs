@@ -91,7 +91,8 @@ mod tests {
                         <property name="aggregate" value="sum 500035.5 over 1000 parameters"/>
                         <property name="seed" value="42"/>
                     </properties>
-                    <failure message="coverage: of 1000 parameters: 10 missing; recovery: 1 held chunk never taken over" type="fail">coverage: of 1000 parameters: 10 missing
+                    <failure message="why: of 1000 parameters: 10 missing; parameters 310..320 (chunk 00031): last held by worker-1, which was killed at 10.8 s, and never taken over; coverage: of 1000 parameters: 10 missing; recovery: 1 held chunk never taken over" type="fail">why: of 1000 parameters: 10 missing; parameters 310..320 (chunk 00031): last held by worker-1, which was killed at 10.8 s, and never taken over
+        coverage: of 1000 parameters: 10 missing
         - parameters 310..320 (chunk 00031): last held by worker-1, which was killed at 10.8 s, and never taken over
         recovery: 1 held chunk never taken over
         - chunk 00031, held by worker-1, which was killed at 10.8 s

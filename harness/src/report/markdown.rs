@@ -88,6 +88,8 @@ mod tests {
         assert_snapshot!(rendered(&History::of(plan_with_kill()).without_chunk("00031")), @"
         # m3-redis-fault: fail
 
+        **why:** of 1000 parameters: 10 missing; parameters 310..320 (chunk 00031): last held by worker-1, which was killed at 10.8 s, and never taken over
+
         One of three workers is killed at 30 %; every parameter counts once.
 
         **coverage**: of 1000 parameters: 10 missing

@@ -226,6 +226,9 @@ mod tests {
         assert_snapshot!(plain(&History::of(plan_with_kill()).without_chunk("00031")), @r"
         FAIL  m3-redis-fault
 
+        why: of 1000 parameters: 10 missing; parameters 310..320 (chunk 00031): last
+             held by worker-1, which was killed at 10.8 s, and never taken over
+
           coverage      of 1000 parameters: 10 missing
                         - parameters 310..320 (chunk 00031): last held by worker-1,
                           which was killed at 10.8 s, and never taken over
@@ -255,6 +258,8 @@ mod tests {
             .without(|event| matches!(event, Event::ProcessExited { signal: Some(9), .. }));
         assert_snapshot!(plain(&history), @r"
         INCONCLUSIVE  m3-redis-fault
+
+        why: 1 of 1 fault did not bite; kill-1: the sweep ended before 30 %
 
           faults        1 of 1 fault did not bite
                         - kill-1: the sweep ended before 30 %

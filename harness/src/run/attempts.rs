@@ -147,7 +147,8 @@ mod tests {
     fn the_reason_is_read_from_either_form_of_a_log() {
         let text = r#"2026-01-02T03:04:05.678Z  WARN an attempt failed chunk=00017 reason="the kernel \"k\":\nTraceback" outcome=Retried"#;
         assert_eq!(failed_attempt(text).as_deref(), Some("the kernel \"k\":\nTraceback"));
-        let json = r#"{"level":"WARN","message":"an attempt failed","chunk":"00017","reason":"no luck"}"#;
+        let json =
+            r#"{"level":"WARN","message":"an attempt failed","chunk":"00017","reason":"no luck"}"#;
         assert_eq!(failed_attempt(json).as_deref(), Some("no luck"));
         assert_eq!(failed_attempt("2026 INFO a worker has come"), None);
         assert_eq!(failed_attempt("an attempt failed").as_deref(), Some(""));
@@ -159,7 +160,8 @@ mod tests {
         let path = dir.path().join("worker-0.log");
         let mut log = File::create(&path).unwrap();
         let mut seen = Seen::default();
-        let line = |n: u32| format!("WARN an attempt failed chunk=00001 reason=\"no luck {n}\" x\n");
+        let line =
+            |n: u32| format!("WARN an attempt failed chunk=00001 reason=\"no luck {n}\" x\n");
         write!(log, "{}{}", line(1), &line(2)[..20]).unwrap();
         seen.read("worker-0", &path);
         assert_eq!((seen.failed, seen.reason.as_deref()), (1, Some("no luck 1")));

@@ -107,7 +107,10 @@ async fn run_in(
     }
     let tasks = LocalSet::new();
     let conducted = caught(tasks.run_until(async {
-        stage.spawn("the watch over the disk".to_owned(), room::watch(Rc::clone(&stage), directory.path().to_owned()));
+        stage.spawn(
+            "the watch over the disk".to_owned(),
+            room::watch(Rc::clone(&stage), directory.path().to_owned()),
+        );
         conduct(Rc::clone(&stage), interrupts).await
     }));
     let ended = match conducted.await {
@@ -466,4 +469,17 @@ fn aggregate(stage: &Stage) -> Option<SeenAggregate> {
         max,
         avg,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_that_cannot_be_written_is_the_machines() {
+        let cause = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+        let error = not_started("worker-0", cause);
+        assert!(matches!(error, RunError::Unavailable(_)), "{error}");
+        assert_eq!(error.to_string(), "cannot start worker-0: permission denied");
+    }
 }

@@ -286,7 +286,10 @@ impl Stage {
             let reading = tap::printed_results(Rc::clone(self), stdout);
             self.spawn(format!("the reading of {name}"), reading);
         }
-        self.spawn(format!("the watch over {name}"), Self::watch_exit(Rc::clone(self), process.clone()));
+        self.spawn(
+            format!("the watch over {name}"),
+            Self::watch_exit(Rc::clone(self), process.clone()),
+        );
         Ok(process)
     }
 
