@@ -62,6 +62,8 @@ impl Alike {
                     0 => String::new(),
                     more => format!(" and {more} more"),
                 };
+                let mut names = names.clone();
+                names.sort_unstable();
                 format!("{noun}s {}{more} are in the dead letters", names.join(", "))
             }
             (None, 1) => "a dead letter names no chunk of the sweep".to_owned(),

@@ -205,7 +205,7 @@ mod testing {
 mod tests {
     use super::*;
     use crate::check::testing::{History, judged, plan_with_kill};
-    use crate::history::{FILE_NAME, Recorder};
+    use crate::history::{Event, FILE_NAME, Recorder};
 
     #[test]
     fn every_file_of_the_run_directory_is_written() {
@@ -218,6 +218,55 @@ mod tests {
         for name in ["results.json", "report.md", "report.html", "junit.xml"] {
             assert!(dir.path().join(name).metadata().unwrap().len() > 100, "{name}");
         }
+    }
+
+    #[test]
+    fn a_traceback_stays_lines_in_every_form_and_breaks_out_of_none() {
+        let said = "Traceback (most recent call last):\n  File \"<x>\", line 1\n    ```import numpy\u{1b}[31m\nModuleNotFoundError: numpy";
+        let crash = Event::ProcessExited {
+            process: "worker-0".into(),
+            pid: 7,
+            code: Some(1),
+            signal: None,
+            said: Some(said.into()),
+        };
+        let history = History::of(plan_with_kill()).with(12.0, crash);
+        let results = judged(&history);
+        let of = |text: &str, from: &str, lines: usize| {
+            let shown = text.lines().skip_while(|line| !line.contains(from));
+            shown.take(lines).collect::<Vec<_>>().join("\n")
+        };
+        let terminal = terminal::render(&history.plan, &results);
+        let terminal = anstream::adapter::strip_str(&terminal).to_string();
+        insta::assert_snapshot!(of(&terminal, "- worker-0", 5), @r#"
+                        - worker-0 exited with code 1 at 12.0 s, and said:
+                            Traceback (most recent call last):
+                              File "<x>", line 1
+                                ```import numpy [31m
+                            ModuleNotFoundError: numpy
+        "#);
+        let markdown = markdown::render(&history.plan, &results);
+        insta::assert_snapshot!(of(&markdown, "- worker", 6), @r#"
+        - worker-0 exited with code 1 at 12.0 s, and said:
+
+              Traceback (most recent call last):
+                File "<x>", line 1
+                  ```import numpy [31m
+              ModuleNotFoundError: numpy
+        "#);
+        let html = html::render(&history.plan, &results, &testing::timeline(&history));
+        insta::assert_snapshot!(of(&html, "<li>worker-0", 4), @r"
+        <li>worker-0 exited with code 1 at 12.0 s, and said:<pre>Traceback (most recent call last):
+          File &quot;&lt;x&gt;&quot;, line 1
+            ```import numpy [31m
+        ModuleNotFoundError: numpy</pre></li>
+        ");
+        let junit = junit::render(&[(&history.plan, &results)]);
+        insta::assert_snapshot!(of(&junit, "- worker-0", 3), @r#"
+        - worker-0 exited with code 1 at 12.0 s, and said:
+            Traceback (most recent call last):
+              File "&lt;x&gt;", line 1
+        "#);
     }
 
     #[test]

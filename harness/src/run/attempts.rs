@@ -41,6 +41,10 @@ pub(super) async fn watch(stage: Rc<Stage>) {
             () = stage.until(Standing::is_over) => return,
         }
         let waiting = waiting(&stage).await;
+        if stage.standing().is_over() {
+            // Nothing is told after the end.
+            return;
+        }
         for (name, path) in stage.fleet.worker_logs() {
             seen.read(&name, &path);
         }

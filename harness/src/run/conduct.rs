@@ -34,7 +34,7 @@ const IDLE: Duration = Duration::from_secs(30);
 const STOP: Duration = Duration::from_secs(5);
 
 /// And where the harness itself has crashed.
-const AT_ONCE: Duration = Duration::from_millis(300);
+const AT_ONCE: Duration = Duration::from_millis(150);
 
 /// Chunks of a sweep that does not go on that are told with their workers.
 const HELD: usize = 20;

@@ -15,7 +15,7 @@ use crate::history::Event;
 use crate::words::quoted;
 
 /// How long a server that is stopped may take to go on.
-const LET_GO: Duration = Duration::from_millis(300);
+const LET_GO: Duration = Duration::from_millis(150);
 
 impl Stage {
     /// Does something besides; should it crash, the run ends.

@@ -15,7 +15,7 @@ fn scenario(sandbox: &Sandbox, name: &str, lines: &str) -> String {
 }
 
 const REDIS: &str = "\
-sweep: { params: 200, chunk_size: 1, kernel: { reference: { work_ms: 20 } } }
+sweep: { params: 600, chunk_size: 1, kernel: { reference: { work_ms: 20 } } }
 backend: redis
 workers: 3
 ";
@@ -109,7 +109,8 @@ faults: [{ at: 1%, pause: { worker: busy, for: 20s } }]
         serde_json::from_str::<serde_json::Value>(line).unwrap()["t_s"].as_f64().unwrap()
     };
     let took_s = at(r#""run-ended""#) - at(r#""harness-crashed""#);
-    assert!(took_s < 1.0, "{took_s} s\n{events}");
+    // Half a second, on a machine that has nothing else to do.
+    assert!(took_s < 2.0, "{took_s} s\n{events}");
     assert!(begun.elapsed() < Duration::from_secs(15), "the sweep alone takes 10 s");
     sandbox.assert_that_nothing_lives();
 }
@@ -177,10 +178,12 @@ exit 1
 #[test]
 fn a_broker_that_ends_by_itself_is_the_machines() {
     let sandbox = Sandbox::new();
-    // The real one, which somebody kills a second after its start.
+    // The real one, which somebody kills once there is a result.
     let script = "\
 PATH=${PATH#*:}
-[ \"$1\" = --version ] || (sleep 1; kill -KILL $$) &
+[ \"$1\" = --version ] && exec redis-server --version
+for argument; do [ \"$before\" = --dir ] && broker=$argument; before=$argument; done
+(until grep -q '\"event\":\"result\"' \"$broker/../events.jsonl\"; do sleep 0.02; done; kill -KILL $$) &
 exec redis-server \"$@\"
 ";
     let path = first_in_path(&sandbox, "redis-server", script);
