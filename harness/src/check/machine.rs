@@ -37,10 +37,10 @@ pub(crate) fn lack(plan: &Plan, facts: &Facts) -> Option<String> {
 }
 
 /// The same finding, unless the lack may be why it fails: then nothing can be said.
-pub(super) fn excuse(mut finding: Finding, lack: &str, facts: &Facts) -> Finding {
+pub(super) fn excuse(mut finding: Finding, facts: &Facts) -> Finding {
     if finding.verdict == Verdict::Fail && !is_the_systems_own(&finding.check, facts) {
         finding.verdict = Verdict::Inconclusive;
-        finding.evidence.push(format!("not held against the system: {}", quoted(lack)));
+        finding.evidence.push("not held against the system, for the reason above".to_owned());
     }
     finding
 }
@@ -75,11 +75,11 @@ fn full_disk(plan: &Plan, facts: &Facts) -> Option<String> {
     let of_exit = |exit: &Exit| {
         let said = exit.said.as_deref().filter(|said| !exit.is_clean() && is_full(said))?;
         let line = said.lines().rfind(|line| is_full(line)).unwrap_or(said);
-        Some(format!("no room on a disk: {}, {}", quoted(&exit.process), quoted(line)))
+        Some(format!("a disk is full or fails, says {}: {}", quoted(&exit.process), telling(line)))
     };
     let of_attempt = || {
         let reason = facts.failures.reason_that(is_full)?;
-        Some(format!("no room on a disk: {}", telling(reason)))
+        Some(format!("a disk is full or fails: {}", telling(reason)))
     };
     facts.exits.iter().find_map(of_exit).or_else(of_attempt)
 }

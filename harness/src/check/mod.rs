@@ -108,13 +108,10 @@ pub struct Finding {
 
 /// What every check came to.
 pub fn judge_all(plan: &Plan, facts: &Facts) -> Vec<Finding> {
-    let lack = machine::lack(plan, facts).or_else(|| facts.crash.clone());
+    let excused = facts.crash.is_some() || machine::lack(plan, facts).is_some();
     let judge = |(name, check): &(&str, Check)| {
         let finding = judge_safely(name, *check, plan, facts);
-        match &lack {
-            Some(lack) => machine::excuse(finding, lack, facts),
-            None => finding,
-        }
+        if excused { machine::excuse(finding, facts) } else { finding }
     };
     CHECKS.iter().map(judge).collect()
 }
