@@ -1,7 +1,7 @@
 //! Why a run did not pass, in one line: the cause, before its symptoms.
 
 use crate::check::machine::{broker_that_ended, is_absent, lack};
-use crate::check::{Finding, are_alike, how};
+use crate::check::{Finding, are_alike, how, throughput_per_second};
 use crate::facts::{Exit, Facts};
 use crate::history::EndReason;
 use crate::last_words::telling;
@@ -200,7 +200,9 @@ fn stalled(run: Run<'_>) -> Option<String> {
 fn timed_out(run: Run<'_>) -> Option<String> {
     let open = open(run).filter(|_| ended_by(run, EndReason::TimedOut))?;
     let limit = seconds(run.plan.timeout.as_secs_f64());
-    Some(format!("the time limit of {limit} came while {open}; {}", holders(run)))
+    let rate = throughput_per_second(run.facts);
+    let rate = rate.map(|rate| format!(", at {rate:.1} parameters/s")).unwrap_or_default();
+    Some(format!("the time limit of {limit} came while {open}{rate}; {}", holders(run)))
 }
 
 fn ended_by(run: Run<'_>, reason: EndReason) -> bool {
@@ -365,7 +367,7 @@ mod tests {
         assert_snapshot!(told(&with), @"nothing was committed after 34.5 s while 2 of 100 chunks were open; worker-1 had 00031");
         let nobody = Event::StillHeld { workers: BTreeMap::new(), chunks: 0 };
         let late = stalled().with(40.0, nobody).ended(EndReason::TimedOut);
-        assert_snapshot!(told(&late), @"the time limit of 120.0 s came while 2 of 100 chunks were open; no worker had one");
+        assert_snapshot!(told(&late), @"the time limit of 120.0 s came while 2 of 100 chunks were open, at 28.8 parameters/s; no worker had one");
     }
 
     #[test]
