@@ -35,11 +35,21 @@ impl From<&RunError> for Exit {
     fn from(error: &RunError) -> Self {
         match error {
             RunError::Unavailable(_) => Self::Unavailable,
+            RunError::Directory { cause, .. } if is_the_machines(cause) => Self::Unavailable,
             RunError::Directory { .. } => Self::Usage,
             RunError::Interrupted => Self::Inconclusive,
             RunError::Internal(_) => Self::Internal,
         }
     }
+}
+
+/// Whether a directory that cannot be written is no matter of which was asked for.
+fn is_the_machines(cause: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{
+        FileTooLarge, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
+    };
+    let kinds = [FileTooLarge, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull];
+    kinds.contains(&cause.kind())
 }
 
 impl From<Exit> for std::process::ExitCode {

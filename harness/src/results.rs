@@ -16,6 +16,7 @@ use crate::history::{EndReason, Record};
 use crate::ideal::ideal_s;
 use crate::plan::{Backend, Environment, Plan, PlannedFault, SCHEMA_VERSION};
 use crate::verdict::Verdict;
+use crate::why::why;
 use crate::words::quoted;
 
 /// Name of the file that holds them in a run directory.
@@ -45,6 +46,9 @@ pub struct Results {
     pub seed: u64,
     /// Pass, inconclusive or fail.
     pub verdict: Verdict,
+    /// Why the run did not pass, in one line: the cause, before its symptoms.
+    #[serde(default)]
+    pub why: Option<String>,
     /// The findings that the verdict rests on, the gravest first, each in one line; none for a
     /// pass.
     pub reasons: Vec<String>,
@@ -166,6 +170,11 @@ impl Judge {
         self.facts.unsealed.get_or_insert(reason.into());
     }
 
+    /// The machine lacks what the run needs: what fails from now on may be no fault of the system.
+    pub fn machine_lacks(&mut self, what: impl Into<String>) {
+        self.facts.lack.get_or_insert(what.into());
+    }
+
     /// What the run comes to, as far as it was observed.
     pub fn conclude(&self) -> Results {
         let (plan, facts) = (&self.plan, &self.facts);
@@ -182,6 +191,7 @@ impl Judge {
             broker: facts.cluster.as_ref().and_then(|(_, broker)| broker.clone()),
             seed: plan.seed,
             verdict: verdict(&findings),
+            why: why(plan, facts, &findings),
             reasons: reasons(&findings),
             ended: facts.ended.map(|(_, why)| why),
             params: plan.sweep.params(),

@@ -45,6 +45,16 @@ pub(crate) fn quoted_to(text: &str, longest: usize) -> String {
     line
 }
 
+/// The first few of several names.
+pub(crate) fn listed(names: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let mut listed = names[..names.len().min(SHOWN)].join(", ");
+    if names.len() > SHOWN {
+        listed += &format!(" and {} more", names.len() - SHOWN);
+    }
+    listed
+}
+
 /// The first lines of many, and how many there were beyond them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct FirstLines {

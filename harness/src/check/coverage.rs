@@ -362,8 +362,12 @@ mod tests {
         let history = history.with(9.0, letter(Some("00031"))).with(9.0, letter(None));
         assert_snapshot!(judged(&history), @r"
         fail: of 1000 parameters: 11 in the dead letters
-        - chunk 00031 is in the dead letters: kernel failed: out of memory
-        - a dead letter names no chunk of the sweep: kernel failed: out of memory
+        - chunk 00031 is in the dead letters:
+        -   kernel failed:
+        -   out of memory
+        - a dead letter names no chunk of the sweep:
+        -   kernel failed:
+        -   out of memory
         ");
     }
 

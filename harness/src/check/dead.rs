@@ -143,9 +143,7 @@ mod tests {
     fn dead_letters_that_are_expected_pass_and_are_named() {
         assert_snapshot!(judged(&history(3, &["00031", "00040", "00041"])), @r"
         pass: 970 of 1000 parameters in 97 chunks, each counted exactly once; in the dead letters, as expected: parameters 310..320, parameters 400..420 (3 chunks)
-        - chunk 00031 is in the dead letters: no luck
-        - chunk 00040 is in the dead letters: no luck
-        - chunk 00041 is in the dead letters: no luck
+        - chunks 00031, 00040, 00041 are in the dead letters: no luck
         ");
     }
 
@@ -159,8 +157,7 @@ mod tests {
     fn more_than_expected_fail() {
         assert_snapshot!(judged(&history(1, &["00031", "00040"])), @r"
         fail: of 1000 parameters: 2 dead letters instead of 1
-        - chunk 00031 is in the dead letters: no luck
-        - chunk 00040 is in the dead letters: no luck
+        - chunks 00031, 00040 are in the dead letters: no luck
         ");
     }
 

@@ -13,6 +13,7 @@ pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
     match why {
         EndReason::Complete => Outcome::pass("the sweep completed"),
         EndReason::Interrupted => Outcome::inconclusive("the run was interrupted"),
+        EndReason::Crashed => Outcome::inconclusive("the harness itself crashed"),
         EndReason::BrokerGone => Outcome::inconclusive("the broker ended by itself"),
         EndReason::TimedOut => Outcome::inconclusive("the run was ended at its time limit"),
         EndReason::WorkersGone | EndReason::Stalled if may_end_early => {

@@ -4,6 +4,7 @@ use super::{Outcome, wiped};
 use crate::facts::{Exit, Facts, Strike};
 use crate::fault::Ends;
 use crate::history::EndReason;
+use crate::last_words::{self, line_by_line, masked};
 use crate::plan::Plan;
 use crate::words::{FirstLines, quoted, seconds};
 
@@ -32,7 +33,9 @@ pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
         return Outcome::fail(summary).because(evidence);
     }
     match facts.ended {
-        Some((_, EndReason::Interrupted)) | None => Outcome::inconclusive(ended),
+        Some((_, EndReason::Interrupted | EndReason::Crashed)) | None => {
+            Outcome::inconclusive(ended)
+        }
         Some(_) => Outcome::pass(format!("none ended badly by itself; {ended}")).because(foreign),
     }
 }
@@ -45,6 +48,7 @@ fn how_it_ended(why: Option<EndReason>) -> &'static str {
         Some(EndReason::Stalled) => "the run was ended because nothing was committed any more",
         Some(EndReason::TimedOut) => "the run was ended at its time limit",
         Some(EndReason::Interrupted) => "the run was interrupted",
+        Some(EndReason::Crashed) => "the run was ended because the harness itself crashed",
         None => "how the run ended is not recorded",
     }
 }
@@ -63,6 +67,7 @@ struct Found {
 fn look(plan: &Plan, facts: &Facts) -> Found {
     let mut strikes: Vec<&Strike> = facts.strikes.iter().collect();
     let (mut lines, mut foreign, mut count) = (FirstLines::default(), FirstLines::default(), 0);
+    let mut ends: Vec<Vec<&Exit>> = Vec::new();
     let complete = matches!(facts.ended, Some((_, EndReason::Complete)));
     let wipe = wiped::wipe(facts).filter(|_| plan.loses_with_broker());
     for exit in &facts.exits {
@@ -83,9 +88,19 @@ fn look(plan: &Plan, facts: &Facts) -> Found {
             continue;
         }
         count += 1;
-        lines.push(|| describe(exit));
+        match ends.iter_mut().find(|ends| are_alike(ends[0], exit)) {
+            Some(ends) => ends.push(exit),
+            None => ends.push(vec![exit]),
+        }
     }
-    Found { unexplained: lines.lines(), count, foreign: foreign.lines() }
+    for alike in ends {
+        lines.push(|| describe_all(&alike));
+    }
+    Found {
+        unexplained: line_by_line(lines.lines()),
+        count,
+        foreign: line_by_line(foreign.lines()),
+    }
 }
 
 /// An aggregator says by its exit code that the sweep is not complete: it is right to, or the check
@@ -119,18 +134,49 @@ fn ends_as_asked(plan: &Plan, facts: &Facts, asked: &Strike, exit: &Exit) -> boo
     }
 }
 
+/// Whether two processes of one role ended in the same way, with the same words.
+pub(crate) fn are_alike(one: &Exit, other: &Exit) -> bool {
+    let words = |exit: &Exit| exit.said.as_deref().map(|said| masked(&last_words::telling(said)));
+    role(one) == role(other)
+        && (one.code, one.signal) == (other.code, other.signal)
+        && words(one) == words(other)
+}
+
+/// `worker` of `worker-3`.
+fn role(exit: &Exit) -> &str {
+    exit.process.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('-')
+}
+
+/// The same end of several processes, told once.
+fn describe_all(alike: &[&Exit]) -> String {
+    let [first, .., last] = alike else { return describe(alike[0]) };
+    let (times, role) = (alike.len(), quoted(role(first)));
+    let mut names: Vec<String> = alike.iter().map(|exit| quoted(&exit.process)).collect();
+    names.sort_unstable();
+    names.dedup();
+    let names = crate::words::listed(&names);
+    let (from, to) = (seconds(first.t_s), seconds(last.t_s));
+    let when = if from == to { format!("at {from}") } else { format!("from {from} to {to}") };
+    said(&format!("{times} × {role} {} {when} ({names})", how(first)), first)
+}
+
 fn describe(exit: &Exit) -> String {
-    let process = quoted(&exit.process);
-    let at = seconds(exit.t_s);
-    let how = match (exit.code, exit.signal) {
+    said(&format!("{} {} at {}", quoted(&exit.process), how(exit), seconds(exit.t_s)), exit)
+}
+
+pub(crate) fn how(exit: &Exit) -> String {
+    match (exit.code, exit.signal) {
         (Some(code), _) => format!("exited with code {code}"),
         (None, Some(signal)) => format!("was ended by signal {signal}"),
         (None, None) => "ended in an unknown way".to_owned(),
-    };
-    let said = exit.said.as_deref().map(quoted).filter(|said| !said.is_empty());
-    let said =
-        said.map_or_else(|| ", and said nothing".into(), |said| format!(", and said: {said}"));
-    format!("{process} {how} at {at}{said}")
+    }
+}
+
+fn said(what: &str, exit: &Exit) -> String {
+    match exit.said.as_deref().filter(|said| !said.trim().is_empty()) {
+        Some(said) => last_words::evidence(&format!("{what}, and said"), said),
+        None => format!("{what}, and said nothing"),
+    }
 }
 
 #[cfg(test)]
@@ -162,6 +208,23 @@ mod tests {
         fail: 1 process ended badly, and no fault explains that; the run completed
         - worker-2 exited with code 101 at 12.0 s, and said: thread 'main' panicked: no luck
         ");
+    }
+
+    #[test]
+    fn ends_that_are_alike_are_told_once_with_their_lines() {
+        let traceback = "Traceback (most recent call last):\n  File \"x.py\", line 3\n    import numpy\nModuleNotFoundError: numpy";
+        let history = (0..3).fold(History::of(plan()), |history, n| {
+            let crash = exit(&format!("worker-{n}"), Some(1), None, Some(traceback));
+            history.with(2.0 + f64::from(n), crash)
+        });
+        assert_snapshot!(judged(&history), @r#"
+        fail: 3 processes ended badly, and no fault explains those; the run completed
+        - 3 × worker exited with code 1 from 2.0 s to 4.0 s (worker-0, worker-1, worker-2), and said:
+        -   Traceback (most recent call last):
+        -     File "x.py", line 3
+        -       import numpy
+        -   ModuleNotFoundError: numpy
+        "#);
     }
 
     #[test]

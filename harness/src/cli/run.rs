@@ -131,11 +131,10 @@ fn watched(
 ) -> Result<Judged, RunError> {
     let directory = RunDirectory::create(out, plan)?;
     let path = directory.path().to_owned();
-    let written = |cause: String| RunError::Directory {
+    let recorder = Recorder::create(&path).map_err(|error| RunError::Directory {
         path: path.display().to_string(),
-        cause: std::io::Error::other(cause),
-    };
-    let recorder = Recorder::create(&path).map_err(|error| written(error.to_string()))?;
+        cause: std::io::Error::new(error.kind(), error.to_string()),
+    })?;
     let desk =
         Rc::new(RefCell::new(Desk { recorder, judge: Judge::new(plan), progress: progress(plan) }));
     let listener = Rc::clone(&desk);
@@ -159,8 +158,10 @@ fn watched(
     if let Err(error) = report::write_all(&path, plan, &results, &directory.events()) {
         // What was seen is still worth saying; only a pass that nobody can look up is none.
         anstream::eprintln!("warning: {error}");
-        desk.judge.history_flawed(error.to_string());
-        results = desk.judge.conclude();
+        if results.verdict == Verdict::Pass {
+            desk.judge.history_flawed(error.to_string());
+            results = desk.judge.conclude();
+        }
     }
     if results.verdict == Verdict::Pass && !keep {
         directory.tidy();
@@ -179,6 +180,7 @@ impl Desk {
     fn observe(&mut self, record: &Record) {
         if let Err(error) = self.recorder.record(record) {
             anstream::eprintln!("warning: {error}");
+            self.judge.machine_lacks(error.to_string());
             self.judge.history_flawed(error.to_string());
         }
         self.judge.observe(record);

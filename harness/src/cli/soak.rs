@@ -142,6 +142,9 @@ fn tell(args: &Args, number: usize, seed: u64, took: Duration, judged: &Judged) 
     if verdict == Verdict::Pass {
         return;
     }
+    if let Some(why) = &results.why {
+        say(format_args!("  why: {why}\n"));
+    }
     for reason in &results.reasons {
         say(format_args!("  {reason}\n"));
     }

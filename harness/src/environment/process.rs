@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::rc::Rc;
@@ -19,9 +19,7 @@ use super::host::{Host, Hosted, Stdout};
 use super::janitor::Janitor;
 use super::reaper::{self, Reaped};
 use super::server::Seen;
-
-/// How much of a log's end is looked at for what a process said last.
-const TAIL: u64 = 4096;
+use crate::last_words;
 
 /// Variables of the wire contract that must not leak in from the harness's own environment.
 const CONTRACT: [&str; 44] = [
@@ -407,15 +405,16 @@ impl Fleet {
             .collect()
     }
 
-    /// The last line that a process wrote to its log.
+    /// The last lines that a process wrote to its log.
     pub fn said(&self, name: &str) -> Option<String> {
-        let mut log = File::open(self.log_path(name, "log")).ok()?;
-        let length = log.seek(SeekFrom::End(0)).ok()?;
-        log.seek(SeekFrom::Start(length.saturating_sub(TAIL))).ok()?;
-        let mut tail = Vec::new();
-        log.take(TAIL).read_to_end(&mut tail).ok()?;
-        let tail = String::from_utf8_lossy(&tail);
-        tail.lines().rev().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned)
+        last_words::of_file(&self.log_path(name, "log"))
+    }
+
+    /// The logs of workers, with their names.
+    pub fn worker_logs(&self) -> Vec<(String, PathBuf)> {
+        let processes = self.processes.borrow();
+        let names = processes.keys().filter(|name| worker_number(name).is_some());
+        names.map(|name| (name.clone(), self.log_path(name, "log"))).collect()
     }
 
     /// What a process with [`Output::File`] wrote, up to `bound` bytes.

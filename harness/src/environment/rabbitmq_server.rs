@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep};
 use super::life::{self, Life};
 use super::server::{Seen, Server};
 use super::{Unavailable, guard};
+use crate::last_words;
 
 /// How long a server may take until it is ready: it is slow to start on a busy machine.
 const START: Duration = Duration::from_secs(90);
@@ -156,9 +157,9 @@ async fn wait_until_ready(child: &mut Child, output: &Path) -> Result<String, Un
             return Ok(version.unwrap_or("of an unknown version").to_owned());
         }
         let problem = match child.try_wait() {
-            Ok(Some(status)) => format!("{status}: {}", last_line(&said)),
+            Ok(Some(status)) => format!("{status}; {}", last_words::ending(output)),
             _ if Instant::now() >= deadline => {
-                format!("not ready within {START:?}: {}", last_line(&said))
+                format!("not ready within {START:?}; {}", last_words::ending(output))
             }
             _ => {
                 sleep(Duration::from_millis(20)).await;

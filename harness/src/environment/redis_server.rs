@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep};
 use super::life::{self, Life};
 use super::server::{Seen, Server};
 use super::{Unavailable, guard};
+use crate::last_words;
 use crate::plan::Fsync;
 
 /// How long a server may take until it answers.
@@ -143,7 +144,7 @@ async fn start_on(port: u16, directory: &Path, fsync: Fsync) -> Result<Child, St
     let deadline = Instant::now() + START;
     while Instant::now() < deadline {
         if let Ok(Some(status)) = child.try_wait() {
-            return Err(format!("{status}: {}", last_line(&log)));
+            return Err(format!("{status}; {}", last_words::ending(&log)));
         }
         // Another program may have been quicker to take the port: that server is not ours.
         if answerer(port).await.is_some_and(|pid| Some(pid) == child.id()) {
@@ -151,7 +152,7 @@ async fn start_on(port: u16, directory: &Path, fsync: Fsync) -> Result<Child, St
         }
         sleep(Duration::from_millis(5)).await;
     }
-    Err(format!("no answer within {START:?}: {}", last_line(&log)))
+    Err(format!("no answer within {START:?}; {}", last_words::ending(&log)))
 }
 
 /// Process id of the server that answers there.

@@ -237,7 +237,10 @@ mod tests {
         insta::assert_snapshot!(found(&history), @"the run starts twice");
         history.records.remove(1);
         let t_s = history.records.last().unwrap().t_s;
-        history.records.push(Record { t_s, event: Event::Retried { attempts: 0 } });
+        history.records.push(Record {
+            t_s,
+            event: Event::Retried { attempts: 0, chunks: Default::default() },
+        });
         insta::assert_snapshot!(found(&history), @"something was recorded after the end of the run");
     }
 
@@ -249,7 +252,7 @@ mod tests {
 
     #[test]
     fn times_do_not_go_back_and_are_numbers() {
-        let retried = || Event::Retried { attempts: 0 };
+        let retried = || Event::Retried { attempts: 0, chunks: Default::default() };
         let end_s = History::of(plan()).records.last().unwrap().t_s;
         let back = History::of(plan()).put_last(end_s - 1.0, retried());
         insta::assert_snapshot!(found(&back), @"the time goes back from 34.6 s to 33.7 s");

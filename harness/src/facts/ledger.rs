@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::intervals::IntervalSet;
+use super::letters::Letters;
 use super::oracle::{Reported, Yield};
 use crate::history::SeenResult;
+use crate::last_words::line_by_line;
 use crate::plan::{Backend, Kernel, Plan, Sweep};
 use crate::words::{FirstLines, chunk_id, counted, quoted, seconds};
 
@@ -27,6 +29,8 @@ pub struct Tally {
     /// How many there are besides, of no known number.
     unplaced: u64,
     evidence: FirstLines,
+    /// What is said of those that are dead letters.
+    letters: Letters,
 }
 
 impl Tally {
@@ -37,7 +41,8 @@ impl Tally {
 
     /// The first lines of evidence.
     pub fn evidence(&self) -> Vec<String> {
-        self.evidence.lines()
+        let letters = line_by_line(self.letters.evidence());
+        letters.into_iter().chain(self.evidence.lines()).collect()
     }
 
     /// For the results.
@@ -216,18 +221,15 @@ impl Ledger {
     pub fn dead_letter(&mut self, id: Option<&str>, range: Option<(u64, u64)>, reason: &str) {
         let chunk = id.and_then(|id| self.index(id)).map(|index| self.sweep.chunk(index));
         let chunk = chunk.filter(|chunk| range.is_none_or(|range| range == *chunk));
-        let reason = quoted(reason);
         let tally = &mut self.dead_lettered;
         if let Some((start, end)) = chunk {
             tally.set.insert(start, end);
-            let named = self.name(start, end);
-            self.dead_lettered
-                .evidence
-                .push(|| format!("{named} is in the dead letters: {reason}"));
+            let (noun, name) = self.named(start, end);
+            self.dead_lettered.letters.push(Some(noun), name, reason);
         } else {
             tally.unplaced += 1;
             self.letters_of_no_chunk += 1;
-            tally.evidence.push(|| format!("a dead letter names no chunk of the sweep: {reason}"));
+            tally.letters.push(None, String::new(), reason);
         }
     }
 
@@ -320,11 +322,16 @@ impl Ledger {
 
     /// What evidence calls these parameters: the chunk that they are, or their range.
     fn name(&self, start: u64, end: u64) -> String {
+        let (noun, name) = self.named(start, end);
+        format!("{noun} {name}")
+    }
+
+    fn named(&self, start: u64, end: u64) -> (&'static str, String) {
         if self.by_range {
-            return format!("range {start}..{end}");
+            return ("range", format!("{start}..{end}"));
         }
         let index = (start - self.sweep.start.min(start)) / self.sweep.chunk_size;
-        format!("chunk {}", chunk_id(index))
+        ("chunk", chunk_id(index))
     }
 
     /// The sweep's parameters that a result speaks of; what it says beyond them is unexpected.

@@ -2,8 +2,10 @@
 //! and processes, and by a few bytes with each chunk.
 
 mod consistency;
+mod failures;
 mod intervals;
 mod ledger;
+mod letters;
 mod oracle;
 mod unexplained_retries;
 
@@ -17,6 +19,7 @@ use crate::plan::Plan;
 use crate::words::FirstLines;
 
 use consistency::Consistency;
+pub use failures::{Failures, StillHeld};
 pub use intervals::IntervalSet;
 pub use ledger::{Duplicates, Ledger, Ranges, Tally, first_ranges};
 pub use oracle::{Reported, Yield};
@@ -141,6 +144,14 @@ pub struct Facts {
     /// be wrong is wrong all the same.
     pub unsealed: Option<String>,
     consistency: Consistency,
+    /// What the machine lacked, if it did.
+    pub lack: Option<String>,
+    /// What of the harness itself crashed, if something did.
+    pub crash: Option<String>,
+    /// Why attempts failed.
+    pub failures: Failures,
+    /// Who had what when the watching of an open sweep ended.
+    pub still_held: Option<StillHeld>,
     /// What became of every parameter.
     pub ledger: Ledger,
     /// Faults, as they were carried out.
@@ -227,6 +238,10 @@ impl Facts {
             flaw: None,
             unsealed: None,
             consistency: Consistency::new(plan),
+            lack: None,
+            crash: None,
+            failures: Failures::default(),
+            still_held: None,
             ledger: Ledger::new(plan),
             strikes: Vec::new(),
             takeovers: Vec::new(),
@@ -282,12 +297,26 @@ impl Facts {
             }
             Event::Recomputed(result) => self.ledger.recomputed(result),
             Event::UnreadableResult { reason } => self.ledger.unreadable(t_s, reason),
+            Event::Attempts { failed, reason, .. } => {
+                self.failures.attempts(*failed, reason.as_deref());
+            }
+            Event::StillHeld { workers, chunks } => {
+                self.still_held = Some(StillHeld { workers: workers.clone(), chunks: *chunks });
+            }
+            Event::MachineLacks { what } => {
+                self.lack.get_or_insert_with(|| what.clone());
+            }
+            Event::HarnessCrashed { what } => {
+                self.crash.get_or_insert_with(|| what.clone());
+            }
             Event::DeadLettered { chunk_id, range, reason, .. } => {
+                self.failures.letter(reason);
                 self.ledger.dead_letter(chunk_id.as_deref(), *range, reason);
             }
             Event::Replayed { letters } => {
                 self.replayed = Some(self.replayed.unwrap_or(0) + letters);
                 self.ledger.replayed();
+                self.failures.replayed();
             }
             Event::FaultInjected { fault, kind, target, bit, proof, held } => {
                 self.strikes.push(Strike {
@@ -388,7 +417,9 @@ impl Facts {
 
     /// Whether the run was watched to its end: what is missing then will not come.
     pub fn is_final(&self) -> bool {
-        self.flaw.is_none() && !matches!(self.ended, None | Some((_, EndReason::Interrupted)))
+        let cut_off =
+            matches!(self.ended, None | Some((_, EndReason::Interrupted | EndReason::Crashed)));
+        self.flaw.is_none() && !cut_off
     }
 
     /// Seconds from the first task submitted to the last result committed.

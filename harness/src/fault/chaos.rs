@@ -50,7 +50,8 @@ impl Fault for Chaos {
             let Some(drawn) = draw(&stage, &fault.settings.mix) else { break };
             let name = numbered(&fault, strikes.len() + 1).name;
             let one = PlannedFault { name, ..drawn };
-            strikes.push(tokio::task::spawn_local(strike::once(Rc::clone(&stage), one)));
+            let what = format!("fault {}", one.name);
+            strikes.push(stage.spawn(what, strike::once(Rc::clone(&stage), one)));
         }
         for strike in strikes {
             // Each heals what it has done.

@@ -57,7 +57,8 @@ impl Fault for Slow {
         }
         victim.nudge(Signal::STOP).await;
         let stopped = becomes_stopped(victim, true).await;
-        let turns = tokio::task::spawn_local(take_turns(victim.clone(), share));
+        let what = format!("fault {}", fault.name);
+        let turns = stage.spawn(what, take_turns(victim.clone(), share));
         stage.keep(fault, &victim.name, Box::new(Turns(turns)));
         if stopped {
             let percent = share * 100.0;

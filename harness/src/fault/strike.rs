@@ -20,6 +20,8 @@ pub async fn carry_out(stage: Rc<Stage>, fault: PlannedFault) {
     if stage.standing().is_over() {
         return;
     }
+    #[cfg(debug_assertions)]
+    panics_if_asked_to();
     if Role::of(fault.target) == Role::Sweep {
         return of(fault.kind).pervade(stage, fault).await;
     }
@@ -33,6 +35,12 @@ pub async fn carry_out(stage: Rc<Stage>, fault: PlannedFault) {
             () = stage.until(|now| now.complete || now.is_over()) => return,
         }
     }
+}
+
+/// For a test of what becomes of a run then.
+#[cfg(debug_assertions)]
+fn panics_if_asked_to() {
+    assert!(std::env::var_os("TTG_HARNESS_FAULT_PANICS").is_none(), "as a test asked for");
 }
 
 /// A fault's strike with this number.
@@ -65,7 +73,10 @@ pub(super) async fn once(stage: Rc<Stage>, fault: PlannedFault) {
 async fn strike(stage: &Rc<Stage>, fault: &PlannedFault, victims: Vec<Victim>) {
     let strikes: Vec<_> = victims
         .into_iter()
-        .map(|victim| tokio::task::spawn_local(strike_one(Rc::clone(stage), fault.clone(), victim)))
+        .map(|victim| {
+            let what = format!("fault {}", fault.name);
+            stage.spawn(what, strike_one(Rc::clone(stage), fault.clone(), victim))
+        })
         .collect();
     for strike in strikes {
         // It ends with the run at the latest, as this does.
@@ -78,13 +89,9 @@ async fn strike_one(stage: Rc<Stage>, fault: PlannedFault, victim: Victim) {
     let Victim { process, held, since } = victim;
     // Of other faults, who holds a chunk goes on with it.
     for chunk in held.iter().filter(|_| entry(fault.kind).orphans) {
-        tokio::task::spawn_local(watch_takeover(
-            Rc::clone(&stage),
-            fault.name.clone(),
-            process.name.clone(),
-            chunk.clone(),
-            since,
-        ));
+        let (stage_too, name) = (Rc::clone(&stage), fault.name.clone());
+        let watch = watch_takeover(stage_too, name, process.name.clone(), chunk.clone(), since);
+        stage.spawn(format!("the watch after fault {}", fault.name), watch);
     }
     let mut proof = action.inject(&stage, &fault, &process).await;
     if let Trigger::Submitted(_) = fault.trigger {

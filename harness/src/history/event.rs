@@ -56,7 +56,7 @@ pub enum Event {
         code: Option<i32>,
         /// Signal number, where a signal ended it.
         signal: Option<i32>,
-        /// The last line it wrote to standard error, where it failed by itself.
+        /// The last lines that it wrote to its log, where it failed by itself.
         said: Option<String>,
     },
     /// The first task was seen at the broker; wall time counts from here. In static mode: the
@@ -82,6 +82,15 @@ pub enum Event {
         reason: String,
         /// Failed attempts.
         attempts: u32,
+    },
+    /// Attempts have failed so far, as workers and the broker tell while the sweep goes on.
+    Attempts {
+        /// How many are known.
+        failed: u64,
+        /// Failed tasks that wait for their next attempt at this moment.
+        waiting: u64,
+        /// Why the last of them failed, where a worker said so; it may have several lines.
+        reason: Option<String>,
     },
     /// A fault was carried out on one target.
     FaultInjected {
@@ -233,6 +242,24 @@ pub enum Event {
         /// Signal number.
         signal: i32,
     },
+    /// Who had what when the harness stopped watching a sweep that was not complete.
+    StillHeld {
+        /// The first chunks, by their worker.
+        workers: BTreeMap<String, Vec<String>>,
+        /// All chunks that are with workers.
+        chunks: u64,
+    },
+    /// The machine lacks what the run needs, such as room on a disk: what fails from then on may be
+    /// no fault of the system.
+    MachineLacks {
+        /// What, in one line.
+        what: String,
+    },
+    /// A part of the harness itself crashed: a defect of ours.
+    HarnessCrashed {
+        /// Which, and what it said, in one line.
+        what: String,
+    },
     /// The broker could not be read to the end: what it holds is not known.
     BrokerLost {
         /// Why.
@@ -345,4 +372,6 @@ pub enum EndReason {
     TimedOut,
     /// The user asked for the end.
     Interrupted,
+    /// A part of the harness itself crashed.
+    Crashed,
 }

@@ -32,6 +32,13 @@ pub struct RecordError {
     source: io::Error,
 }
 
+impl RecordError {
+    /// Of which kind the cause is.
+    pub fn kind(&self) -> io::ErrorKind {
+        self.source.kind()
+    }
+}
+
 impl Recorder {
     /// Begins the history in this run directory, which holds the plan already, and no history.
     pub fn create(run_directory: &Path) -> Result<Self, RecordError> {

@@ -1,7 +1,8 @@
 //! `report.html`: one file for a browser, with the timeline; it needs no script and no network.
 
 use super::timeline::Timeline;
-use super::{fault, figures, telling};
+use super::{Evidence, evidence, fault, figures, telling};
+use crate::last_words::shown;
 use crate::plan::Plan;
 use crate::results::Results;
 
@@ -43,17 +44,29 @@ pub(super) fn render(plan: &Plan, results: &Results, timeline: &Timeline) -> Str
 
 /// What the verdict is due to, with the evidence.
 fn why(results: &Results) -> String {
-    let mut html = String::new();
+    let verdict = results.verdict;
+    let cause = results.why.as_deref().map(escaped);
+    let mut html = cause.map_or_else(String::new, |cause| {
+        format!("<section class=\"why {verdict}\"><p><b>why:</b> {cause}</p></section>\n")
+    });
     for finding in telling(results) {
         let (check, summary) = (escaped(&finding.check), escaped(&finding.summary));
-        let lines = finding.evidence.iter().map(|line| format!("<li>{}</li>\n", escaped(line)));
-        let lines: String = lines.collect();
+        let lines: String = evidence(finding).iter().map(entry).collect();
         html += &format!(
             "<section class=\"why {}\"><p><b>{check}</b>: {summary}</p>\n<ul>\n{lines}</ul></section>\n",
             finding.verdict
         );
     }
     html
+}
+
+fn entry(Evidence { line, below }: &Evidence<'_>) -> String {
+    let below: Vec<String> = below.iter().map(|line| escaped(&shown(line))).collect();
+    let below = match &below[..] {
+        [] => String::new(),
+        lines => format!("<pre>{}</pre>", lines.join("\n")),
+    };
+    format!("<li>{}{below}</li>\n", escaped(line))
 }
 
 /// A table of names and what there is to say, already escaped; nothing where it would be empty.

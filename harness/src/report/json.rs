@@ -26,6 +26,7 @@ mod tests {
           "environment_because": "",
           "seed": 42,
           "verdict": "fail",
+          "why": "of 1000 parameters: 10 missing; parameters 310..320 (chunk 00031): last held by worker-1, which was killed at 10.8 s, and never taken over",
           "reasons": [
             "coverage: of 1000 parameters: 10 missing",
             "recovery: 1 held chunk never taken over"

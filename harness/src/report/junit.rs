@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
 
-use super::{figures, telling};
+use super::{Evidence, figures, telling};
+use crate::last_words::shown;
 use crate::plan::Plan;
 use crate::results::Results;
 use crate::verdict::Verdict;
@@ -37,17 +38,23 @@ fn status(results: &Results) -> TestCaseStatus {
     };
     let mut status = TestCaseStatus::non_success(kind);
     status.set_type(results.verdict.name());
-    status.set_message(results.reasons.join("; "));
+    let message: Vec<String> = why(results).into_iter().chain(results.reasons.clone()).collect();
+    status.set_message(message.join("; "));
     status.set_description(evidence(results));
     status
 }
 
+fn why(results: &Results) -> Option<String> {
+    results.why.as_ref().map(|why| format!("why: {why}"))
+}
+
 fn evidence(results: &Results) -> String {
-    let mut text = String::new();
+    let mut text = why(results).map_or_else(String::new, |why| why + "\n");
     for finding in telling(results) {
         text += &format!("{}: {}\n", finding.check, finding.summary);
-        for line in &finding.evidence {
+        for Evidence { line, below } in super::evidence(finding) {
             text += &format!("- {line}\n");
+            below.into_iter().for_each(|line| text += &format!("    {}\n", shown(line)));
         }
     }
     text
@@ -84,7 +91,8 @@ mod tests {
                         <property name="aggregate" value="sum 500035.5 over 1000 parameters"/>
                         <property name="seed" value="42"/>
                     </properties>
-                    <failure message="coverage: of 1000 parameters: 10 missing; recovery: 1 held chunk never taken over" type="fail">coverage: of 1000 parameters: 10 missing
+                    <failure message="why: of 1000 parameters: 10 missing; parameters 310..320 (chunk 00031): last held by worker-1, which was killed at 10.8 s, and never taken over; coverage: of 1000 parameters: 10 missing; recovery: 1 held chunk never taken over" type="fail">why: of 1000 parameters: 10 missing; parameters 310..320 (chunk 00031): last held by worker-1, which was killed at 10.8 s, and never taken over
+        coverage: of 1000 parameters: 10 missing
         - parameters 310..320 (chunk 00031): last held by worker-1, which was killed at 10.8 s, and never taken over
         recovery: 1 held chunk never taken over
         - chunk 00031, held by worker-1, which was killed at 10.8 s

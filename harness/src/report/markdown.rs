@@ -1,12 +1,16 @@
 //! `report.md`: for a pull request or a wiki.
 
-use super::{fault, figures, telling};
+use super::{Evidence, evidence, fault, figures, telling};
+use crate::last_words::shown;
 use crate::plan::Plan;
 use crate::results::Results;
 
 /// The report as Markdown.
 pub fn render(plan: &Plan, results: &Results) -> String {
     let mut text = format!("# {}: {}\n\n", escaped(&results.scenario), results.verdict);
+    if let Some(why) = &results.why {
+        text += &format!("**why:** {}\n\n", escaped(why));
+    }
     text += &format!("{}\n", escaped(&plan.description));
     for finding in telling(results) {
         let (check, summary) = (escaped(&finding.check), escaped(&finding.summary));
@@ -14,8 +18,13 @@ pub fn render(plan: &Plan, results: &Results) -> String {
         if !finding.evidence.is_empty() {
             text.push('\n');
         }
-        for line in &finding.evidence {
+        for Evidence { line, below } in evidence(finding) {
             text += &format!("- {}\n", escaped(line));
+            // As it was written: a block of code in the item of the list.
+            for (number, line) in below.into_iter().enumerate() {
+                let gap = if number == 0 { "\n" } else { "" };
+                text += &format!("{gap}      {}\n", shown(line));
+            }
         }
     }
     let figures = figures(plan, results).into_iter();
@@ -78,6 +87,8 @@ mod tests {
     fn a_failure() {
         assert_snapshot!(rendered(&History::of(plan_with_kill()).without_chunk("00031")), @r"
         # m3-redis-fault: fail
+
+        **why:** of 1000 parameters: 10 missing; parameters 310..320 (chunk 00031): last held by worker-1, which was killed at 10.8 s, and never taken over
 
         One of three workers is killed at 30 %; every parameter counts once.
 

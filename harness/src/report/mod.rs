@@ -5,7 +5,9 @@ mod html;
 pub mod json;
 pub mod junit;
 pub mod markdown;
+mod news;
 pub mod progress;
+mod state;
 pub mod summary;
 pub mod terminal;
 mod timeline;
@@ -15,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use crate::check::{COVERAGE, Finding};
 use crate::history::{self, ReadError};
+use crate::last_words::GOES_ON;
 use crate::plan::{Backend, Plan};
 use crate::results::{self, FaultFigures, Results};
 use crate::verdict::Verdict;
@@ -75,6 +78,24 @@ fn telling(results: &Results) -> Vec<&Finding> {
 /// Whether somebody may take chunks over without telling: on RabbitMQ the server tells.
 fn tells_nobody(plan: &Plan) -> bool {
     plan.foreign.is_some() && matches!(plan.backend, Backend::Redis | Backend::Embedded)
+}
+
+/// A line of evidence, and the lines that go on with it.
+struct Evidence<'a> {
+    line: &'a str,
+    below: Vec<&'a str>,
+}
+
+/// Evidence, with whatever goes on in further lines below the line that it belongs to.
+fn evidence(finding: &Finding) -> Vec<Evidence<'_>> {
+    let mut entries: Vec<Evidence<'_>> = Vec::new();
+    for line in &finding.evidence {
+        match (line.strip_prefix(GOES_ON), entries.last_mut()) {
+            (Some(line), Some(entry)) => entry.below.push(line),
+            _ => entries.push(Evidence { line, below: Vec::new() }),
+        }
+    }
+    entries
 }
 
 /// Longest figure that is a text, in characters.
@@ -202,7 +223,7 @@ mod testing {
 mod tests {
     use super::*;
     use crate::check::testing::{History, judged, plan_with_kill};
-    use crate::history::FILE_NAME;
+    use crate::history::{Event, FILE_NAME};
 
     #[test]
     fn every_file_of_the_run_directory_is_written() {
@@ -213,6 +234,55 @@ mod tests {
         for name in ["results.json", "report.md", "report.html", "junit.xml"] {
             assert!(dir.path().join(name).metadata().unwrap().len() > 100, "{name}");
         }
+    }
+
+    #[test]
+    fn a_traceback_stays_lines_in_every_form_and_breaks_out_of_none() {
+        let said = "Traceback (most recent call last):\n  File \"<x>\", line 1\n    ```import numpy\u{1b}[31m\nModuleNotFoundError: numpy";
+        let crash = Event::ProcessExited {
+            process: "worker-0".into(),
+            pid: 7,
+            code: Some(1),
+            signal: None,
+            said: Some(said.into()),
+        };
+        let history = History::of(plan_with_kill()).with(12.0, crash);
+        let results = judged(&history);
+        let of = |text: &str, from: &str, lines: usize| {
+            let shown = text.lines().skip_while(|line| !line.contains(from));
+            shown.take(lines).collect::<Vec<_>>().join("\n")
+        };
+        let terminal = terminal::render(&history.plan, &results);
+        let terminal = anstream::adapter::strip_str(&terminal).to_string();
+        insta::assert_snapshot!(of(&terminal, "- worker-0", 5), @r#"
+                        - worker-0 exited with code 1 at 12.0 s, and said:
+                            Traceback (most recent call last):
+                              File "<x>", line 1
+                                ```import numpy [31m
+                            ModuleNotFoundError: numpy
+        "#);
+        let markdown = markdown::render(&history.plan, &results);
+        insta::assert_snapshot!(of(&markdown, "- worker", 6), @r#"
+        - worker-0 exited with code 1 at 12.0 s, and said:
+
+              Traceback (most recent call last):
+                File "<x>", line 1
+                  ```import numpy [31m
+              ModuleNotFoundError: numpy
+        "#);
+        let html = html::render(&history.plan, &results, &testing::timeline(&history));
+        insta::assert_snapshot!(of(&html, "<li>worker-0", 4), @r"
+        <li>worker-0 exited with code 1 at 12.0 s, and said:<pre>Traceback (most recent call last):
+          File &quot;&lt;x&gt;&quot;, line 1
+            ```import numpy [31m
+        ModuleNotFoundError: numpy</pre></li>
+        ");
+        let junit = junit::render(&[(&history.plan, &results)]);
+        insta::assert_snapshot!(of(&junit, "- worker-0", 3), @r"
+        - worker-0 exited with code 1 at 12.0 s, and said:
+            Traceback (most recent call last):
+              File &quot;&lt;x&gt;&quot;, line 1
+        ");
     }
 
     #[test]

@@ -1,19 +1,29 @@
 //! The live view of a run: how far it is, and what happens to it.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
-use std::time::Duration;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::facts::Facts;
-use crate::history::{Event, HeldChunk, Record};
+use super::news::{beginning, news};
+use super::state::State;
+use crate::history::Record;
 use crate::plan::Plan;
-use crate::words::{counted, millis, quoted, quoted_to, seconds};
+use crate::words::seconds;
 
 /// Where there is no terminal, this much run time lies between two lines of progress.
 const PLAIN_EVERY_S: f64 = 5.0;
+
+/// And no more than this, whatever happens or does not: who reads a pipe has nothing else to tell
+/// that the run is alive.
+const SILENCE: Duration = Duration::from_secs(9);
+
+/// How often to look whether that is over.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// A bar moves no more often than this.
 const BAR_EVERY_S: f64 = 0.05;
@@ -21,8 +31,19 @@ const BAR_EVERY_S: f64 = 0.05;
 /// Shows a run while it goes on: a bar on a terminal, else a line now and then.
 #[derive(Debug)]
 pub struct Progress {
+    shown: Arc<Mutex<Shown>>,
+    /// What ends the one who breaks a silence, and himself.
+    clock: Option<(Sender<()>, JoinHandle<()>)>,
+}
+
+/// What is shown of a run, and where.
+struct Shown {
     state: State,
     view: View,
+    began: Instant,
+    /// When the run's own time began, once it has.
+    run_began: Option<Instant>,
+    last_line: Instant,
 }
 
 enum View {
@@ -30,11 +51,11 @@ enum View {
     Plain { to: Box<dyn Write + Send>, last_s: f64 },
 }
 
-impl fmt::Debug for View {
+impl fmt::Debug for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Bar { .. } => "Bar",
-            Self::Plain { .. } => "Plain",
+        f.write_str(match self.view {
+            View::Bar { .. } => "Bar",
+            View::Plain { .. } => "Plain",
         })
     }
 }
@@ -43,32 +64,76 @@ impl Progress {
     /// On standard error.
     pub fn stderr(plan: &Plan) -> Self {
         if !io::stderr().is_terminal() {
-            return Self::plain(plan, Box::new(io::stderr()));
+            return Self::plain(plan, Box::new(io::stderr())).with_clock();
         }
         let draw = ProgressDrawTarget::stderr();
         let bar = ProgressBar::with_draw_target(Some(plan.sweep.params()), draw);
-        let style = ProgressStyle::with_template("{spinner} {bar:20} {msg}");
+        // The message is cut off at the terminal's edge.
+        let style = ProgressStyle::with_template("{spinner} {bar:20} {wide_msg}");
         bar.set_style(style.expect("the template is well formed").progress_chars("█▉▊▋▌▍▎▏ "));
         bar.enable_steady_tick(Duration::from_millis(200));
         bar.println(beginning(plan));
-        Self { state: State::new(plan), view: View::Bar { bar, last_s: 0.0 } }
+        Self::of(plan, View::Bar { bar, last_s: 0.0 }).with_clock()
     }
 
     fn plain(plan: &Plan, mut to: Box<dyn Write + Send>) -> Self {
         let _ = writeln!(to, "{}", beginning(plan));
-        Self { state: State::new(plan), view: View::Plain { to, last_s: 0.0 } }
+        Self::of(plan, View::Plain { to, last_s: 0.0 })
+    }
+
+    fn of(plan: &Plan, view: View) -> Self {
+        let (state, now) = (State::new(plan), Instant::now());
+        let shown = Shown { state, view, began: now, run_began: None, last_line: now };
+        Self { shown: Arc::new(Mutex::new(shown)), clock: None }
+    }
+
+    /// A thread of its own: whatever keeps the run busy, its silence has an end.
+    fn with_clock(mut self) -> Self {
+        let shown = Arc::clone(&self.shown);
+        let (end, ended) = mpsc::channel();
+        let clock = std::thread::Builder::new().name("progress".to_owned()).spawn(move || {
+            while ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+                lock(&shown).breaks_silence(Instant::now());
+            }
+        });
+        self.clock = clock.ok().map(|clock| (end, clock));
+        self
     }
 
     /// Shows what this event changes.
     pub fn observe(&mut self, record: &Record) {
+        lock(&self.shown).observe(record);
+    }
+
+    /// Takes the bar away, so that the report can follow.
+    pub fn finish(mut self) {
+        if let Some((end, clock)) = self.clock.take() {
+            drop(end);
+            let _ = clock.join();
+        }
+        if let View::Bar { bar, .. } = &lock(&self.shown).view {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Whoever panicked over it, the others go on.
+fn lock(shown: &Mutex<Shown>) -> MutexGuard<'_, Shown> {
+    shown.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shown {
+    fn observe(&mut self, record: &Record) {
+        if self.run_began.is_none() {
+            self.run_began = Some(Instant::now());
+        }
         self.state.observe(record);
-        let news = news(record, &self.state.facts);
+        let news = news(record, &self.state);
         match &mut self.view {
             View::Bar { bar, last_s } => {
-                if let Some(line) = news {
-                    bar.println(line);
-                }
-                if self.state.now_s < *last_s + BAR_EVERY_S {
+                let told = !news.is_empty();
+                news.into_iter().for_each(|line| bar.println(line));
+                if !told && self.state.now_s < *last_s + BAR_EVERY_S {
                     return;
                 }
                 *last_s = self.state.now_s;
@@ -77,122 +142,32 @@ impl Progress {
             }
             View::Plain { to, last_s } => {
                 // A terminal that is gone is no reason to end a run.
-                if let Some(line) = news {
+                for line in news {
                     let _ = writeln!(to, "{line}");
+                    self.last_line = Instant::now();
                 }
                 if self.state.now_s >= *last_s + PLAIN_EVERY_S {
                     *last_s = self.state.now_s;
+                    self.last_line = Instant::now();
                     let _ = writeln!(to, "{:>8}  {}", seconds(*last_s), self.state.line());
                 }
             }
         }
     }
 
-    /// Takes the bar away, so that the report can follow.
-    pub fn finish(self) {
-        if let View::Bar { bar, .. } = self.view {
-            bar.finish_and_clear();
-        }
-    }
-}
-
-/// What is known of a run that goes on.
-#[derive(Debug)]
-struct State {
-    plan: Plan,
-    facts: Facts,
-    alive: BTreeSet<(String, u32)>,
-    now_s: f64,
-}
-
-impl State {
-    fn new(plan: &Plan) -> Self {
-        let (plan, facts) = (plan.clone(), Facts::new(plan));
-        Self { plan, facts, alive: BTreeSet::new(), now_s: 0.0 }
-    }
-
-    fn observe(&mut self, record: &Record) {
-        self.facts.observe(record);
-        self.now_s = self.now_s.max(record.t_s);
-        match &record.event {
-            Event::ProcessStarted { process, pid } if process.starts_with("worker-") => {
-                self.alive.insert((process.clone(), *pid));
+    /// Says how far the run is, where nothing was said for too long.
+    fn breaks_silence(&mut self, now: Instant) {
+        let silent = now.saturating_duration_since(self.last_line) >= SILENCE;
+        let t_s = now.saturating_duration_since(self.run_began.unwrap_or(self.began)).as_secs_f64();
+        match &mut self.view {
+            View::Bar { bar, .. } => bar.set_message(self.state.line()),
+            View::Plain { to, last_s } if silent => {
+                self.last_line = now;
+                *last_s = last_s.max(t_s);
+                let _ = writeln!(to, "{:>8}  {}", seconds(t_s), self.state.line());
             }
-            Event::ProcessExited { process, pid, .. } => {
-                self.alive.remove(&(process.clone(), *pid));
-            }
-            _ => {}
+            View::Plain { .. } => {}
         }
-    }
-
-    fn line(&self) -> String {
-        let ledger = &self.facts.ledger;
-        let (chunks, of) = (ledger.chunks_committed(), self.plan.sweep.chunks());
-        let alive = counted(self.alive.len() as u64, "worker");
-        let mut line = format!("{chunks} of {}", counted(of, "chunk"));
-        if let Some(rate) = self.rate() {
-            let left = self.plan.sweep.params().saturating_sub(ledger.committed().len());
-            line += &format!(", {rate:.0} params/s, {:.0} s left", left as f64 / rate);
-        }
-        format!("{line}, {alive}")
-    }
-
-    fn rate(&self) -> Option<f64> {
-        let elapsed = self.now_s - self.facts.sweep_started_s?;
-        let committed = self.facts.ledger.committed().len();
-        (committed > 0 && elapsed > 0.0).then(|| committed as f64 / elapsed)
-    }
-}
-
-/// What a run begins with: enough to repeat it.
-fn beginning(plan: &Plan) -> String {
-    let workers = counted(u64::from(plan.workers), "worker");
-    format!("{}: {} backend, {workers}, seed {}", plan.scenario, plan.backend, plan.seed)
-}
-
-/// What is told of an event the moment it happens, if anything.
-fn news(record: &Record, facts: &Facts) -> Option<String> {
-    let line = match &record.event {
-        Event::FaultInjected { fault, kind, target, bit, proof, held } => {
-            let (fault, target, proof) = (quoted(fault), quoted(target), quoted(proof));
-            if *bit {
-                format!("{fault}: {} {target}{}", quoted(kind), holding(held))
-            } else {
-                format!("{fault}: did not bite {target} ({proof})")
-            }
-        }
-        Event::FaultHealed { fault, target, seen } => {
-            let seen = seen.as_ref().map(|seen| format!(" ({})", quoted(seen)));
-            let (fault, target) = (quoted(fault), quoted(target));
-            format!("{fault}: over, {target} goes on{}", seen.unwrap_or_default())
-        }
-        Event::TakenOver { fault, chunk_id, to, after_ms, .. } => {
-            let strikes = facts.strikes.iter().filter(|strike| strike.fault == *fault);
-            let held: usize = strikes.map(|strike| strike.held.len()).sum();
-            let taken = facts.takeovers.iter().filter(|taken| taken.fault == *fault).count();
-            let (fault, after) = (quoted(fault), millis(*after_ms));
-            match held {
-                0 | 1 => {
-                    let (id, to) = (quoted(chunk_id), quoted(to));
-                    format!("{fault}: chunk {id} is with {to} after {after}")
-                }
-                // One line for many chunks, once the last of them is safe.
-                _ if taken < held => return None,
-                _ => format!("{fault}: {held} chunks are with others after {after}"),
-            }
-        }
-        Event::Waits { why: Some(why) } => quoted_to(why, 400),
-        Event::Waits { why: None } => "nothing is waited for any more".to_owned(),
-        _ => return None,
-    };
-    Some(format!("{:>8}  {line}", seconds(record.t_s)))
-}
-
-fn holding(held: &[HeldChunk]) -> String {
-    match held {
-        [] => String::new(),
-        [one] => format!(", which held chunk {}", quoted(&one.chunk_id)),
-        many => format!(", which held {}", counted(many.len() as u64, "chunk")),
     }
 }
 
@@ -238,6 +213,31 @@ mod tests {
           40.5 s  89 of 100 chunks, 22 params/s, 5 s left, 2 workers
           45.5 s  99 of 100 chunks, 22 params/s, 0 s left, 2 workers
         ");
+    }
+
+    #[test]
+    fn a_silence_has_an_end_whatever_goes_on() {
+        let written = Shared::default();
+        let progress = Progress::plain(&plan_with_kill(), Box::new(written.clone()));
+        let began = lock(&progress.shown).began;
+        for s in 1..=27 {
+            lock(&progress.shown).breaks_silence(began + Duration::from_secs(s));
+        }
+        let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        insta::assert_snapshot!(text, @r"
+        m3-redis-fault: redis backend, 3 workers, seed 42
+           9.0 s  the redis broker starts
+          18.0 s  the redis broker starts
+          27.0 s  the redis broker starts
+        ");
+    }
+
+    #[test]
+    fn a_clock_ends_with_its_progress() {
+        let progress = Progress::plain(&plan_with_kill(), Box::new(Shared::default()));
+        let shown = Arc::downgrade(&progress.shown);
+        progress.with_clock().finish();
+        assert!(shown.upgrade().is_none(), "nobody holds it any more");
     }
 
     #[test]

@@ -2,11 +2,12 @@
 
 use anstyle::{AnsiColor, Style};
 
-use super::{fault, figures, telling};
+use super::{Evidence, LONG, evidence, fault, figures, telling};
+use crate::last_words::shown;
 use crate::plan::Plan;
 use crate::results::Results;
 use crate::verdict::Verdict;
-use crate::words::quoted;
+use crate::words::{quoted, quoted_to};
 
 /// Columns that a report takes at most.
 pub(crate) const WIDTH: usize = 80;
@@ -14,6 +15,9 @@ pub(crate) const WIDTH: usize = 80;
 const LEFT: usize = 16;
 /// Workers that are shown one by one.
 const MOST_WORKERS: usize = 16;
+
+/// What the reason of a verdict begins with.
+const WHY: &str = "why:";
 
 /// Strikes that are shown one by one.
 const MOST_FAULTS: usize = 24;
@@ -32,8 +36,9 @@ pub fn render(plan: &Plan, results: &Results) -> String {
     page.headline(results);
     for finding in telling(results) {
         page.entry(&finding.check, style(finding.verdict), &quoted(&finding.summary));
-        for line in &finding.evidence {
+        for Evidence { line, below } in evidence(finding) {
             page.evidence(&quoted(line));
+            below.into_iter().for_each(|line| page.below(&shown(line)));
         }
     }
     page.gap();
@@ -75,6 +80,13 @@ impl Page {
         let verdict = results.verdict.name().to_uppercase();
         let scenario = quoted(&results.scenario);
         self.text += &format!("{style}{verdict}{style:#}  {BOLD}{scenario}{BOLD:#}\n\n");
+        let Some(why) = &results.why else { return };
+        let said = wrapped(&quoted_to(why, LONG), WIDTH - WHY.len() - 1);
+        self.text += &format!("{BOLD}{WHY}{BOLD:#} {}\n", said[0]);
+        for line in &said[1..] {
+            self.text += &format!("{:1$} {line}\n", "", WHY.len());
+        }
+        self.gap();
     }
 
     fn gap(&mut self) {
@@ -100,6 +112,20 @@ impl Page {
         for (number, line) in wrapped(said, WIDTH - LEFT - MARK.len()).iter().enumerate() {
             let mark = if number == 0 { MARK } else { "  " };
             self.text += &format!("{:LEFT$}{mark}{line}\n", "");
+        }
+    }
+
+    /// A line that goes on with the evidence above it, as it was written.
+    fn below(&mut self, line: &str) {
+        const INDENT: usize = LEFT + 4;
+        let mut rest: Vec<char> = line.chars().collect();
+        loop {
+            let next = rest.split_off(rest.len().min(WIDTH - INDENT));
+            self.text += &format!("{:INDENT$}{}\n", "", rest.iter().collect::<String>());
+            rest = next;
+            if rest.is_empty() {
+                return;
+            }
         }
     }
 
@@ -200,6 +226,9 @@ mod tests {
         assert_snapshot!(plain(&History::of(plan_with_kill()).without_chunk("00031")), @r"
         FAIL  m3-redis-fault
 
+        why: of 1000 parameters: 10 missing; parameters 310..320 (chunk 00031): last
+             held by worker-1, which was killed at 10.8 s, and never taken over
+
           coverage      of 1000 parameters: 10 missing
                         - parameters 310..320 (chunk 00031): last held by worker-1,
                           which was killed at 10.8 s, and never taken over
@@ -230,8 +259,12 @@ mod tests {
         assert_snapshot!(plain(&history), @r"
         INCONCLUSIVE  m3-redis-fault
 
+        why: 1 of 1 fault did not bite; kill-1: the sweep ended before 30 %
+
           faults        1 of 1 fault did not bite
                         - kill-1: the sweep ended before 30 %
+          history       the history contradicts itself
+                        - worker-1 (process 101) was started, and its end is missing
 
           sweep         1000 parameters in 100 chunks, redis backend, 3 workers
           wall time     45.0 s (ideal 34.0 s, efficiency 75.5 %)

@@ -8,7 +8,7 @@ use ttg_system::queue::{Broker, Cursor, QueueError};
 
 use super::tap::Tap;
 use super::{RunError, Stage};
-use crate::environment::Process;
+use crate::environment::{Process, Unavailable};
 use crate::history::Event;
 
 /// Letters per read.
@@ -53,7 +53,7 @@ async fn start(
     name: &str,
     env: &BTreeMap<String, String>,
 ) -> Result<Process, RunError> {
-    let cannot = |error| RunError::Internal(format!("cannot start {name}: {error}"));
+    let cannot = |error| RunError::from(Unavailable(format!("cannot start {name}: {error}")));
     stage.start_with(name, env).await.map_err(cannot)
 }
 

@@ -1,5 +1,6 @@
 //! A run from its first process to its last: start, faults, heal, wait, final reading.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -9,14 +10,16 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 use tokio::time::{Instant, interval, sleep, timeout};
+use ttg_system::chunk::ChunkId;
 use ttg_system::queue::{self, Broker};
 use ttg_system::stats::Stats;
 
+use super::crashes::caught;
 use super::foreign_report;
 use super::recompute::recompute;
 use super::submit::submit;
 use super::tap::Tap;
-use super::{RunDirectory, RunError, Stage, afterwards, final_reading};
+use super::{RunDirectory, RunError, Stage, afterwards, attempts, final_reading, missing, room};
 use crate::environment::{BrokerProcess, Fleet, Host, Unavailable};
 use crate::fault;
 use crate::history::{EndReason, Event, Record, SeenAggregate};
@@ -31,6 +34,12 @@ const IDLE: Duration = Duration::from_secs(30);
 
 /// How long they may take once they are told to.
 const STOP: Duration = Duration::from_secs(5);
+
+/// And where the harness itself has crashed.
+const AT_ONCE: Duration = Duration::from_millis(150);
+
+/// Chunks of a sweep that does not go on that are told with their workers.
+const HELD: usize = 20;
 
 /// How often to look whether the sweep stalls.
 const LOOK: Duration = Duration::from_millis(100);
@@ -54,6 +63,7 @@ pub async fn run(
     listener: Box<dyn FnMut(&Record)>,
 ) -> Result<EndReason, RunError> {
     let mut interrupts = Interrupts::listen()?;
+    missing::programs_are_there(plan)?;
     let host = Host::find(plan).await?.map(Rc::new);
     let ended = run_in(plan, directory, host.clone(), &mut interrupts, listener).await;
     // Nobody else holds it: all that the run started is gone.
@@ -71,7 +81,7 @@ async fn run_in(
     listener: Box<dyn FnMut(&Record)>,
 ) -> Result<EndReason, RunError> {
     let fleet = Fleet::new(&directory.logs(), host.clone())
-        .map_err(|error| RunError::Internal(format!("cannot start a process: {error}")))?;
+        .map_err(|error| Unavailable(format!("cannot start a process: {error}")))?;
     let process = tokio::select! {
         process = start_broker(plan, directory, host.as_deref()) => process?,
         () = interrupts.next() => return Err(RunError::Interrupted),
@@ -98,7 +108,20 @@ async fn run_in(
         stage.emit(Event::BrokerReady { broker });
     }
     let tasks = LocalSet::new();
-    let ended = tasks.run_until(conduct(Rc::clone(&stage), interrupts)).await;
+    let conducted = caught(tasks.run_until(async {
+        stage.spawn(
+            "the watch over the disk".to_owned(),
+            room::watch(Rc::clone(&stage), directory.path().to_owned()),
+        );
+        conduct(Rc::clone(&stage), interrupts).await
+    }));
+    let ended = match conducted.await {
+        Ok(ended) => ended,
+        Err(said) => {
+            stage.has_crashed("the run", &said);
+            Ok(tasks.run_until(end_of_a_crash(&stage)).await)
+        }
+    };
     leave_empty(&stage).await;
     if let Some(server) = stage.server() {
         server.keep_log(&directory.logs()).await;
@@ -166,8 +189,10 @@ async fn conduct(stage: Rc<Stage>, interrupts: &mut Interrupts) -> Result<EndRea
     let mut why = match started {
         Some(()) => {
             for fault in stage.plan.faults.clone() {
-                tokio::task::spawn_local(fault::carry_out(Rc::clone(&stage), fault));
+                let what = format!("fault {}", fault.name);
+                stage.spawn(what, fault::carry_out(Rc::clone(&stage), fault));
             }
+            stage.spawn("the watch over attempts".to_owned(), attempts::watch(Rc::clone(&stage)));
             watch_until_over(&stage, &mut tap, interrupts).await
         }
         None => EndReason::Interrupted,
@@ -185,8 +210,14 @@ async fn conduct(stage: Rc<Stage>, interrupts: &mut Interrupts) -> Result<EndRea
             None => EndReason::Interrupted,
         };
     }
+    if why == EndReason::Crashed {
+        return Ok(end_of_a_crash(&stage).await);
+    }
+    if let (EndReason::Stalled | EndReason::TimedOut, Some(broker)) = (why, &broker) {
+        still_held(&stage, &**broker).await;
+    }
     stage.change(|standing| standing.over = true);
-    stop_all(&stage).await;
+    stop_all(&stage, STOP).await;
     if let Some(broker) = broker.as_deref().filter(|_| why != EndReason::BrokerGone) {
         let read = async {
             if stage.plan.loses_with_broker() {
@@ -216,11 +247,33 @@ async fn conduct(stage: Rc<Stage>, interrupts: &mut Interrupts) -> Result<EndRea
     Ok(why)
 }
 
+/// Ends everything at once, and judges nothing: what is in force may be healed by nobody any more.
+async fn end_of_a_crash(stage: &Stage) -> EndReason {
+    stage.change(|standing| standing.over = true);
+    stage.let_all_go().await;
+    stop_all(stage, AT_ONCE).await;
+    stage.emit(Event::RunEnded { why: EndReason::Crashed });
+    EndReason::Crashed
+}
+
+/// Tells who has what of a sweep that does not go on.
+async fn still_held(stage: &Stage, broker: &dyn Broker) {
+    let Ok(Ok(held)) = timeout(READY, broker.held()).await else { return };
+    let chunks = held.len() as u64;
+    let mut workers: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for one in held.into_iter().take(HELD) {
+        let chunk = one.chunk_index.map_or_else(|| "?".to_owned(), |at| ChunkId(at).to_string());
+        workers.entry(one.worker).or_default().push(chunk);
+    }
+    stage.emit(Event::StillHeld { workers, chunks });
+}
+
 /// Watches until the sweep is over, and gives its processes time to leave.
 async fn watch_until_over(stage: &Stage, tap: &mut Tap, interrupts: &mut Interrupts) -> EndReason {
     let broker = stage.broker.as_deref();
     let why = tokio::select! {
         why = the_end(stage) => why,
+        () = stage.until(|now| now.crashed) => EndReason::Crashed,
         () = interrupts.next() => EndReason::Interrupted,
         reason = broker_end(stage) => {
             stage.emit(Event::BrokerLost { reason });
@@ -231,7 +284,11 @@ async fn watch_until_over(stage: &Stage, tap: &mut Tap, interrupts: &mut Interru
     match why {
         EndReason::Complete => {
             let patience = LEAVE.max(2 * stage.plan.sweep.chunk_time()) + idle_time(&stage.plan);
-            let _ = timeout(patience, stage.until_all_left()).await;
+            let left = stage.until(|now| now.exits == now.starts || now.crashed);
+            let _ = timeout(patience, left).await;
+            if stage.standing().crashed {
+                return EndReason::Crashed;
+            }
         }
         EndReason::WorkersGone | EndReason::Stalled if stage.plan.loses_with_broker() => {
             tokio::select! {
@@ -291,7 +348,8 @@ async fn start_all(stage: &Rc<Stage>) -> Result<(), RunError> {
 fn not_started(name: &str, error: std::io::Error) -> RunError {
     match error.downcast::<Unavailable>() {
         Ok(unavailable) => RunError::Unavailable(unavailable),
-        Err(error) => RunError::Internal(format!("cannot start {name}: {error}")),
+        // Its log cannot be opened, or there is no process to be had: the machine's.
+        Err(error) => Unavailable(format!("cannot start {name}: {error}")).into(),
     }
 }
 
@@ -386,14 +444,14 @@ async fn over(stage: &Stage) -> EndReason {
 }
 
 /// Asks everything that still lives to leave, and then makes it.
-async fn stop_all(stage: &Stage) {
+async fn stop_all(stage: &Stage, patience: Duration) {
     for signal in [Signal::TERM, Signal::KILL] {
         for process in stage.fleet.living() {
             stage.emit(Event::Stopped { process: process.name.clone(), signal: signal.as_raw() });
             process.signal(signal).await;
             process.signal(Signal::CONT).await;
         }
-        if timeout(STOP, stage.until_all_left()).await.is_ok() {
+        if timeout(patience, stage.until_all_left()).await.is_ok() {
             break;
         }
     }
@@ -431,4 +489,17 @@ fn aggregate(stage: &Stage) -> Option<SeenAggregate> {
         max,
         avg,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_that_cannot_be_written_is_the_machines() {
+        let cause = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+        let error = not_started("worker-0", cause);
+        assert!(matches!(error, RunError::Unavailable(_)), "{error}");
+        assert_eq!(error.to_string(), "cannot start worker-0: permission denied");
+    }
 }

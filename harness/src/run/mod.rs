@@ -1,15 +1,19 @@
 //! Carries a plan out: broker, processes, faults, and the watching of it all.
 
 mod afterwards;
+mod attempts;
 mod conduct;
+mod crashes;
 mod directory;
 mod final_reading;
 mod foreign_report;
 mod links;
 mod looks;
+mod missing;
 mod observed;
 mod programs;
 mod recompute;
+mod room;
 mod settled;
 mod stage;
 mod submissions;

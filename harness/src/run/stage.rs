@@ -45,6 +45,8 @@ pub struct Standing {
     pub outputs_read: u64,
     /// Nothing more is to be done to anybody.
     pub over: bool,
+    /// A part of the harness itself has crashed.
+    pub crashed: bool,
 }
 
 impl Standing {
@@ -237,6 +239,11 @@ impl Stage {
         self.kept.borrow_mut().remove(&(fault.name.clone(), target.to_owned()))
     }
 
+    /// What was kept is in force no more.
+    pub(super) fn kept_is_dropped(&self) {
+        self.kept.take();
+    }
+
     /// The broker's server, where a fault can strike it.
     pub fn server(&self) -> Option<&dyn Server> {
         self.broker_process.as_ref().and_then(BrokerProcess::server)
@@ -282,9 +289,13 @@ impl Stage {
         self.emit(Event::ProcessStarted { process: name.to_owned(), pid: process.pid });
         self.change(|standing| standing.starts += 1);
         if let Some(stdout) = stdout {
-            tokio::task::spawn_local(tap::printed_results(Rc::clone(self), stdout));
+            let reading = tap::printed_results(Rc::clone(self), stdout);
+            self.spawn(format!("the reading of {name}"), reading);
         }
-        tokio::task::spawn_local(Self::watch_exit(Rc::clone(self), process.clone()));
+        self.spawn(
+            format!("the watch over {name}"),
+            Self::watch_exit(Rc::clone(self), process.clone()),
+        );
         Ok(process)
     }
 

@@ -57,12 +57,12 @@ fn ends_in_the_dead_letters_where_it_fails() {
     let reasons = reasons(&sandbox.latest("mine"));
     let first = "coverage: of 200 parameters: 10 in the dead letters\n";
     assert!(reasons.starts_with(first), "{reasons}");
-    assert!(said.stdout.contains("chunk 00007 is in the dead letters"), "{said}");
+    assert!(said.stdout.contains("chunks 00007, 00020 are in the dead letters"), "{said}");
     assert!(results.to_string().contains("no luck with 00007"), "{said}");
 }
 
 #[test]
-fn that_cannot_be_started_fails_and_says_so() {
+fn that_is_not_there_is_69_and_named() {
     let sandbox = Sandbox::new();
     let scenario = sandbox.write(
         "absent.yaml",
@@ -73,6 +73,6 @@ fn that_cannot_be_started_fails_and_says_so() {
          system: { env: { MAX_RETRIES: 0 } }\n",
     );
     let said = sandbox.run(&["run", &scenario]);
-    assert_eq!(said.code, Some(1), "{said}");
-    assert!(said.stdout.contains("no-such-kernel"), "{said}");
+    assert_eq!(said.code, Some(69), "{said}");
+    assert!(said.stderr.contains("no-such-kernel: no such file"), "{said}");
 }

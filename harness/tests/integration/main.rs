@@ -23,3 +23,4 @@ mod soak;
 mod strikes;
 mod support;
 mod twice_at_once;
+mod why;

@@ -7,6 +7,7 @@
 //! is not trusted. It may repeat the `chunk_id`, which then must be the chunk's.
 
 use std::collections::VecDeque;
+use std::io::ErrorKind;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use crate::stats::{Collector, Stats};
 const LINE_BOUND: u64 = 16 << 20;
 
 /// How many of the last lines of a program's standard error are kept for its failure.
-const STDERR_LINES: usize = 5;
+const STDERR_LINES: usize = 10;
 
 /// How long to wait for those lines where a child of the program's keeps its standard error open.
 const STDERR_WAIT: Duration = Duration::from_secs(1);
@@ -160,14 +161,16 @@ impl Instance {
             Err(error) => error.to_string(),
         };
         let mut reason = format!("the kernel ended without an answer ({status})");
-        if let Some(error) = write_error {
+        // That nobody reads any more is clear by then.
+        if let Some(error) = write_error.filter(|it| it.kind() != ErrorKind::BrokenPipe) {
             reason.push_str(&format!(", writing to it failed ({error})"));
         }
         if let Ok(Ok(said)) = tokio::time::timeout(STDERR_WAIT, &mut self.stderr).await
             && !said.is_empty()
         {
-            reason.push_str(": ");
-            reason.push_str(&Vec::from(said).join(" | "));
+            // A traceback stays readable as what it is: lines.
+            reason.push_str(if said.len() == 1 { ": " } else { ":\n" });
+            reason.push_str(&Vec::from(said).join("\n"));
         }
         reason
     }
@@ -324,6 +327,17 @@ mod tests {
             "{error}"
         );
         assert!(error.ends_with(": out of cheese"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_traceback_is_reported_in_lines() {
+        let mut kernel = python("    import no_such_module");
+        let error = kernel.run(&CHUNK).await.expect_err("fails");
+        let lines: Vec<&str> = error.lines().collect();
+        assert_eq!(lines[0], "the kernel ended without an answer (exit status: 1):", "{error}");
+        assert_eq!(lines[1], "Traceback (most recent call last):", "{error}");
+        let last = "ModuleNotFoundError: No module named 'no_such_module'";
+        assert_eq!(lines.last(), Some(&last), "{error}");
     }
 
     #[tokio::test]
