@@ -96,7 +96,7 @@ fn exactly_once(plan: &Plan, facts: &Facts, missing: &IntervalSet, spoilt: Spoil
 /// How far the values of a user's own program are known to be right.
 fn computed_again(plan: &Plan, facts: &Facts) -> String {
     match (&plan.sweep.kernel, facts.ledger.recomputed) {
-        (Kernel::Reference { .. }, _) => String::new(),
+        (Kernel::Reference { .. } | Kernel::Distinct { .. }, _) => String::new(),
         (Kernel::Exec { .. }, 0) => "; no value was computed again".to_owned(),
         (Kernel::Exec { .. }, n) => format!("; {} computed again, the same", counted(n, "chunk")),
     }

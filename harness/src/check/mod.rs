@@ -12,11 +12,13 @@ mod finish;
 mod history;
 mod processes;
 mod recovery;
+mod reports;
 mod retries;
 mod submission;
 #[cfg(test)]
 pub(crate) mod testing;
 mod throughput;
+mod values;
 mod wiped;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -35,6 +37,7 @@ pub(crate) use throughput::per_second as throughput_per_second;
 /// Every check, in the order of reports: a name, and what judges.
 const CHECKS: &[(&str, Check)] = &[
     ("coverage", coverage::judge),
+    ("values", values::judge),
     ("submission", submission::judge),
     ("aggregate", aggregate::judge),
     ("faults", faults::judge),

@@ -1,6 +1,6 @@
 //! No process of the system ends badly by itself, and the run comes to an end of its own.
 
-use super::{Outcome, wiped};
+use super::{Outcome, reports, wiped};
 use crate::facts::{Exit, Facts, Strike};
 use crate::fault::Ends;
 use crate::history::EndReason;
@@ -73,7 +73,7 @@ fn look(plan: &Plan, facts: &Facts) -> Found {
             lines.push(|| format!("{process} did not leave when the sweep was complete"));
         }
         let wiped = wipe.is_some_and(|wipe| wiped::told(plan, exit, wipe).is_some());
-        if stopped || exit.is_clean() || says_incomplete(exit) || wiped {
+        if stopped || exit.is_clean() || says_incomplete(facts, exit) || wiped {
             continue;
         }
         if let Some(by) = strikes.iter().position(|strike| explains(plan, facts, strike, exit)) {
@@ -88,10 +88,10 @@ fn look(plan: &Plan, facts: &Facts) -> Found {
     Found { unexplained: lines.lines(), count, foreign: foreign.lines() }
 }
 
-/// An aggregator says by its exit code that the sweep is not complete: it is right to, or the check
-/// of its report will tell.
-fn says_incomplete(exit: &Exit) -> bool {
-    exit.process == "aggregator" && exit.code == Some(1)
+/// An aggregator says by its exit code what it has reported, that the sweep is not complete: it is right
+/// to, or the check of its report will tell.
+fn says_incomplete(facts: &Facts, exit: &Exit) -> bool {
+    exit.code == Some(1) && reports::said_incomplete(facts, exit)
 }
 
 fn explains(plan: &Plan, facts: &Facts, strike: &Strike, exit: &Exit) -> bool {
@@ -119,7 +119,7 @@ fn ends_as_asked(plan: &Plan, facts: &Facts, asked: &Strike, exit: &Exit) -> boo
     }
 }
 
-fn describe(exit: &Exit) -> String {
+pub(super) fn describe(exit: &Exit) -> String {
     let process = quoted(&exit.process);
     let at = seconds(exit.t_s);
     let how = match (exit.code, exit.signal) {

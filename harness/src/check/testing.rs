@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::{Check, Outcome};
-use crate::facts::{Facts, Yield};
+use crate::facts::{Facts, Formula};
 use crate::history::{EndReason, Event, HeldChunk, Record, SeenAggregate, SeenResult};
 use crate::ideal::static_range;
 use crate::plan::{
@@ -36,12 +36,14 @@ pub(crate) fn plan() -> Plan {
         env: BTreeMap::new(),
         foreign: None,
         defect: None,
+        strict: false,
         faults: Vec::new(),
         afterwards: None,
         expect: Expect {
             coverage: Coverage::ExactlyOnce,
             dead_letters: 0,
             retries_min: 0,
+            recompute: None,
             throughput_min: None,
             duration_max: None,
             efficiency_min: None,
@@ -204,6 +206,7 @@ impl History {
                 Event::Aggregate(SeenAggregate {
                     chunks: facts.ledger.chunks_committed(),
                     duplicates_removed: 0,
+                    dead_lettered: None,
                     complete: true,
                     count: sum.count,
                     sum: sum.sum,
@@ -322,7 +325,7 @@ impl History {
 
 /// A right result over `[start, end)`.
 fn seen(id: &str, start: u64, end: u64, worker: u32) -> SeenResult {
-    let right = Yield::of(start, end).figures();
+    let right = Formula::Reference.over(start, end).figures();
     SeenResult {
         chunk_id: id.into(),
         range: Some((start, end)),

@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::process::Command;
 use tokio::sync::watch;
+use ttg_system::variables;
 
 use super::host::{Host, Hosted, Stdout};
 use super::janitor::Janitor;
@@ -22,54 +23,6 @@ use super::{Unavailable, guard};
 
 /// How much of a log's end is looked at for what a process said last.
 const TAIL: u64 = 4096;
-
-/// Variables of the wire contract that must not leak in from the harness's own environment.
-const CONTRACT: [&str; 44] = [
-    "USE_QUEUE",
-    "QUEUE_BACKEND",
-    "WORKER_ID",
-    "JOB_COMPLETION_INDEX",
-    "TOTAL_WORKERS",
-    "TOTAL_PARAMETERS",
-    "TOTAL_PARAMS",
-    "START_PARAMETER",
-    "CHUNK_SIZE",
-    "BATCH_SIZE",
-    "SIMULATE_WORK_MS",
-    "SIMULATE_FAULT_RATE",
-    "IDLE_TIMEOUT_SECONDS",
-    "STALE_CHECK_INTERVAL_SECONDS",
-    "STALE_THRESHOLD_MS",
-    "REDIS_HOST",
-    "REDIS_PORT",
-    "REDIS_DB",
-    "EMBEDDED_PATH",
-    "MAX_RETRIES",
-    "RETRY_DELAY_MS",
-    "MAX_DELIVERIES",
-    "BROKER_PATIENCE_SECONDS",
-    "STOP_GRACE_SECONDS",
-    "JOB_ID",
-    "COORDINATE",
-    "KERNEL",
-    "KERNEL_COMMAND",
-    "KERNEL_TIMEOUT_SECONDS",
-    "SEED",
-    "LOG_LEVEL",
-    "LOG_FORMAT",
-    "RABBITMQ_MAX_RETRIES",
-    "RABBITMQ_RETRY_DELAY_MS",
-    "RABBITMQ_HOST",
-    "RABBITMQ_PORT",
-    "RABBITMQ_USER",
-    "RABBITMQ_PASSWORD",
-    "RABBITMQ_VHOST",
-    "RABBITMQ_QUEUE_TYPE",
-    "RABBITMQ_TASK_QUEUE",
-    "RABBITMQ_RESULT_QUEUE",
-    "RABBITMQ_RETRY_QUEUE",
-    "RABBITMQ_DLQ_QUEUE",
-];
 
 /// What to start.
 #[derive(Debug, Clone)]
@@ -340,12 +293,7 @@ impl Fleet {
         let log = self.open_log(&program.name, "log")?;
         let mut command = Command::new(std::env::current_exe()?);
         command.arg(guard::SUBCOMMAND).arg(std::process::id().to_string()).args(&program.command);
-        for name in CONTRACT {
-            command.env_remove(name);
-        }
-        command.envs(program.variables.iter().map(|(name, value)| (name, value)));
-        let (mark, run) = self.janitor.mark();
-        command.env(mark, run);
+        command.env_clear().envs(self.environment(program));
         command.stdin(Stdio::null()).stderr(log.try_clone()?);
         command.stdout(match program.output {
             Output::Log => log.into(),
@@ -374,6 +322,15 @@ impl Fleet {
         };
         self.processes.borrow_mut().insert(program.name.clone(), process.clone());
         Ok((process, stdout))
+    }
+
+    /// All environment variables of a program on this machine: its own, the run's mark, and of those of
+    /// whoever called the harness what is nobody's of the system.
+    pub fn environment(&self, program: &Program) -> Vec<(OsString, OsString)> {
+        let callers = std::env::vars_os().filter(|(name, _)| !variables::is_of_system(name));
+        let own = program.variables.iter().map(|(name, value)| (name.into(), value.into()));
+        let (mark, run) = self.janitor.mark();
+        callers.chain(own).chain([(mark.into(), run.into())]).collect()
     }
 
     /// The process of this name.
@@ -415,11 +372,13 @@ impl Fleet {
         tail.lines().rev().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned)
     }
 
-    /// What a process with [`Output::File`] wrote, up to `bound` bytes.
-    pub fn output(&self, name: &str, bound: u64) -> Option<String> {
-        let mut text = String::new();
-        File::open(self.log_path(name, "out")).ok()?.take(bound).read_to_string(&mut text).ok()?;
-        Some(text)
+    /// What a process with [`Output::File`] wrote from there on, up to `bound` bytes.
+    pub fn output_from(&self, name: &str, from: u64, bound: u64) -> Option<Vec<u8>> {
+        let mut file = File::open(self.log_path(name, "out")).ok()?;
+        file.seek(SeekFrom::Start(from)).ok()?;
+        let mut bytes = Vec::new();
+        file.take(bound).read_to_end(&mut bytes).ok()?;
+        Some(bytes)
     }
 
     fn open_log(&self, name: &str, ending: &str) -> io::Result<File> {

@@ -16,7 +16,7 @@ use crate::words::FirstLines;
 
 pub use intervals::IntervalSet;
 pub use ledger::{Ledger, Ranges, Tally, first_ranges};
-pub use oracle::{Reported, Yield};
+pub use oracle::{Formula, Reported, Yield};
 
 /// A fault, as it was carried out on one target.
 #[derive(Debug, Clone)]
@@ -118,6 +118,20 @@ impl Exit {
     }
 }
 
+/// A report of the aggregator.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// When it was seen.
+    pub t_s: f64,
+    /// How many aggregators had been started by then: whose report it is.
+    pub life: usize,
+    /// What it says.
+    pub says: SeenAggregate,
+}
+
+/// The process that combines results.
+pub const AGGREGATOR: &str = "aggregator";
+
 /// The history, condensed.
 #[derive(Debug, Clone)]
 pub struct Facts {
@@ -148,7 +162,9 @@ pub struct Facts {
     /// Chunks that were submitted other than once.
     pub resubmitted: u64,
     resubmissions: FirstLines,
-    /// The aggregator's last report.
+    /// Every report of the aggregator.
+    pub reports: Vec<Report>,
+    /// The last of them.
     pub aggregate: Option<SeenAggregate>,
     /// How much was in each queue when the sweep was over.
     pub depths: Option<Depths>,
@@ -178,6 +194,7 @@ impl Facts {
             stops: Vec::new(),
             resubmitted: 0,
             resubmissions: FirstLines::default(),
+            reports: Vec::new(),
             aggregate: None,
             depths: None,
             retried: None,
@@ -214,6 +231,9 @@ impl Facts {
                 self.ledger.result(t_s, result);
             }
             Event::Recomputed(result) => self.ledger.recomputed(result),
+            Event::NotRecomputed { chunk_id, range, reason } => {
+                self.ledger.not_recomputed(chunk_id, *range, reason);
+            }
             Event::UnreadableResult { reason } => self.ledger.unreadable(t_s, reason),
             Event::DeadLettered { chunk_id, range, reason, .. } => {
                 self.ledger.dead_letter(chunk_id.as_deref(), *range, reason);
@@ -253,7 +273,11 @@ impl Facts {
                     format!("chunk {id} was submitted {times} times")
                 });
             }
-            Event::Aggregate(aggregate) => self.aggregate = Some(aggregate.clone()),
+            Event::Aggregate(says) => {
+                let life = self.starts.iter().filter(|(name, _)| name == AGGREGATOR).count();
+                self.reports.push(Report { t_s, life, says: says.clone() });
+                self.aggregate = Some(says.clone());
+            }
             &Event::Depths { tasks, results, retry, letters } => {
                 self.depths = Some(Depths { tasks, results, retry, letters });
             }
@@ -280,6 +304,18 @@ impl Facts {
                 strike.proof += &format!(", {seen}");
             }
         }
+    }
+
+    /// How the aggregators ended, the first that was started first.
+    pub fn aggregator_exits(&self) -> impl Iterator<Item = &Exit> {
+        self.exits.iter().filter(|exit| exit.process == AGGREGATOR)
+    }
+
+    /// What the aggregator that ended so had reported, in the order of its reports.
+    pub fn reports_before(&self, exit: &Exit) -> impl Iterator<Item = &Report> {
+        let before = self.aggregator_exits().position(|it| std::ptr::eq(it, exit));
+        let life = before.map_or(usize::MAX, |before| before + 1);
+        self.reports.iter().filter(move |report| report.life == life)
     }
 
     /// Whether the harness itself had told the process to end by then.

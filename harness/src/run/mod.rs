@@ -7,6 +7,7 @@ mod links;
 mod looks;
 mod programs;
 mod recompute;
+mod reports;
 mod stage;
 mod tap;
 

@@ -14,8 +14,10 @@ use ttg_system::queue::Broker;
 use super::links::Links;
 use super::looks::Looks;
 use super::programs::program;
+use super::reports::{self, Reports};
 use super::tap;
 use crate::environment::{BrokerProcess, Exit, Fleet, Process, Server};
+use crate::facts::AGGREGATOR;
 use crate::history::{Event, Record};
 use crate::plan::{Backend, Environment, Plan, PlannedFault, Trigger};
 
@@ -72,6 +74,7 @@ pub struct Stage {
     /// What is in force until a fault heals, by the fault and its target.
     kept: RefCell<HashMap<(String, String), Box<dyn Any>>>,
     pub(super) looks: Looks,
+    pub(super) reports: Reports,
     broker_turn: Mutex<()>,
     /// What has to be added to the broker's clock to have ours, in milliseconds.
     skew_ms: Cell<i64>,
@@ -100,6 +103,7 @@ impl Stage {
             links: Links::default(),
             kept: RefCell::default(),
             looks,
+            reports: Reports::default(),
             broker_turn: Mutex::default(),
             skew_ms: Cell::new(0),
         }
@@ -278,12 +282,18 @@ impl Stage {
         if let Some(stdout) = stdout {
             tokio::task::spawn_local(tap::printed_results(Rc::clone(self), stdout));
         }
+        if name == AGGREGATOR {
+            tokio::task::spawn_local(reports::follow(Rc::clone(self), process.clone()));
+        }
         tokio::task::spawn_local(Self::watch_exit(Rc::clone(self), process.clone()));
         Ok(process)
     }
 
     async fn watch_exit(self: Rc<Self>, process: Process) {
         let Exit { code, signal } = process.ended().await;
+        if process.name == AGGREGATOR {
+            self.reports.tell_last(&self);
+        }
         let said = if code == Some(0) { None } else { self.fleet.said(&process.name) };
         self.emit(Event::ProcessExited {
             process: process.name.clone(),
