@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::{Check, Outcome};
-use crate::facts::{Facts, Formula};
+use crate::facts::{AGGREGATOR, Facts, Formula};
 use crate::history::{EndReason, Event, HeldChunk, Record, SeenAggregate, SeenResult};
 use crate::ideal::static_range;
 use crate::plan::{
@@ -292,12 +292,18 @@ impl History {
         })
     }
 
-    /// Changes the aggregate.
+    /// Changes the aggregate, and with it the exit code of who reported it.
     pub(crate) fn spoil_aggregate(self, change: impl Fn(&mut SeenAggregate)) -> Self {
-        self.spoil(|record| {
-            if let Event::Aggregate(aggregate) = &mut record.event {
+        let mut is_complete = true;
+        self.spoil(|record| match &mut record.event {
+            Event::Aggregate(aggregate) => {
                 change(aggregate);
+                is_complete = aggregate.complete;
             }
+            Event::ProcessExited { process, code, .. } if process == AGGREGATOR => {
+                *code = Some(i32::from(!is_complete));
+            }
+            _ => {}
         })
     }
 

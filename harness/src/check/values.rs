@@ -129,46 +129,46 @@ mod tests {
     fn a_kernel_whose_values_never_repeat_passes() {
         let mut plan = plan();
         (plan.sweep.kernel, plan.strict) = (Kernel::Distinct { work_ms: 100.0 }, true);
-        assert_snapshot!(judged(plan), @"");
+        assert_snapshot!(judged(plan), @"pass: every parameter has a value of its own");
     }
 
     #[test]
     fn two_chunks_that_come_to_the_same_are_named() {
-        assert_snapshot!(judged(with_params(2000, 10)), @"");
-        assert_snapshot!(judged(with_params(2000, 16)), @"");
-        assert_snapshot!(judged(with_params(9000, 2000)), @"");
+        assert_snapshot!(judged(with_params(2000, 10)), @"pass: repeat every 1000 parameters: chunk 00000 and chunk 00100 cannot be told apart");
+        assert_snapshot!(judged(with_params(2000, 16)), @"pass: repeat every 1000 parameters: a result over parameters 1000 further on cannot be told from the right one");
+        assert_snapshot!(judged(with_params(9000, 2000)), @"pass: repeat every 1000 parameters: chunk 00000 and chunk 00001 cannot be told apart");
     }
 
     #[test]
     fn a_remainder_is_no_twin_and_what_lies_beyond_the_sweep_is() {
-        assert_snapshot!(judged(with_params(1005, 10)), @"");
-        assert_snapshot!(judged(plan()), @"");
+        assert_snapshot!(judged(with_params(1005, 10)), @"pass: repeat every 1000 parameters: a result over parameters 1000 further on cannot be told from the right one");
+        assert_snapshot!(judged(plan()), @"pass: repeat every 1000 parameters: a result over parameters 1000 further on cannot be told from the right one");
     }
 
     #[test]
     fn in_static_mode_there_are_no_chunks_to_name() {
         let mut plan = static_plan();
         plan.sweep.end = 3000;
-        assert_snapshot!(judged(plan), @"");
+        assert_snapshot!(judged(plan), @"pass: repeat every 1000 parameters: parameters 1000 apart cannot be told from each other");
     }
 
     #[test]
     fn strictly_values_that_repeat_are_inconclusive() {
         let mut plan = plan();
         plan.strict = true;
-        assert_snapshot!(judged(plan), @"");
+        assert_snapshot!(judged(plan), @"inconclusive: repeat every 1000 parameters: a result over parameters 1000 further on cannot be told from the right one");
     }
 
     #[test]
     fn all_chunks_of_a_program_computed_again_pass_strictly_too() {
         let mut plan = exec_plan();
         plan.strict = true;
-        assert_snapshot!(told(&computed_again(plan, 100).judged_by(judge)), @"");
+        assert_snapshot!(told(&computed_again(plan, 100).judged_by(judge)), @"pass: all of 100 chunks computed again");
     }
 
     #[test]
     fn some_chunks_computed_again_say_what_that_leaves_open() {
-        assert_snapshot!(told(&computed_again(exec_plan(), 30).judged_by(judge)), @"");
+        assert_snapshot!(told(&computed_again(exec_plan(), 30).judged_by(judge)), @"pass: 30 of 100 chunks computed again (30 %): a fault in 1 % of them would have been missed with a chance of 70 %");
         let mut plan = exec_plan();
         plan.strict = true;
         assert!(told(&computed_again(plan, 30).judged_by(judge)).starts_with("inconclusive"));
@@ -178,7 +178,7 @@ mod tests {
     fn fewer_than_were_asked_for_are_inconclusive() {
         let mut plan = exec_plan();
         plan.expect.recompute = Some(Recompute::Percent(20.0));
-        assert_snapshot!(told(&computed_again(plan.clone(), 19).judged_by(judge)), @"");
+        assert_snapshot!(told(&computed_again(plan.clone(), 19).judged_by(judge)), @"inconclusive: 19 of 100 chunks computed again, and at least 20 expected");
         assert!(told(&computed_again(plan, 20).judged_by(judge)).starts_with("pass"));
     }
 
@@ -190,10 +190,13 @@ mod tests {
             reason: "cannot start the kernel".into(),
         };
         let history = History::of(exec_plan()).with(99.0, failed("00007"));
-        assert_snapshot!(told(&history.judged_by(judge)), @"");
+        assert_snapshot!(told(&history.judged_by(judge)), @r"
+        inconclusive: nothing was computed again, so no value is known to be right
+        - chunk 00007 was reported, and cannot be computed again: cannot start the kernel
+        ");
         // Of a chunk that nobody reported, nothing else was to be expected.
         let history = History::of(exec_plan()).without_chunk("00007").with(99.0, failed("00007"));
-        assert_snapshot!(told(&history.judged_by(judge)), @"");
+        assert_snapshot!(told(&history.judged_by(judge)), @"inconclusive: nothing was computed again, so no value is known to be right");
     }
 
     #[test]

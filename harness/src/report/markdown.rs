@@ -99,6 +99,7 @@ mod tests {
         | recovery | no chunk was taken over |
         | redelivered | 1 delivery, 0 duplicate results removed |
         | aggregate | sum 500035.5 over 1000 parameters |
+        | values | repeat every 1000 parameters: a result over parameters 1000 further on cannot be told from the right one |
         | seed | 42 |
 
         ## Workers
@@ -120,6 +121,7 @@ mod tests {
         | check | verdict | summary |
         | --- | --- | --- |
         | coverage | fail | of 1000 parameters: 10 missing |
+        | values | pass | repeat every 1000 parameters: a result over parameters 1000 further on cannot be told from the right one |
         | submission | pass | no chunk was submitted twice |
         | aggregate | pass | sum 500035.5 over 1000 parameters, exactly as implied |
         | faults | pass | 1 fault planned, proved to have taken effect |
