@@ -16,7 +16,7 @@ pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
     let Some(aggregate) = &facts.aggregate else {
         return absent(facts);
     };
-    let faults = reports::faults(facts);
+    let faults = reports::faults(plan, facts);
     let differences = differences(plan, facts, aggregate);
     let has_all = aggregate.count == plan.sweep.params();
     let is_right = differences.is_empty() && aggregate.complete == has_all;

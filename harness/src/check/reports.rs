@@ -1,15 +1,19 @@
 //! What the aggregator has reported, and when, and how it ended: a part of its check. Each one that was
 //! started may report once, what it says must have been so, and its exit code must say the same.
 
-use crate::facts::{Exit, Facts, Report};
-use crate::fault::BROKER;
+use crate::facts::{Exit, Facts, Report, Strike};
+use crate::plan::{Environment, Plan};
 use crate::words::{counted, seconds};
 
-/// By how much the times of a report and of a result may be wrong, in seconds: they are of two clocks.
-const CLOCKS_S: f64 = 1.0;
+/// By how much the times of a report and of a result may be apart, in seconds, where they are of one
+/// machine's clock.
+const SAME_CLOCK_S: f64 = 1.0;
+
+/// And where a cluster's clock is known by when its first task was seen.
+const CLUSTER_CLOCK_S: f64 = 10.0;
 
 /// What is wrong with its reports besides their sums, one line each.
-pub(super) fn faults(facts: &Facts) -> Vec<String> {
+pub(super) fn faults(plan: &Plan, facts: &Facts) -> Vec<String> {
     let mut faults = Vec::new();
     for exit in facts.aggregator_exits() {
         faults.extend(wrong_exit(facts, exit));
@@ -21,7 +25,7 @@ pub(super) fn faults(facts: &Facts) -> Vec<String> {
             faults.push(format!("one aggregator reported twice, at {one} and at {next}"));
         }
     }
-    faults.extend(facts.reports.iter().filter_map(|report| too_early(facts, report)));
+    faults.extend(facts.reports.iter().filter_map(|report| too_early(plan, facts, report)));
     faults.extend(earlier.iter().filter_map(|report| contradicts(report, last)));
     faults.extend(wrong_duplicates(facts, last));
     faults.extend(wrong_dead_letters(facts, last));
@@ -51,8 +55,14 @@ fn wrong_exit(facts: &Facts, exit: &Exit) -> Option<String> {
 }
 
 /// A report of what was not there yet.
-fn too_early(facts: &Facts, report: &Report) -> Option<String> {
-    let there = facts.ledger.chunks_committed_by(report.t_s + CLOCKS_S);
+fn too_early(plan: &Plan, facts: &Facts, report: &Report) -> Option<String> {
+    let apart_s = match plan.environment {
+        Environment::Process | Environment::Container => SAME_CLOCK_S,
+        Environment::Kubernetes => CLUSTER_CLOCK_S,
+        // Nobody knows its clock.
+        Environment::External => return None,
+    };
+    let there = facts.ledger.chunks_committed_by(report.t_s + apart_s);
     let (at, chunks) = (seconds(report.t_s), report.says.chunks);
     let all = facts.ledger.chunks_committed();
     let later = all - there;
@@ -87,11 +97,11 @@ fn contradicts(report: &Report, last: &Report) -> Option<String> {
 fn wrong_duplicates(facts: &Facts, last: &Report) -> Option<String> {
     let ledger = &facts.ledger;
     let has_read_all = last.says.chunks == ledger.chunks_committed();
-    // What a broker that was struck holds in the end is not what it had shown.
-    let kept_all = !facts.strikes.iter().any(|strike| strike.bit && strike.target == BROKER);
-    let least = if has_read_all && kept_all { ledger.duplicates_before_last } else { 0 };
+    let least = if has_read_all { ledger.duplicates_before_last } else { 0 };
     let claimed = last.says.duplicates_removed;
-    (!(least..=ledger.duplicates).contains(&claimed)).then(|| {
+    // What a broker that was struck holds in the end need not be all that it had shown.
+    let is_known = !facts.strikes.iter().any(Strike::is_on_broker);
+    (is_known && !(least..=ledger.duplicates).contains(&claimed)).then(|| {
         let claimed = counted(claimed, "duplicate");
         format!("it says that it removed {claimed}, and {} were stored", ledger.duplicates)
     })

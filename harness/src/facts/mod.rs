@@ -50,6 +50,13 @@ impl Strike {
         entry_named(&self.kind).map_or(Ends::No, |entry| entry.ends)
     }
 
+    /// Whether it struck the broker, or a node that may have had it.
+    pub fn is_on_broker(&self) -> bool {
+        let entry = entry_named(&self.kind);
+        let is_on_node = entry.is_some_and(|entry| entry.on.contains(&Role::Node));
+        self.bit && (self.target == BROKER || is_on_node)
+    }
+
     /// Whether it kept this process from its broker at some time from `since` to `until`.
     pub fn cuts_off(&self, process: &str, since: f64, until: f64) -> bool {
         let Some(entry) = entry_named(&self.kind) else { return false };

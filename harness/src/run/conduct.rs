@@ -202,7 +202,8 @@ async fn conduct(stage: Rc<Stage>, interrupts: &mut Interrupts) -> Result<EndRea
     }
     // One whose output is copied from elsewhere may have ended before that.
     stage.reports.tell_last(&stage);
-    if why == EndReason::Complete {
+    let is_watched = !matches!(why, EndReason::Interrupted | EndReason::BrokerGone);
+    if why == EndReason::Complete || (is_watched && stage.plan.loses_with_broker()) {
         let took = stage.last_result.get().saturating_duration_since(begun);
         tokio::select! {
             () = recompute(&stage, took) => {}

@@ -8,7 +8,7 @@ use super::fields::{Field, Fields};
 use super::model::MAX_CHUNKS;
 use super::node::Value;
 use super::nominal;
-use super::units::show;
+use super::units::{self, show};
 use super::words::quoted;
 use crate::plan::{Backend, Coverage, Expect, FaultKind, Plan, PlannedFault, Recompute};
 use crate::words::counted;
@@ -144,16 +144,13 @@ fn recompute(field: &Field<'_>, plan: &Plan) -> Result<Recompute, Problem> {
     if text == "all" {
         return Ok(Recompute::All);
     }
-    let percent = text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
-    percent
-        .filter(|percent| *percent > 0.0 && *percent <= 100.0)
-        .map(Recompute::Percent)
-        .ok_or_else(|| {
-            field.refuse(format!(
-                "is {}, but must be all, a number of chunks or a share ({example})",
-                quoted(text)
-            ))
-        })
+    let percent = units::percentage(text).filter(|percent| *percent > 0.0 && *percent <= 100.0);
+    percent.map(Recompute::Percent).ok_or_else(|| {
+        field.refuse(format!(
+            "is {}, but must be all, a number of chunks or a share ({example})",
+            quoted(text)
+        ))
+    })
 }
 
 fn ideal_s(plan: &Plan) -> Option<f64> {

@@ -96,6 +96,21 @@ fn the_work_of_a_kernel_is_a_finite_amount() {
 }
 
 #[test]
+fn what_is_computed_again_must_need_it() {
+    insta::assert_snapshot!(refused("recovery_max: 1s", "recompute: all"), @"scenarios/x.yaml:13:14: recompute is said of a program of your own, but this kernel's values are all known (remove it)");
+    let exec = |recompute: &str| {
+        let text = changed(
+            "kernel: { reference: { work_ms: 100 } }",
+            "kernel: { exec: { command: [f] } }",
+        );
+        message(&text.replace("recovery_max: 1s", &format!("recompute: {recompute}")))
+    };
+    insta::assert_snapshot!(exec("0"), @"scenarios/x.yaml:13:14: recompute is 0, but at least 1 is needed (write for example recompute: 50)");
+    insta::assert_snapshot!(exec("most"), @r#"scenarios/x.yaml:13:14: recompute is "most", but must be all, a number of chunks or a share (write for example recompute: all, recompute: 50 or recompute: 20%)"#);
+    insta::assert_snapshot!(exec("101%"), @r#"scenarios/x.yaml:13:14: recompute is "101%", but must be all, a number of chunks or a share (write for example recompute: all, recompute: 50 or recompute: 20%)"#);
+}
+
+#[test]
 fn a_kernel_is_one_thing() {
     insta::assert_snapshot!(refused("reference: { work_ms: 100 }", "reference: { work_ms: 100 }, exec: { command: [a] }"), @"scenarios/x.yaml:3:79: kernel has reference and exec, but must have exactly one of work_ms, reference, distinct or exec (remove one)");
     insta::assert_snapshot!(refused("kernel: { reference: { work_ms: 100 } }", "kernel: { exec: { command: [] } }"), @r#"scenarios/x.yaml:3:67: command names no program (write for example command: ["python3", "kernel.py"])"#);
@@ -243,6 +258,8 @@ fn an_environment_variable_has_a_safe_name_and_a_text() {
     insta::assert_snapshot!(refused("seed: 7", r#"system: { env: { "A=B": 1 } }"#), @r#"scenarios/x.yaml:6:18: the variable "A=B" in env must be capital letters, digits and `_`, not first a digit (write for example STALE_THRESHOLD_MS)"#);
     insta::assert_snapshot!(refused("seed: 7", r#"system: { env: { "": 1 } }"#), @r#"scenarios/x.yaml:6:18: the variable "" in env must be capital letters, digits and `_`, not first a digit (write for example STALE_THRESHOLD_MS)"#);
     insta::assert_snapshot!(refused("seed: 7", "system: { env: { WORKER_ID: 1 } }"), @"scenarios/x.yaml:6:18: the variable WORKER_ID follows from the scenario (remove it, and change workers instead)");
+    insta::assert_snapshot!(refused("seed: 7", "system: { env: { KERNEL: exec } }"), @"scenarios/x.yaml:6:18: the variable KERNEL follows from the scenario (remove it, and change sweep.kernel instead)");
+    insta::assert_snapshot!(refused("seed: 7", "system: { env: { SIMULATE_SLOW_SHARE: 0 } }"), @"scenarios/x.yaml:6:18: the variable SIMULATE_SLOW_SHARE follows from the scenario (remove it, and change slow-chunks of faults instead)");
     insta::assert_snapshot!(refused("seed: 7", "system: { env: { A: [1] } }"), @"scenarios/x.yaml:6:21: A is a list, but must be text (put it in quotes)");
     insta::assert_snapshot!(refused("seed: 7", "system: { env: { A: } }"), @r#"scenarios/x.yaml:6:18: "A" has no value (give one, or leave the key out)"#);
     insta::assert_snapshot!(refused("seed: 7", r#"system: { env: { A: "\0" } }"#), @r#"scenarios/x.yaml:6:21: A is "\0", but must be text (put it in quotes)"#);
