@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 
 use crate::facts::{Facts, Strike};
-use crate::plan::{Backend, Kernel, Plan};
+use crate::plan::{Backend, Plan};
 
 /// Rounding must not lose a chunk that ends exactly when its worker does.
 const SLACK_S: f64 = 1e-9;
@@ -137,13 +137,9 @@ enum Nominal {
 
 impl Nominal {
     fn of(plan: &Plan, facts: &Facts) -> Option<Self> {
-        match plan.sweep.kernel {
-            Kernel::Reference { work_ms } if work_ms > 0.0 => {
-                Some(Self::PerParameter(work_ms / 1000.0))
-            }
-            Kernel::Reference { .. } | Kernel::Exec { .. } => {
-                facts.ledger.mean_duration_s().map(Self::PerChunk)
-            }
+        match plan.sweep.kernel.work_ms() {
+            Some(work_ms) if work_ms > 0.0 => Some(Self::PerParameter(work_ms / 1000.0)),
+            _ => facts.ledger.mean_duration_s().map(Self::PerChunk),
         }
     }
 
@@ -246,6 +242,7 @@ mod tests {
     use super::*;
     use crate::check::testing::{History, STRUCK_S, plan, plan_with_kill, static_plan};
     use crate::history::{Event, HeldChunk, Record};
+    use crate::plan::Kernel;
 
     fn strike(kind: &str, worker: u32, held: Option<u64>) -> Event {
         Event::FaultInjected {

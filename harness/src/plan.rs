@@ -1,13 +1,22 @@
 //! The plan: a scenario with nothing left open. It is written to `plan.json` before anything
 //! starts, and, with the history, it is all that a verdict is made from.
 
+mod millis;
+mod optional_millis;
+mod recompute;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use ttg_system::chunk::Chunk;
 use ttg_system::kernel::is_slow;
 pub use ttg_system::manifests::Fsync;
+
+pub use recompute::Recompute;
+
+use crate::ideal::static_range;
 
 /// Version of the files in a run directory.
 pub const SCHEMA_VERSION: u32 = 2;
@@ -57,6 +66,9 @@ pub struct Plan {
     pub aggregator: RoleProgram,
     /// A planted defect (see `fixtures/defects`) that takes the place of the system.
     pub defect: Option<String>,
+    /// What cannot be told apart from what is wrong is no pass.
+    #[serde(default)]
+    pub strict: bool,
     /// What goes wrong, in the order of the file.
     pub faults: Vec<PlannedFault>,
     /// What is done once the sweep has ended, before it is judged.
@@ -71,9 +83,6 @@ pub struct Plan {
     #[serde(rename = "timeout_ms", with = "millis")]
     pub timeout: Duration,
 }
-
-/// Chunks of a user's own program that are computed again, to compare.
-const SAMPLE: usize = 8;
 
 impl Plan {
     /// Name of the plan's file in a run directory.
@@ -136,16 +145,29 @@ impl Plan {
         self.broker.fsync.unwrap_or(if struck { Fsync::Always } else { Fsync::EverySec })
     }
 
-    /// Chunks that the harness computes again by itself, because only the kernel knows their
-    /// values: a few, drawn from the seed. The reference kernel's are all known.
-    pub fn sample(&self) -> Vec<u64> {
+    /// What results speak of, in the order of the sweep: chunks; in static mode, each worker's batches.
+    pub fn pieces(&self) -> Vec<Chunk> {
+        let cut = |(start, end): (u64, u64)| {
+            let size = self.sweep.chunk_size;
+            (start..end)
+                .step_by(usize::try_from(size).unwrap_or(usize::MAX))
+                .map(move |start| (start, start.saturating_add(size).min(end)))
+        };
+        let ranges: Vec<(u64, u64)> = match self.backend {
+            Backend::Static => (0..self.workers).map(|it| static_range(self, it.into())).collect(),
+            _ => vec![(self.sweep.start, self.sweep.end)],
+        };
+        let pieces = ranges.into_iter().flat_map(cut);
+        (0..).zip(pieces).map(|(index, (start, end))| Chunk { index, start, end }).collect()
+    }
+
+    /// The order in which the harness computes pieces again by itself, drawn from the seed: of a user's
+    /// own program, whose values only it knows.
+    pub fn recomputed(&self) -> Vec<Chunk> {
         let Kernel::Exec { .. } = self.sweep.kernel else { return Vec::new() };
-        let mut random = fastrand::Rng::with_seed(self.seed);
-        let chunks = self.sweep.chunks();
-        let mut sample: Vec<u64> = (0..SAMPLE).map(|_| random.u64(..chunks)).collect();
-        sample.sort_unstable();
-        sample.dedup();
-        sample
+        let mut pieces = self.pieces();
+        fastrand::Rng::with_seed(self.seed).shuffle(&mut pieces);
+        pieces
     }
 }
 
@@ -190,13 +212,8 @@ impl Sweep {
 
     /// Nominal time of a whole chunk; zero where the kernel has none.
     pub fn chunk_time(&self) -> Duration {
-        match self.kernel {
-            Kernel::Reference { work_ms } => {
-                let ms = work_ms * self.chunk_size.min(self.params()) as f64;
-                Duration::try_from_secs_f64(ms / 1000.0).unwrap_or_default()
-            }
-            Kernel::Exec { .. } => Duration::ZERO,
-        }
+        let ms = self.kernel.work_ms().unwrap_or(0.0) * self.chunk_size.min(self.params()) as f64;
+        Duration::try_from_secs_f64(ms / 1000.0).unwrap_or_default()
     }
 
     /// The half-open range of the chunk with this index.
@@ -215,11 +232,26 @@ pub enum Kernel {
         /// Simulated work, in milliseconds per parameter.
         work_ms: f64,
     },
+    /// The kernel of which no two parameters have the same value.
+    Distinct {
+        /// Simulated work, in milliseconds per parameter.
+        work_ms: f64,
+    },
     /// A program of the user's own, one JSON line in and one out per chunk.
     Exec {
         /// Program and arguments; no shell is involved.
         command: Vec<String>,
     },
+}
+
+impl Kernel {
+    /// Simulated work of a built-in kernel, in milliseconds per parameter.
+    pub fn work_ms(&self) -> Option<f64> {
+        match *self {
+            Self::Reference { work_ms } | Self::Distinct { work_ms } => Some(work_ms),
+            Self::Exec { .. } => None,
+        }
+    }
 }
 
 /// How chunks reach workers.
@@ -594,6 +626,10 @@ pub struct Expect {
     /// At least so many attempts fail and are made again.
     #[serde(default)]
     pub retries_min: u64,
+    /// How many chunks of a user's own program are computed again, to compare; where it is not said,
+    /// as many as fit into the time that the sweep took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recompute: Option<Recompute>,
     /// At least this many parameters per second.
     pub throughput_min: Option<f64>,
     /// At most this long from the first task submitted to the last result committed.
@@ -620,35 +656,4 @@ pub enum Coverage {
     LostWithWorker,
     /// The broker loses its data: parameters are lost, the system says so, and reports no success.
     LostWithBroker,
-}
-
-mod millis {
-    use super::{Deserialize, Duration};
-    use serde::{Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_u64(u64::try_from(value.as_millis()).unwrap_or(u64::MAX))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-        u64::deserialize(from).map(Duration::from_millis)
-    }
-}
-
-mod optional_millis {
-    use super::{Deserialize, Duration};
-    use serde::{Deserializer, Serialize, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(
-        value: &Option<Duration>,
-        to: S,
-    ) -> Result<S::Ok, S::Error> {
-        value.map(|v| u64::try_from(v.as_millis()).unwrap_or(u64::MAX)).serialize(to)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        from: D,
-    ) -> Result<Option<Duration>, D::Error> {
-        Ok(Option::<u64>::deserialize(from)?.map(Duration::from_millis))
-    }
 }

@@ -12,5 +12,6 @@ pub mod queue;
 pub mod static_mode;
 pub mod stats;
 mod telemetry;
+pub mod variables;
 pub mod wire;
 pub mod worker;

@@ -1,9 +1,9 @@
 //! The system's own aggregate is exactly what the sweep implies.
 
-use super::{Outcome, other_aggregate};
-use crate::facts::{Facts, Reported, Yield};
+use super::{Outcome, other_aggregate, processes, reports};
+use crate::facts::{Facts, Formula, Reported, Yield};
 use crate::history::{EndReason, SeenAggregate};
-use crate::plan::{Backend, Coverage, Kernel, Plan};
+use crate::plan::{Backend, Coverage, Plan};
 use crate::words::counted;
 
 pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
@@ -23,9 +23,15 @@ pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
             absent(facts)
         };
     };
+    let faults = reports::faults(plan, facts);
     let differences = differences(plan, facts, aggregate);
     let has_all = aggregate.count == plan.sweep.params();
-    if differences.is_empty() && aggregate.complete == has_all {
+    let is_right = differences.is_empty() && aggregate.complete == has_all;
+    if is_right && !faults.is_empty() {
+        let summary = "the aggregator's numbers are right, and the rest of what it says is not";
+        return finally(facts, summary.to_owned(), faults);
+    }
+    if is_right {
         let count = counted(aggregate.count, "parameter");
         return Outcome::pass(format!("sum {} over {count}, exactly as implied", aggregate.sum));
     }
@@ -42,17 +48,25 @@ pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
         (false, true) => format!("{stopped} and called that complete"),
         (false, false) => stopped,
     };
-    if facts.is_final() {
-        Outcome::fail(summary).because(differences)
-    } else {
-        Outcome::inconclusive(summary).because(differences)
+    finally(facts, summary, differences.into_iter().chain(faults).collect())
+}
+
+/// What is wrong is wrong for good where the run was watched to its end.
+fn finally(facts: &Facts, summary: String, evidence: Vec<String>) -> Outcome {
+    match facts.is_final() {
+        true => Outcome::fail(summary).because(evidence),
+        false => Outcome::inconclusive(summary).because(evidence),
     }
 }
 
 fn absent(facts: &Facts) -> Outcome {
+    let ends: Vec<String> = facts.aggregator_exits().map(processes::describe).collect();
     match facts.ended {
-        Some((_, EndReason::Complete)) => Outcome::fail("the aggregator reported nothing"),
-        _ => Outcome::inconclusive("the run ended before the aggregator had reported anything"),
+        Some((_, EndReason::Complete)) => {
+            Outcome::fail("the aggregator reported nothing").because(ends)
+        }
+        _ => Outcome::inconclusive("the run ended before the aggregator had reported anything")
+            .because(ends),
     }
 }
 
@@ -61,14 +75,22 @@ pub(super) fn implied(plan: &Plan, facts: &Facts) -> (Reported, u64) {
     let committed = facts.ledger.implied();
     let expect = &plan.expect;
     let whole = expect.coverage == Coverage::ExactlyOnce && expect.dead_letters == 0;
-    match plan.sweep.kernel {
-        Kernel::Reference { .. } if whole => {
-            (Yield::of(plan.sweep.start, plan.sweep.end).figures(), plan.sweep.chunks())
-        }
-        Kernel::Exec { .. } if whole => {
-            (Reported { count: plan.sweep.params(), ..committed }, plan.sweep.chunks())
-        }
-        _ => (committed, facts.ledger.chunks_committed()),
+    let chunks = if whole { plan.sweep.chunks() } else { facts.ledger.chunks_committed() };
+    let implied = match by_formula(plan, facts) {
+        Some(implied) => implied.figures(),
+        None if whole => Reported { count: plan.sweep.params(), ..committed },
+        None => committed,
+    };
+    (implied, chunks)
+}
+
+/// What a built-in kernel yields, exactly: over the whole sweep where all of it is to be there.
+fn by_formula(plan: &Plan, facts: &Facts) -> Option<Yield> {
+    let expect = &plan.expect;
+    let whole = expect.coverage == Coverage::ExactlyOnce && expect.dead_letters == 0;
+    match Formula::of(&plan.sweep.kernel) {
+        Some(formula) if whole => Some(formula.over(plan.sweep.start, plan.sweep.end)),
+        _ => facts.ledger.implied_by_formula(),
     }
 }
 
@@ -82,7 +104,10 @@ pub(super) fn differences(plan: &Plan, facts: &Facts, aggregate: &SeenAggregate)
         max: aggregate.max,
         avg: aggregate.avg,
     };
-    let mut differences = implied.differences(&reported);
+    let mut differences = match by_formula(plan, facts) {
+        Some(implied) => implied.differences(&reported),
+        None => implied.differences(&reported),
+    };
     if implied.count != aggregate.count {
         // All else follows from that.
         differences.truncate(1);
@@ -102,6 +127,7 @@ mod tests {
     use super::super::testing::{History, plan, static_plan, told};
     use super::*;
     use crate::history::Event;
+    use crate::plan::Kernel;
     use insta::assert_snapshot;
 
     fn judged(history: &History) -> String {
@@ -125,7 +151,7 @@ mod tests {
     #[test]
     fn an_aggregator_that_stops_early_and_calls_that_complete_fails() {
         let history = History::of(plan()).spoil_aggregate(|aggregate| {
-            let part = Yield::of(0, 412).figures();
+            let part = Formula::Reference.over(0, 412).figures();
             (aggregate.chunks, aggregate.count, aggregate.sum) = (42, part.count, part.sum);
             (aggregate.min, aggregate.max, aggregate.avg) = (part.min, part.max, part.avg);
         });
@@ -185,7 +211,10 @@ mod tests {
     #[test]
     fn no_aggregate_of_a_run_that_completed_fails() {
         let history = History::of(plan()).without(|event| matches!(event, Event::Aggregate(_)));
-        assert_snapshot!(judged(&history), @"fail: the aggregator reported nothing");
+        assert_snapshot!(judged(&history), @r"
+        fail: the aggregator reported nothing
+        - aggregator exited with code 0 at 34.6 s, and said nothing
+        ");
     }
 
     #[test]
@@ -193,7 +222,10 @@ mod tests {
         let history = History::of(plan())
             .without(|event| matches!(event, Event::Aggregate(_)))
             .ended(EndReason::Stalled);
-        assert_snapshot!(judged(&history), @"inconclusive: the run ended before the aggregator had reported anything");
+        assert_snapshot!(judged(&history), @r"
+        inconclusive: the run ended before the aggregator had reported anything
+        - aggregator exited with code 0 at 34.6 s, and said nothing
+        ");
     }
 
     #[test]

@@ -96,7 +96,7 @@ fn exactly_once(plan: &Plan, facts: &Facts, missing: &IntervalSet, spoilt: Spoil
 /// How far the values of a user's own program are known to be right.
 fn computed_again(plan: &Plan, facts: &Facts) -> String {
     match (&plan.sweep.kernel, facts.ledger.recomputed) {
-        (Kernel::Reference { .. }, _) => String::new(),
+        (Kernel::Reference { .. } | Kernel::Distinct { .. }, _) => String::new(),
         (Kernel::Exec { .. }, 0) => "; no value was computed again".to_owned(),
         (Kernel::Exec { .. }, n) => format!("; {} computed again, the same", counted(n, "chunk")),
     }
@@ -323,11 +323,14 @@ mod tests {
     }
 
     #[test]
-    fn a_program_of_the_users_own_is_judged_by_its_count_alone() {
+    fn a_program_of_the_users_own_is_judged_by_its_count_and_its_mean() {
         let mut plan = plan();
         plan.sweep.kernel = Kernel::Exec { command: vec!["./simulate".into()] };
-        let history = History::of(plan).spoil_result("00003", |result| result.sum = -7.0);
+        let history = History::of(plan).spoil_result("00003", |result| result.max = 1e7);
         assert!(judged(&history).starts_with("pass"));
+        let off = history.spoil_result("00003", |result| result.avg += 0.001);
+        assert!(judged(&off).starts_with("fail: of 1000 parameters: 10 with a wrong value"));
+        let history = off.spoil_result("00003", |result| result.avg -= 0.001);
         let history = history.spoil_result("00003", |result| result.count = 9);
         assert!(judged(&history).starts_with("fail: of 1000 parameters: 10 with a wrong value"));
     }

@@ -15,6 +15,7 @@ pub(crate) mod machine;
 mod other_aggregate;
 mod processes;
 mod recovery;
+mod reports;
 mod retries;
 mod settled;
 mod stored;
@@ -22,6 +23,7 @@ mod submission;
 #[cfg(test)]
 pub(crate) mod testing;
 mod throughput;
+mod values;
 mod wiped;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -42,6 +44,7 @@ pub(crate) use throughput::per_second as throughput_per_second;
 const CHECKS: &[(&str, Check)] = &[
     ("ending", ending::judge),
     (COVERAGE, coverage::judge),
+    ("values", values::judge),
     ("settled", settled::judge),
     ("stored", stored::judge),
     ("submission", submission::judge),

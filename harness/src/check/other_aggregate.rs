@@ -75,6 +75,7 @@ fn filled(
     let filled = SeenAggregate {
         chunks: report.chunks.unwrap_or(chunks),
         duplicates_removed: report.duplicates_removed.unwrap_or(0),
+        dead_lettered: report.dead_lettered,
         complete: report.complete.unwrap_or(count == plan.sweep.params()),
         count,
         sum: report.sum.unwrap_or(implied.sum),

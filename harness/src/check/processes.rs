@@ -1,6 +1,6 @@
 //! No process of the system ends badly by itself, and the run comes to an end of its own.
 
-use super::{Outcome, wiped};
+use super::{Outcome, reports, wiped};
 use crate::facts::{Exit, Facts, Strike};
 use crate::fault::Ends;
 use crate::history::EndReason;
@@ -78,7 +78,7 @@ fn look(plan: &Plan, facts: &Facts) -> Found {
             lines.push(|| format!("{process} did not leave when the sweep was complete"));
         }
         let wiped = wipe.is_some_and(|wipe| wiped::told(plan, exit, wipe).is_some());
-        if stopped || exit.is_clean() || says_incomplete(exit) || wiped {
+        if stopped || exit.is_clean() || says_incomplete(facts, exit) || wiped {
             continue;
         }
         if let Some(by) = strikes.iter().position(|strike| explains(plan, facts, strike, exit)) {
@@ -103,10 +103,10 @@ fn look(plan: &Plan, facts: &Facts) -> Found {
     }
 }
 
-/// An aggregator says by its exit code that the sweep is not complete: it is right to, or the check
-/// of its report will tell.
-fn says_incomplete(exit: &Exit) -> bool {
-    exit.process == "aggregator" && exit.code == Some(1)
+/// An aggregator says by its exit code what it has reported, that the sweep is not complete: it is right
+/// to, or the check of its report will tell.
+fn says_incomplete(facts: &Facts, exit: &Exit) -> bool {
+    exit.code == Some(1) && reports::said_incomplete(facts, exit)
 }
 
 fn explains(plan: &Plan, facts: &Facts, strike: &Strike, exit: &Exit) -> bool {
@@ -160,7 +160,7 @@ fn describe_all(alike: &[&Exit]) -> String {
     said(&format!("{times} × {role} {} {when} ({names})", how(first)), first)
 }
 
-fn describe(exit: &Exit) -> String {
+pub(super) fn describe(exit: &Exit) -> String {
     said(&format!("{} {} at {}", quoted(&exit.process), how(exit), seconds(exit.t_s)), exit)
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::{Check, Outcome};
-use crate::facts::{Facts, Yield};
+use crate::facts::{AGGREGATOR, Facts, Formula};
 use crate::history::{EndReason, Event, HeldChunk, Record, Recorder, SeenAggregate, SeenResult};
 use crate::ideal::static_range;
 use crate::plan::{
@@ -38,12 +38,14 @@ pub(crate) fn plan() -> Plan {
         coordinator: RoleProgram::Ours,
         aggregator: RoleProgram::Ours,
         defect: None,
+        strict: false,
         faults: Vec::new(),
         afterwards: None,
         expect: Expect {
             coverage: Coverage::ExactlyOnce,
             dead_letters: 0,
             retries_min: 0,
+            recompute: None,
             throughput_min: None,
             duration_max: None,
             efficiency_min: None,
@@ -212,6 +214,7 @@ impl History {
                 Event::Aggregate(SeenAggregate {
                     chunks: facts.ledger.chunks_committed(),
                     duplicates_removed: 0,
+                    dead_lettered: None,
                     complete: true,
                     count: sum.count,
                     sum: sum.sum,
@@ -338,12 +341,18 @@ impl History {
         })
     }
 
-    /// Changes the aggregate.
+    /// Changes the aggregate, and with it the exit code of who reported it.
     pub(crate) fn spoil_aggregate(self, change: impl Fn(&mut SeenAggregate)) -> Self {
-        self.spoil(|record| {
-            if let Event::Aggregate(aggregate) = &mut record.event {
+        let mut is_complete = true;
+        self.spoil(|record| match &mut record.event {
+            Event::Aggregate(aggregate) => {
                 change(aggregate);
+                is_complete = aggregate.complete;
             }
+            Event::ProcessExited { process, code, .. } if process == AGGREGATOR => {
+                *code = Some(i32::from(!is_complete));
+            }
+            _ => {}
         })
     }
 
@@ -371,7 +380,7 @@ impl History {
 
 /// A right result over `[start, end)`.
 fn seen(id: &str, start: u64, end: u64, worker: u32) -> SeenResult {
-    let right = Yield::of(start, end).figures();
+    let right = Formula::Reference.over(start, end).figures();
     SeenResult {
         chunk_id: id.into(),
         range: Some((start, end)),

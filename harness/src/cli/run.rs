@@ -46,6 +46,10 @@ pub(super) struct Args {
     /// Also write JUnit XML with a test case for each scenario.
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
+    /// A right value that could be another chunk's is no pass: the reference kernel's come again every
+    /// 1000 parameters.
+    #[arg(long)]
+    strict: bool,
     /// Keep the logs and the broker's data even when the scenario passes.
     #[arg(long)]
     keep: bool,
@@ -60,6 +64,7 @@ pub(super) fn main(args: Args) -> Exit {
         seed: args.seed,
         set: args.set,
         defect: None,
+        strict: args.strict,
     };
     // All are read before any is run: a typing error in the last must not cost an hour.
     let mut plans = Vec::new();

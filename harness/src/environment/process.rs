@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::rc::Rc;
@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::ChildStdout;
 use tokio::sync::watch;
+use ttg_system::variables;
 
 use super::Unavailable;
 use super::host::{Host, Hosted, Stdout};
@@ -20,54 +21,6 @@ use super::janitor::Janitor;
 use super::reaper::{self, Reaped};
 use super::server::Seen;
 use crate::last_words;
-
-/// Variables of the wire contract that must not leak in from the harness's own environment.
-const CONTRACT: [&str; 44] = [
-    "USE_QUEUE",
-    "QUEUE_BACKEND",
-    "WORKER_ID",
-    "JOB_COMPLETION_INDEX",
-    "TOTAL_WORKERS",
-    "TOTAL_PARAMETERS",
-    "TOTAL_PARAMS",
-    "START_PARAMETER",
-    "CHUNK_SIZE",
-    "BATCH_SIZE",
-    "SIMULATE_WORK_MS",
-    "SIMULATE_FAULT_RATE",
-    "IDLE_TIMEOUT_SECONDS",
-    "STALE_CHECK_INTERVAL_SECONDS",
-    "STALE_THRESHOLD_MS",
-    "REDIS_HOST",
-    "REDIS_PORT",
-    "REDIS_DB",
-    "EMBEDDED_PATH",
-    "MAX_RETRIES",
-    "RETRY_DELAY_MS",
-    "MAX_DELIVERIES",
-    "BROKER_PATIENCE_SECONDS",
-    "STOP_GRACE_SECONDS",
-    "JOB_ID",
-    "COORDINATE",
-    "KERNEL",
-    "KERNEL_COMMAND",
-    "KERNEL_TIMEOUT_SECONDS",
-    "SEED",
-    "LOG_LEVEL",
-    "LOG_FORMAT",
-    "RABBITMQ_MAX_RETRIES",
-    "RABBITMQ_RETRY_DELAY_MS",
-    "RABBITMQ_HOST",
-    "RABBITMQ_PORT",
-    "RABBITMQ_USER",
-    "RABBITMQ_PASSWORD",
-    "RABBITMQ_VHOST",
-    "RABBITMQ_QUEUE_TYPE",
-    "RABBITMQ_TASK_QUEUE",
-    "RABBITMQ_RESULT_QUEUE",
-    "RABBITMQ_RETRY_QUEUE",
-    "RABBITMQ_DLQ_QUEUE",
-];
 
 /// What to start.
 #[derive(Debug, Clone)]
@@ -339,10 +292,7 @@ impl Fleet {
         }
         let log = self.open_log(&program.name, "log")?;
         let mut command = reaper::command(self.janitor.mark(), &program.command)?;
-        for name in CONTRACT {
-            command.env_remove(name);
-        }
-        command.envs(program.variables.iter().map(|(name, value)| (name, value)));
+        command.env_clear().envs(self.environment(program));
         command.stderr(log.try_clone()?);
         command.stdout(match program.output {
             Output::Log => log.into(),
@@ -375,6 +325,13 @@ impl Fleet {
         let mut reapers = self.reapers.borrow_mut();
         reapers.retain_mut(|reaper| !matches!(reaper.try_wait(), Ok(Some(_))));
         reapers.push(reaper);
+    }
+
+    /// All environment variables of a program on this machine: its own, and of those of whoever called the harness what is nobody's of the system.
+    pub fn environment(&self, program: &Program) -> Vec<(OsString, OsString)> {
+        let callers = std::env::vars_os().filter(|(name, _)| !variables::is_of_system(name));
+        let own = program.variables.iter().map(|(name, value)| (name.into(), value.into()));
+        callers.chain(own).collect()
     }
 
     /// The process of this name.
@@ -417,11 +374,13 @@ impl Fleet {
         names.map(|name| (name.clone(), self.log_path(name, "log"))).collect()
     }
 
-    /// What a process with [`Output::File`] wrote, up to `bound` bytes.
-    pub fn output(&self, name: &str, bound: u64) -> Option<String> {
-        let mut text = String::new();
-        File::open(self.log_path(name, "out")).ok()?.take(bound).read_to_string(&mut text).ok()?;
-        Some(text)
+    /// What a process with [`Output::File`] wrote from there on, up to `bound` bytes.
+    pub fn output_from(&self, name: &str, from: u64, bound: u64) -> Option<Vec<u8>> {
+        let mut file = File::open(self.log_path(name, "out")).ok()?;
+        file.seek(SeekFrom::Start(from)).ok()?;
+        let mut bytes = Vec::new();
+        file.take(bound).read_to_end(&mut bytes).ok()?;
+        Some(bytes)
     }
 
     fn open_log(&self, name: &str, ending: &str) -> io::Result<File> {

@@ -97,6 +97,11 @@ impl Consistency {
                     self.note(|| format!("{deliveries} deliveries of which {sum} are named"));
                 }
             }
+            Event::Result(_) if !self.sweep_started => {
+                // Told once: every further result would say the same.
+                self.sweep_started = true;
+                self.note(|| "there is a result before the sweep started".into());
+            }
             Event::RunEnded { .. } => self.ended(),
             _ => {}
         }

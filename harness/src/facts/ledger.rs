@@ -1,12 +1,12 @@
 //! What became of every parameter.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 
 use super::intervals::IntervalSet;
 use super::letters::Letters;
-use super::oracle::{Reported, Yield};
+use super::oracle::{Formula, HALF_STEP, Reported, Yield};
 use crate::history::SeenResult;
 use crate::last_words::line_by_line;
 use crate::plan::{Backend, Kernel, Plan, Sweep};
@@ -93,6 +93,14 @@ pub struct Duplicates {
     pub unequal: Option<(f64, f64)>,
 }
 
+/// What a result says of a piece of the sweep, but for its size, which is the piece's.
+#[derive(Debug, Clone, Copy)]
+struct Values {
+    sum: f64,
+    min: f64,
+    max: f64,
+}
+
 /// What became of every parameter.
 #[derive(Debug, Clone)]
 pub struct Ledger {
@@ -104,10 +112,15 @@ pub struct Ledger {
     workers: Vec<(String, u64)>,
     worker_index: BTreeMap<String, u32>,
     reported: Sum,
-    /// What was reported of the chunks that are computed again.
-    sample: BTreeMap<u64, Option<Reported>>,
-    /// Chunks that were.
+    /// What was reported first of each piece of the sweep, by its first parameter, where only a program
+    /// of the user's own knows the values.
+    first_reported: HashMap<u64, Values>,
+    /// Pieces that were computed again, to compare.
     pub recomputed: u64,
+    /// Pieces that were reported, and on which the program failed when it was to compute them again.
+    pub(crate) not_recomputed: FirstLines,
+    /// By how much a mean may differ from sum ÷ count.
+    mean_rounding: f64,
     durations: (f64, u64),
     /// Committed more than once.
     pub duplicated: Tally,
@@ -119,6 +132,9 @@ pub struct Ledger {
     commit_of: Vec<u32>,
     /// Dead letters of no chunk of the sweep.
     pub letters_of_no_chunk: u64,
+    /// How many of them came before the last result that is the first of its chunk: whoever has read that
+    /// one has read them.
+    pub duplicates_before_last: u64,
     /// Reported, and not of this sweep.
     pub unexpected: Tally,
     /// Reported with a value that the kernel does not yield.
@@ -138,11 +154,14 @@ impl Ledger {
             workers: Vec::new(),
             worker_index: BTreeMap::new(),
             reported: Sum::default(),
-            sample: plan.sample().into_iter().map(|index| (index, None)).collect(),
+            first_reported: HashMap::new(),
             recomputed: 0,
+            not_recomputed: FirstLines::default(),
+            mean_rounding: if plan.foreign.is_some() { HALF_STEP } else { 0.0 },
             durations: (0.0, 0),
             duplicated: Tally::default(),
             duplicates: 0,
+            duplicates_before_last: 0,
             duplicates_of: BTreeMap::new(),
             commit_of: Vec::new(),
             letters_of_no_chunk: 0,
@@ -162,10 +181,9 @@ impl Ledger {
             return;
         };
         self.check_value(start, end, result);
-        if let Some(index) = self.index(&result.chunk_id)
-            && let Some(reported) = self.sample.get_mut(&index)
-        {
-            reported.get_or_insert(Reported::from(result));
+        if let Kernel::Exec { .. } = self.sweep.kernel {
+            let SeenResult { sum, min, max, .. } = *result;
+            self.first_reported.entry(start).or_insert(Values { sum, min, max });
         }
         let again = self.committed.insert(start, end);
         if again.is_empty() {
@@ -182,6 +200,7 @@ impl Ledger {
             });
             self.note_place(&result.chunk_id);
             self.reported.add(result);
+            self.duplicates_before_last = self.duplicates;
         } else {
             self.note_duplicate(t_s, result, &again);
         }
@@ -189,13 +208,13 @@ impl Ledger {
 
     /// Takes in what the harness computed by itself, after all results.
     pub fn recomputed(&mut self, result: &SeenResult) {
-        let Some(index) = self.index(&result.chunk_id) else { return };
+        let Some((start, end)) = self.piece(&result.chunk_id, result.range) else { return };
+        let Some(&Values { sum, min, max }) = self.first_reported.get(&start) else { return };
         self.recomputed += 1;
-        let reported = self.sample.get(&index).copied().flatten();
-        let differences =
-            reported.map_or_else(Vec::new, |it| Reported::from(result).differences(&it));
+        let avg = sum / result.count as f64;
+        let reported = Reported { count: result.count, sum, min, max, avg };
+        let differences = Reported::from(result).differences_but_rounding(&reported);
         if !differences.is_empty() {
-            let (start, end) = self.sweep.chunk(index);
             self.wrong_value.set.insert(start, end);
             let named = self.name(start, end);
             self.wrong_value.evidence.push(|| {
@@ -206,6 +225,22 @@ impl Ledger {
                 )
             });
         }
+    }
+
+    /// Takes in that the program failed when the harness was to compute with it.
+    pub fn not_recomputed(&mut self, id: &str, range: Option<(u64, u64)>, reason: &str) {
+        let Some((start, end)) = self.piece(id, range) else { return };
+        if self.first_reported.contains_key(&start) {
+            let named = self.name(start, end);
+            let reason = quoted(reason);
+            self.not_recomputed
+                .push(|| format!("{named} was reported, and cannot be computed again: {reason}"));
+        }
+    }
+
+    /// The parameters of a piece: of a chunk, or of a batch that says its range.
+    fn piece(&self, id: &str, range: Option<(u64, u64)>) -> Option<(u64, u64)> {
+        if self.by_range { range } else { Some(self.sweep.chunk(self.index(id)?)) }
     }
 
     /// Takes in what was among the results and is none.
@@ -269,6 +304,24 @@ impl Ledger {
         self.commit_of[at] = self.commits.len() as u32;
     }
 
+    /// Chunks that were committed up to that moment.
+    pub fn chunks_committed_by(&self, t_s: f64) -> u64 {
+        self.commits.iter().filter(|commit| f64::from(commit.t_s) <= t_s).count() as u64
+    }
+
+    /// How many chunks are in the dead letters: at least, because nothing else came of them, and at most.
+    pub fn chunks_dead(&self) -> (u64, u64) {
+        let size = self.sweep.chunk_size;
+        let chunks = |(start, end): (u64, u64)| (end - start).div_ceil(size);
+        let dead = &self.dead_lettered;
+        let for_good = dead
+            .set
+            .iter()
+            .flat_map(|(start, end)| self.committed.gaps(start, end).iter().collect::<Vec<_>>());
+        let at_most = dead.set.iter().map(chunks).sum::<u64>();
+        (for_good.map(chunks).sum(), at_most.saturating_add(dead.unplaced))
+    }
+
     /// Parameters that are neither committed nor in the dead letters.
     pub fn missing(&self) -> IntervalSet {
         let mut accounted = self.committed.clone();
@@ -289,18 +342,18 @@ impl Ledger {
         (count > 0).then(|| sum / count as f64)
     }
 
-    /// What the reference kernel yields over all that was committed; for a program of the user's
-    /// own, what its results add up to.
+    /// What a built-in kernel yields over all that was committed.
+    pub fn implied_by_formula(&self) -> Option<Yield> {
+        let formula = Formula::of(&self.sweep.kernel)?;
+        let yields = self.committed.iter().map(|(start, end)| formula.over(start, end));
+        Some(yields.fold(formula.over_nothing(), Yield::and))
+    }
+
+    /// What a built-in kernel yields over all that was committed; for a program of the user's own,
+    /// what its results add up to.
     pub fn implied(&self) -> Reported {
-        match self.sweep.kernel {
-            Kernel::Reference { .. } => self
-                .committed
-                .iter()
-                .map(|(start, end)| Yield::of(start, end))
-                .fold(Yield::default(), Yield::and)
-                .figures(),
-            Kernel::Exec { .. } => self.reported.figures(self.committed.len()),
-        }
+        self.implied_by_formula()
+            .map_or_else(|| self.reported.figures(self.committed.len()), Yield::figures)
     }
 
     /// What is swept.
@@ -373,12 +426,10 @@ impl Ledger {
     fn check_value(&mut self, start: u64, end: u64, result: &SeenResult) {
         let size = end - start;
         let short = result.count != size;
-        let differences = match self.sweep.kernel {
+        let differences = match Formula::of(&self.sweep.kernel) {
             _ if short => Vec::new(),
-            Kernel::Reference { .. } => {
-                Yield::of(start, end).figures().differences(&Reported::from(result))
-            }
-            Kernel::Exec { .. } => Vec::new(),
+            Some(formula) => formula.over(start, end).differences(&Reported::from(result)),
+            None => Reported::from(result).wrong_mean(self.mean_rounding),
         };
         if !short && differences.is_empty() {
             return;

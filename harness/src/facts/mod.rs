@@ -22,7 +22,7 @@ use consistency::Consistency;
 pub use failures::{Failures, StillHeld};
 pub use intervals::IntervalSet;
 pub use ledger::{Duplicates, Ledger, Ranges, Tally, first_ranges};
-pub use oracle::{Reported, Yield};
+pub use oracle::{Formula, Reported, Yield};
 pub use unexplained_retries::UnexplainedRetries;
 
 /// A fault, as it was carried out on one target.
@@ -55,6 +55,13 @@ impl Strike {
     /// What it does to a process.
     pub fn ends(&self) -> Ends {
         entry_named(&self.kind).map_or(Ends::No, |entry| entry.ends)
+    }
+
+    /// Whether it struck the broker, or a node that may have had it.
+    pub fn is_on_broker(&self) -> bool {
+        let entry = entry_named(&self.kind);
+        let is_on_node = entry.is_some_and(|entry| entry.on.contains(&Role::Node));
+        self.bit && (self.target == BROKER || is_on_node)
     }
 
     /// Whether it kept this process from its broker at some time from `since` to `until`.
@@ -125,6 +132,20 @@ impl Exit {
     }
 }
 
+/// A report of the aggregator.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// When it was seen.
+    pub t_s: f64,
+    /// How many aggregators had been started by then: whose report it is.
+    pub life: usize,
+    /// What it says.
+    pub says: SeenAggregate,
+}
+
+/// The process that combines results.
+pub const AGGREGATOR: &str = "aggregator";
+
 /// The history, condensed.
 #[derive(Debug, Clone)]
 pub struct Facts {
@@ -167,7 +188,9 @@ pub struct Facts {
     /// Chunks that were submitted other than once.
     pub resubmitted: u64,
     resubmissions: FirstLines,
-    /// The aggregator's last report.
+    /// Every report of the aggregator.
+    pub reports: Vec<Report>,
+    /// The last of them.
     pub aggregate: Option<SeenAggregate>,
     /// As much as a foreign aggregator reported last, where it left out some of it.
     pub partial_aggregate: Option<PartialAggregate>,
@@ -250,6 +273,7 @@ impl Facts {
             stops: Vec::new(),
             resubmitted: 0,
             resubmissions: FirstLines::default(),
+            reports: Vec::new(),
             aggregate: None,
             partial_aggregate: None,
             depths: None,
@@ -296,6 +320,9 @@ impl Facts {
                 self.ledger.result(t_s, result);
             }
             Event::Recomputed(result) => self.ledger.recomputed(result),
+            Event::NotRecomputed { chunk_id, range, reason } => {
+                self.ledger.not_recomputed(chunk_id, *range, reason);
+            }
             Event::UnreadableResult { reason } => self.ledger.unreadable(t_s, reason),
             Event::Attempts { failed, reason, .. } => {
                 self.failures.attempts(*failed, reason.as_deref());
@@ -349,8 +376,12 @@ impl Facts {
                     format!("chunk {id} was submitted {times} times")
                 });
             }
-            Event::Aggregate(aggregate) => self.aggregate = Some(aggregate.clone()),
             Event::PartialAggregate(report) => self.partial_aggregate = Some(report.clone()),
+            Event::Aggregate(says) => {
+                let life = self.starts.iter().filter(|(name, _)| name == AGGREGATOR).count();
+                self.reports.push(Report { t_s, life, says: says.clone() });
+                self.aggregate = Some(says.clone());
+            }
             &Event::Depths { tasks, results, retry, letters } => {
                 self.depths = Some(Depths { tasks, results, retry, letters });
             }
@@ -403,6 +434,18 @@ impl Facts {
                 strike.proof += &format!(", {seen}");
             }
         }
+    }
+
+    /// How the aggregators ended, the first that was started first.
+    pub fn aggregator_exits(&self) -> impl Iterator<Item = &Exit> {
+        self.exits.iter().filter(|exit| exit.process == AGGREGATOR)
+    }
+
+    /// What the aggregator that ended so had reported, in the order of its reports.
+    pub fn reports_before(&self, exit: &Exit) -> impl Iterator<Item = &Report> {
+        let before = self.aggregator_exits().position(|it| std::ptr::eq(it, exit));
+        let life = before.map_or(usize::MAX, |before| before + 1);
+        self.reports.iter().filter(move |report| report.life == life)
     }
 
     /// Whether the harness itself had told the process to end by then.

@@ -67,6 +67,15 @@ pub enum Event {
     Result(SeenResult),
     /// The harness computed a chunk again by itself, with the same kernel.
     Recomputed(SeenResult),
+    /// The program failed when the harness was to compute a chunk again with it.
+    NotRecomputed {
+        /// The chunk's id.
+        chunk_id: String,
+        /// Half-open range of parameters, in static mode.
+        range: Option<(u64, u64)>,
+        /// What went wrong.
+        reason: String,
+    },
     /// A message among the results that is none.
     UnreadableResult {
         /// What is wrong with it.
@@ -157,7 +166,7 @@ pub enum Event {
         /// How many.
         letters: u64,
     },
-    /// What the system's own aggregator reported.
+    /// A report of the system's own aggregator, when it was seen.
     Aggregate(SeenAggregate),
     /// The same of a foreign aggregator that leaves out some of it.
     PartialAggregate(PartialAggregate),
@@ -320,7 +329,7 @@ pub struct HeldChunk {
     pub delivery: u64,
 }
 
-/// The final report of the system's own aggregator.
+/// A report of the system's own aggregator.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SeenAggregate {
@@ -328,6 +337,9 @@ pub struct SeenAggregate {
     pub chunks: u64,
     /// Result messages that it left out because their chunk was counted already.
     pub duplicates_removed: u64,
+    /// Chunks that it says are dead, if it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead_lettered: Option<u64>,
     /// Whether it says that the sweep is complete.
     pub complete: bool,
     /// Parameters counted.
@@ -348,6 +360,7 @@ pub struct SeenAggregate {
 pub struct PartialAggregate {
     pub chunks: Option<u64>,
     pub duplicates_removed: Option<u64>,
+    pub dead_lettered: Option<u64>,
     pub complete: Option<bool>,
     pub count: Option<u64>,
     pub sum: Option<f64>,

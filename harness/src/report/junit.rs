@@ -89,6 +89,7 @@ mod tests {
                         <property name="recovery" value="no chunk was taken over"/>
                         <property name="redelivered" value="1 delivery, 0 duplicate results removed"/>
                         <property name="aggregate" value="sum 500035.5 over 1000 parameters"/>
+                        <property name="values" value="repeat every 1000 parameters: a result over parameters 1000 further on cannot be told from the right one"/>
                         <property name="seed" value="42"/>
                     </properties>
                     <failure message="why: of 1000 parameters: 10 missing; parameters 310..320 (chunk 00031): last held by worker-1, which was killed at 10.8 s, and never taken over; coverage: of 1000 parameters: 10 missing; recovery: 1 held chunk never taken over" type="fail">why: of 1000 parameters: 10 missing; parameters 310..320 (chunk 00031): last held by worker-1, which was killed at 10.8 s, and never taken over

@@ -110,6 +110,7 @@ mod tests {
         | recovery | no chunk was taken over |
         | redelivered | 1 delivery, 0 duplicate results removed |
         | aggregate | sum 500035.5 over 1000 parameters |
+        | values | repeat every 1000 parameters: a result over parameters 1000 further on cannot be told from the right one |
         | seed | 42 |
 
         ## Workers
@@ -132,6 +133,7 @@ mod tests {
         | --- | --- | --- |
         | ending | pass | the sweep completed |
         | coverage | fail | of 1000 parameters: 10 missing |
+        | values | pass | repeat every 1000 parameters: a result over parameters 1000 further on cannot be told from the right one |
         | settled | pass | no task is open |
         | stored | pass | 100 results, as they were committed |
         | submission | pass | every chunk once, with the range of the plan |

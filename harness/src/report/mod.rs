@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use crate::check::{COVERAGE, Finding};
 use crate::history::{self, ReadError};
 use crate::last_words::GOES_ON;
-use crate::plan::{Backend, Plan};
+use crate::plan::{Backend, Kernel, Plan};
 use crate::results::{self, FaultFigures, Results};
 use crate::verdict::Verdict;
 use crate::words::{counted, millis, quoted, quoted_to, seconds};
@@ -144,11 +144,21 @@ fn figures(plan: &Plan, results: &Results) -> Vec<(&'static str, String)> {
         let summed = finding.map_or_else(unknown, |finding| quoted_to(&finding.summary, LONG));
         figures.push(("aggregate", summed));
     }
+    figures.extend(values(plan, results).map(|said| ("values", said)));
     if let Some(defect) = &plan.defect {
         figures.push(("defect", format!("{} (planted)", quoted(defect))));
     }
     figures.push(("seed", results.seed.to_string()));
     figures
+}
+
+/// What right values leave open, where that is not said above: whether they are of other parameters.
+fn values(plan: &Plan, results: &Results) -> Option<String> {
+    if let Kernel::Distinct { .. } = plan.sweep.kernel {
+        return None;
+    }
+    let finding = results.findings.iter().find(|finding| finding.check == "values")?;
+    (finding.verdict == Verdict::Pass).then(|| quoted_to(&finding.summary, LONG))
 }
 
 fn unknown() -> String {

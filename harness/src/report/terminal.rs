@@ -211,6 +211,8 @@ mod tests {
           recovery      1 chunk taken over, p50 40 ms, max 40 ms
           redelivered   1 delivery, 0 duplicate results removed
           aggregate     sum 500035.5 over 1000 parameters
+          values        repeat every 1000 parameters: a result over parameters 1000
+                        further on cannot be told from the right one
           seed          42
 
           worker-0      45 █████████████████████████████████████████████████████████████
@@ -241,6 +243,8 @@ mod tests {
           recovery      no chunk was taken over
           redelivered   1 delivery, 0 duplicate results removed
           aggregate     sum 500035.5 over 1000 parameters
+          values        repeat every 1000 parameters: a result over parameters 1000
+                        further on cannot be told from the right one
           seed          42
 
           worker-0      44 ████████████████████████████████████████████████████████████
@@ -272,6 +276,8 @@ mod tests {
           recovery      1 chunk taken over, p50 40 ms, max 40 ms
           redelivered   1 delivery, 0 duplicate results removed
           aggregate     sum 500035.5 over 1000 parameters
+          values        repeat every 1000 parameters: a result over parameters 1000
+                        further on cannot be told from the right one
           seed          42
 
           worker-0      45 █████████████████████████████████████████████████████████████

@@ -5,24 +5,21 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use serde::Deserialize;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 use tokio::time::{Instant, interval, sleep, timeout};
 use ttg_system::chunk::ChunkId;
 use ttg_system::queue::{self, Broker};
-use ttg_system::stats::Stats;
 
 use super::crashes::caught;
-use super::foreign_report;
 use super::recompute::recompute;
 use super::submit::submit;
 use super::tap::Tap;
 use super::{RunDirectory, RunError, Stage, afterwards, attempts, final_reading, missing, room};
 use crate::environment::{BrokerProcess, Fleet, Host, Unavailable};
 use crate::fault;
-use crate::history::{EndReason, Event, Record, SeenAggregate};
+use crate::history::{EndReason, Event, Record};
 use crate::plan::{Afterwards, Backend, Plan, RoleProgram};
 
 /// How long processes may take to leave once the sweep is complete, or twice as long as a chunk
@@ -49,9 +46,6 @@ const READY: Duration = Duration::from_secs(5);
 
 /// How often to look whether they do.
 const SOON: Duration = Duration::from_millis(2);
-
-/// Longest report of an aggregator, in bytes.
-const REPORT_BOUND: u64 = 1 << 20;
 
 /// Carries the plan out. Everything that is observed goes to `listener`.
 ///
@@ -185,6 +179,7 @@ async fn conduct(stage: Rc<Stage>, interrupts: &mut Interrupts) -> Result<EndRea
         () = interrupts.next() => None,
     };
     let broker = stage.broker.clone();
+    let begun = Instant::now();
     let mut tap = Tap::default();
     let mut why = match started {
         Some(()) => {
@@ -236,12 +231,16 @@ async fn conduct(stage: Rc<Stage>, interrupts: &mut Interrupts) -> Result<EndRea
         if let Some(reason) = lost {
             stage.emit(Event::BrokerLost { reason });
         }
-        if let Some(report) = report(&stage) {
-            stage.emit(report);
-        }
     }
-    if why == EndReason::Complete {
-        recompute(&stage).await;
+    // One whose output is copied from elsewhere may have ended before that.
+    stage.reports.tell_last(&stage);
+    let is_watched = !matches!(why, EndReason::Interrupted | EndReason::BrokerGone);
+    if why == EndReason::Complete || (is_watched && stage.plan.loses_with_broker()) {
+        let took = stage.last_result.get().saturating_duration_since(begun);
+        tokio::select! {
+            () = recompute(&stage, took) => {}
+            () = interrupts.next() => why = EndReason::Interrupted,
+        }
     }
     stage.emit(Event::RunEnded { why });
     Ok(why)
@@ -456,41 +455,6 @@ async fn stop_all(stage: &Stage, patience: Duration) {
         }
     }
 }
-
-/// The last report that the aggregator printed, whosever it is.
-fn report(stage: &Stage) -> Option<Event> {
-    if stage.plan.has_foreign_aggregator() {
-        return foreign_report::read(&stage.fleet.output("aggregator", REPORT_BOUND)?);
-    }
-    aggregate(stage).map(Event::Aggregate)
-}
-
-/// The last report that our own printed.
-fn aggregate(stage: &Stage) -> Option<SeenAggregate> {
-    #[derive(Deserialize)]
-    struct Printed {
-        complete: bool,
-        chunks: u64,
-        duplicates_removed: u64,
-        result: Option<Stats>,
-    }
-    let output = stage.fleet.output("aggregator", REPORT_BOUND)?;
-    // A host that cannot tell its standard output from its log may have written more after it.
-    let printed: Printed = output.lines().rev().find_map(|line| serde_json::from_str(line).ok())?;
-    let none = Stats { sum: 0.0, count: 0, min: 0.0, max: 0.0, avg: 0.0 };
-    let Stats { sum, count, min, max, avg } = printed.result.unwrap_or(none);
-    Some(SeenAggregate {
-        chunks: printed.chunks,
-        duplicates_removed: printed.duplicates_removed,
-        complete: printed.complete,
-        count,
-        sum,
-        min,
-        max,
-        avg,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

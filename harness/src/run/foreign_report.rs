@@ -5,14 +5,11 @@ use serde_json::Value;
 
 use crate::history::{Event, PartialAggregate, SeenAggregate};
 
-/// The last report in what it printed, if one is there: a line that is a JSON object with one of a
-/// report's figures.
-pub(super) fn read(output: &str) -> Option<Event> {
-    output.lines().rev().find_map(|line| {
-        let line: Value = serde_json::from_str(line).ok()?;
-        let report = figures(&line);
-        (report != PartialAggregate::default()).then(|| told(report))
-    })
+/// The report in a line that it printed, if that is one: a JSON object with one of a report's figures.
+pub(super) fn read(line: &[u8]) -> Option<Event> {
+    let line: Value = serde_json::from_slice(line).ok()?;
+    let report = figures(&line);
+    (report != PartialAggregate::default()).then(|| told(report))
 }
 
 fn figures(line: &Value) -> PartialAggregate {
@@ -21,6 +18,7 @@ fn figures(line: &Value) -> PartialAggregate {
     let number = |value: Option<&Value>| value?.as_f64();
     PartialAggregate {
         complete: line.get("complete").and_then(Value::as_bool),
+        dead_lettered: whole(line.get("dead_lettered")),
         chunks: whole(line.get("chunks")),
         duplicates_removed: whole(line.get("duplicates_removed")),
         count: whole(result("count")),
@@ -40,6 +38,7 @@ fn whole(report: &PartialAggregate) -> Option<SeenAggregate> {
     Some(SeenAggregate {
         chunks: report.chunks?,
         duplicates_removed: report.duplicates_removed?,
+        dead_lettered: report.dead_lettered,
         complete: report.complete?,
         count: report.count?,
         sum: report.sum?,
@@ -57,24 +56,22 @@ mod tests {
 
     #[test]
     fn a_report_of_the_form_of_ours_is_one() {
-        let Some(Event::Aggregate(report)) = read(&format!("begun\n{WHOLE}\n")) else { panic!() };
+        let Some(Event::Aggregate(report)) = read(WHOLE.as_bytes()) else { panic!() };
         assert_eq!((report.chunks, report.count, report.sum, report.min), (3, 30, 6.5, 0.0));
         assert!(report.complete);
     }
 
     #[test]
     fn what_is_left_out_is_not_made_up() {
-        let output = "{\"chunks\":3,\"result\":{\"sum\":6.5,\"count\":\"thirty\"}}\n";
+        let line = br#"{"chunks":3,"result":{"sum":6.5,"count":"thirty"}}"#;
         let report = PartialAggregate { chunks: Some(3), sum: Some(6.5), ..Default::default() };
-        assert_eq!(read(output), Some(Event::PartialAggregate(report)));
+        assert_eq!(read(line), Some(Event::PartialAggregate(report)));
     }
 
     #[test]
-    fn the_last_report_counts_and_what_is_none_is_passed_over() {
-        let output =
-            format!("{{\"chunks\":1}}\n{WHOLE}\n[1]\n\"done\"\n{{\"level\":\"INFO\"}}\n{{half");
-        assert!(matches!(read(&output), Some(Event::Aggregate(_))));
-        assert_eq!(read("it came to 6.5\n{\"level\":\"INFO\"}\n"), None);
-        assert_eq!(read(""), None);
+    fn what_is_no_report_is_passed_over() {
+        for line in ["[1]", "\"done\"", "{\"level\":\"INFO\"}", "{half", "it came to 6.5", ""] {
+            assert_eq!(read(line.as_bytes()), None, "{line}");
+        }
     }
 }

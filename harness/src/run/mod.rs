@@ -13,6 +13,7 @@ mod missing;
 mod observed;
 mod programs;
 mod recompute;
+mod reports;
 mod room;
 mod settled;
 mod stage;

@@ -74,6 +74,10 @@ fn common(plan: &Plan) -> Vec<(&'static str, String)> {
             variables.push(("KERNEL", "reference".to_owned()));
             variables.push(("SIMULATE_WORK_MS", work_ms.to_string()));
         }
+        Kernel::Distinct { work_ms } => {
+            variables.push(("KERNEL", "distinct".to_owned()));
+            variables.push(("SIMULATE_WORK_MS", work_ms.to_string()));
+        }
         Kernel::Exec { command } => {
             let command = serde_json::Value::from(command.clone());
             variables.push(("KERNEL", "exec".to_owned()));

@@ -1,42 +1,142 @@
-//! Computes a few chunks of a user's own program again, to compare them with what was reported.
+//! Computes chunks of a user's own program again, on the cores that the sweep has left idle, to compare
+//! them with what was reported.
 
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::num::NonZero;
+use std::rc::Rc;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
-use ttg_system::chunk::{Chunk, ChunkId};
+use ttg_system::chunk::Chunk;
 use ttg_system::kernel::{Exec, Kernel as _};
 use ttg_system::stats::Stats;
 
 use super::Stage;
+use super::programs::program;
 use crate::environment::guard;
 use crate::history::{Event, SeenResult};
-use crate::plan::Kernel;
+use crate::plan::{Afterwards, Backend, Kernel, Recompute};
 
-/// How long this may take; what is not computed by then is not compared.
-const LIMIT: Duration = Duration::from_secs(30);
+/// A sweep may have been shorter than its program takes to start.
+const LEAST: Duration = Duration::from_secs(2);
 
-/// Computes the plan's sample. A chunk on which the program fails here is left out: whether it
-/// may fail is for the retries to say.
-pub(super) async fn recompute(stage: &Stage) {
+/// So many failures before anything was computed: the program does not work here.
+const FAILURES: u64 = 100;
+
+/// Computes as many chunks as the plan asks for, or as fit into the time that the sweep took, in an order
+/// drawn from the seed. Dropped, it ends the programs that it has started.
+pub(super) async fn recompute(stage: &Rc<Stage>, sweep_took: Duration) {
     let Kernel::Exec { command } = &stage.plan.sweep.kernel else { return };
-    let Ok(command) = guard::tied(command) else { return };
-    let mut kernel = Exec::new(command, None);
-    let deadline = Instant::now() + LIMIT;
-    for index in stage.plan.sample() {
-        let (start, end) = stage.plan.sweep.chunk(index);
-        let chunk = Chunk { index, start, end };
-        let Ok(computed) = timeout_at(deadline, kernel.run(&chunk)).await else { return };
-        let Ok(Stats { sum, count, min, max, avg }) = computed else { continue };
-        stage.emit(Event::Recomputed(SeenResult {
-            chunk_id: ChunkId(index).to_string(),
-            range: None,
-            worker: "harness".to_owned(),
-            duration_s: 0.0,
-            sum,
-            count,
-            min,
-            max,
-            avg,
-        }));
+    let (Ok(command), Ok(environment)) = (guard::tied(command), environment(stage)) else { return };
+    let pieces = stage.plan.recomputed();
+    let all = pieces.len() as u64;
+    let bounds = Bounds::of(stage, sweep_took, all);
+    let work = Rc::new(Work {
+        stage: Rc::clone(stage),
+        bounds,
+        pieces: RefCell::new(pieces.into_iter()),
+        computed: Cell::new(0),
+        failed: Cell::new(0),
+    });
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let mut programs = JoinSet::new();
+    for _ in 0..cores.min(usize::try_from(bounds.chunks).unwrap_or(usize::MAX)) {
+        let kernel = Exec::new(command.clone(), None).in_environment(environment.clone());
+        programs.spawn_local(compute(Rc::clone(&work), kernel));
     }
+    while programs.join_next().await.is_some() {}
+}
+
+/// How much is computed again at most.
+#[derive(Clone, Copy)]
+struct Bounds {
+    chunks: u64,
+    /// No chunk is begun after this, but the first.
+    begin: Instant,
+    /// And none is waited for.
+    end: Instant,
+}
+
+impl Bounds {
+    fn of(stage: &Stage, sweep_took: Duration, all: u64) -> Self {
+        let (now, plan) = (Instant::now(), &stage.plan);
+        match plan.expect.recompute {
+            // Those that are dead cannot be compared: others take their place.
+            Some(wanted) => {
+                let chunks = wanted.of(all).saturating_add(plan.expect.dead_letters);
+                let end = now + plan.timeout;
+                Self { chunks: chunks.min(all), begin: end, end }
+            }
+            None => {
+                let budget = sweep_took.max(LEAST);
+                let chunks = Recompute::All.of(all);
+                Self { chunks, begin: now + budget, end: now + 2 * budget }
+            }
+        }
+    }
+}
+
+/// What the programs share.
+struct Work {
+    stage: Rc<Stage>,
+    bounds: Bounds,
+    pieces: RefCell<std::vec::IntoIter<Chunk>>,
+    computed: Cell<u64>,
+    failed: Cell<u64>,
+}
+
+impl Work {
+    fn next(&self) -> Option<Chunk> {
+        let computed = self.computed.get();
+        let late = computed > 0 && Instant::now() >= self.bounds.begin;
+        let hopeless = computed == 0 && self.failed.get() >= FAILURES;
+        if late || hopeless || computed >= self.bounds.chunks {
+            return None;
+        }
+        self.pieces.borrow_mut().next()
+    }
+}
+
+async fn compute(work: Rc<Work>, mut kernel: Exec) {
+    while let Some(chunk) = work.next() {
+        let Ok(computed) = timeout_at(work.bounds.end, kernel.run(&chunk)).await else { return };
+        let chunk_id = chunk.id().to_string();
+        let by_range = work.stage.plan.backend == Backend::Static;
+        let range = by_range.then_some((chunk.start, chunk.end));
+        match computed {
+            Ok(Stats { sum, count, min, max, avg }) => {
+                work.computed.set(work.computed.get() + 1);
+                let worker = "harness".to_owned();
+                let duration_s = 0.0;
+                work.stage.emit(Event::Recomputed(SeenResult {
+                    chunk_id,
+                    range,
+                    worker,
+                    duration_s,
+                    sum,
+                    count,
+                    min,
+                    max,
+                    avg,
+                }));
+            }
+            Err(reason) => {
+                work.failed.set(work.failed.get() + 1);
+                work.stage.emit(Event::NotRecomputed { chunk_id, range, reason });
+            }
+        }
+    }
+}
+
+/// That of the worker that computed last: the program may need what it was told.
+fn environment(stage: &Stage) -> std::io::Result<Vec<(std::ffi::OsString, std::ffi::OsString)>> {
+    let replayed = match &stage.plan.afterwards {
+        Some(Afterwards::Replay { env }) => env.clone(),
+        None => BTreeMap::new(),
+    };
+    let broker = stage.broker_process.as_ref();
+    let worker = program(&stage.plan, broker, None, "worker-0", &replayed)?;
+    Ok(stage.fleet.environment(&worker))
 }

@@ -14,9 +14,11 @@ use ttg_system::queue::Broker;
 use super::links::Links;
 use super::looks::Looks;
 use super::programs::program;
+use super::reports::{self, Reports};
 use super::settled::Settled;
 use super::tap;
 use crate::environment::{BrokerProcess, Exit, Fleet, Process, Server};
+use crate::facts::AGGREGATOR;
 use crate::history::{Event, Record};
 use crate::plan::{Backend, Environment, Plan, PlannedFault, Trigger};
 
@@ -78,6 +80,7 @@ pub struct Stage {
     kept: RefCell<HashMap<(String, String), Box<dyn Any>>>,
     pub(super) looks: Looks,
     pub(super) settled: RefCell<Settled>,
+    pub(super) reports: Reports,
     broker_turn: Mutex<()>,
     /// What has to be added to the broker's clock to have ours, in milliseconds.
     skew_ms: Cell<i64>,
@@ -108,6 +111,7 @@ impl Stage {
             kept: RefCell::default(),
             looks,
             settled,
+            reports: Reports::default(),
             broker_turn: Mutex::default(),
             skew_ms: Cell::new(0),
         }
@@ -292,6 +296,12 @@ impl Stage {
             let reading = tap::printed_results(Rc::clone(self), stdout);
             self.spawn(format!("the reading of {name}"), reading);
         }
+        if name == AGGREGATOR {
+            self.spawn(
+                "the reading of the aggregator".to_owned(),
+                reports::follow(Rc::clone(self), process.clone()),
+            );
+        }
         self.spawn(
             format!("the watch over {name}"),
             Self::watch_exit(Rc::clone(self), process.clone()),
@@ -301,6 +311,9 @@ impl Stage {
 
     async fn watch_exit(self: Rc<Self>, process: Process) {
         let Exit { code, signal } = process.ended().await;
+        if process.name == AGGREGATOR {
+            self.reports.tell_last(&self);
+        }
         let said = if code == Some(0) { None } else { self.fleet.said(&process.name) };
         self.emit(Event::ProcessExited {
             process: process.name.clone(),

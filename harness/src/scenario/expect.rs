@@ -5,15 +5,21 @@ use std::time::Duration;
 use super::error::Problem;
 use super::fault;
 use super::fields::{Field, Fields};
+use super::model::MAX_CHUNKS;
+use super::node::Value;
 use super::nominal;
-use super::units::show;
-use crate::plan::{Backend, Coverage, Expect, FaultKind, Kernel, Plan, PlannedFault, RoleProgram};
+use super::units::{self, show};
+use super::words::quoted;
+use crate::plan::{
+    Backend, Coverage, Expect, FaultKind, Plan, PlannedFault, Recompute, RoleProgram,
+};
 use crate::words::counted;
 
 const KEYS: &[&str] = &[
     "coverage",
     "dead_letters",
     "retries_min",
+    "recompute",
     "throughput_min",
     "duration_max",
     "efficiency_min",
@@ -48,6 +54,7 @@ pub(super) fn read(scenario: &Fields<'_>, plan: &Plan) -> Result<Expect, Problem
             .map(|field| retries_min(&field, plan))
             .transpose()?
             .unwrap_or(0),
+        recompute: given("recompute").map(|field| recompute(&field, plan)).transpose()?,
         throughput_min: given("throughput_min")
             .map(|field| throughput_min(&field, plan, duration_max))
             .transpose()?,
@@ -132,6 +139,28 @@ fn retries_min(field: &Field<'_>, plan: &Plan) -> Result<u64, Problem> {
     Ok(expected)
 }
 
+fn recompute(field: &Field<'_>, plan: &Plan) -> Result<Recompute, Problem> {
+    if plan.sweep.kernel.work_ms().is_some() {
+        return Err(field.refuse(
+            "is said of a program of your own, but this kernel's values are all known (remove it)",
+        ));
+    }
+    let example = "write for example recompute: all, recompute: 50 or recompute: 20%";
+    let Value::Text(text) = &field.node.value else {
+        return Ok(Recompute::Chunks(field.count(MAX_CHUNKS, "recompute: 50")?));
+    };
+    if text == "all" {
+        return Ok(Recompute::All);
+    }
+    let percent = units::percentage(text).filter(|percent| *percent > 0.0 && *percent <= 100.0);
+    percent.map(Recompute::Percent).ok_or_else(|| {
+        field.refuse(format!(
+            "is {}, but must be all, a number of chunks or a share ({example})",
+            quoted(text)
+        ))
+    })
+}
+
 fn ideal_s(plan: &Plan) -> Option<f64> {
     nominal::ideal_s(&plan.sweep, plan.backend, plan.workers)
 }
@@ -187,7 +216,7 @@ fn efficiency_min(field: &Field<'_>, plan: &Plan) -> Result<f64, Problem> {
              0.95)"
         )));
     }
-    if plan.sweep.kernel == (Kernel::Reference { work_ms: 0.0 }) {
+    if plan.sweep.kernel.work_ms() == Some(0.0) {
         return Err(field.refuse(
             "has nothing to compare with where work_ms is 0 (give the kernel some work, or \
              remove it)",

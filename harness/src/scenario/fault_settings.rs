@@ -7,7 +7,7 @@ use super::node::Value;
 use super::units;
 use super::words::quoted;
 use crate::fault::Entry;
-use crate::plan::{Direction, Kernel, KillBy, Settings, Sweep};
+use crate::plan::{Direction, KillBy, Settings, Sweep};
 
 const DIRECTIONS: &[(&str, Direction)] = &[
     ("to-broker", Direction::ToBroker),
@@ -94,9 +94,7 @@ fn chunk(field: &Field<'_>, sweep: &Sweep) -> Result<u64, Problem> {
         let last = chunks - 1;
         return Err(field.refuse(format!("is {index}, but the chunks are numbered 0 to {last}")));
     }
-    if let Kernel::Reference { .. } = sweep.kernel
-        && sweep.chunk_time().as_secs_f64() < SEEN_S
-    {
+    if sweep.kernel.work_ms().is_some() && sweep.chunk_time().as_secs_f64() < SEEN_S {
         return Err(field.refuse(format!(
             "names a chunk that is computed in {:?}, before anybody sees who has it (give it at \
              least 20ms of work)",

@@ -62,7 +62,7 @@ fn in_short(plan: Plan, path: PathBuf) -> Listed {
         params: plan.sweep.params(),
         chunk_size: plan.sweep.chunk_size,
         work: match plan.sweep.kernel {
-            Kernel::Reference { work_ms } => format!("{work_ms} ms"),
+            Kernel::Reference { work_ms } | Kernel::Distinct { work_ms } => format!("{work_ms} ms"),
             Kernel::Exec { command } => on_one_line(&command),
         },
         name: plan.scenario,

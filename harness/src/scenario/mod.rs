@@ -50,5 +50,6 @@ pub(crate) fn from_text(
     let plain = model::plan(&tree, path).map_err(|problem| problem.of(path))?;
     let mut plan = overrides::plan(&tree, path, overrides)?.unwrap_or(plain);
     plan.defect.clone_from(&overrides.defect);
+    plan.strict = overrides.strict;
     Ok(plan)
 }

@@ -41,7 +41,7 @@ const KEYS: &[&str] = &[
 /// More processes than that are no use on one machine.
 const MAX_WORKERS: u64 = 1_000;
 /// The checkers keep a bitmap of the chunks.
-const MAX_CHUNKS: u64 = 10_000_000;
+pub(super) const MAX_CHUNKS: u64 = 10_000_000;
 /// The largest index that survives a program which computes in floating point.
 const MAX_PARAM: u64 = 1 << 53;
 
@@ -55,7 +55,6 @@ pub(super) fn plan(root: &Node, file: &Path) -> Result<Plan, Problem> {
         ));
     }
     let fields = Field::unnamed("the scenario", root).mapping(KEYS)?;
-    let sweep = sweep(&fields.need("sweep", SWEEP_EXAMPLE)?)?;
     let backend = match fields.get("backend") {
         Some(field) => field.choice(&Backend::ALL.map(|backend| (backend.name(), backend)))?,
         None => Backend::Embedded,
@@ -63,6 +62,7 @@ pub(super) fn plan(root: &Node, file: &Path) -> Result<Plan, Problem> {
     let workers = workers(&fields)?;
     let (environment, environment_because) = environment(&fields, backend)?;
     let mut foreign = system::foreign(&fields, workers)?;
+    let sweep = sweep(&fields.need("sweep", SWEEP_EXAMPLE)?, foreign.is_some())?;
     let workers_in = workers_in(&fields, environment)?;
     if let Some(foreign) = foreign.as_mut().filter(|_| workers_in == WorkersIn::Process) {
         system::beside(file, &mut foreign.command);
@@ -102,6 +102,7 @@ pub(super) fn plan(root: &Node, file: &Path) -> Result<Plan, Problem> {
         coordinator,
         aggregator,
         defect: None,
+        strict: false,
         faults,
         afterwards: afterwards(&fields, backend)?,
         // The rest is judged by what stands above.
@@ -109,6 +110,7 @@ pub(super) fn plan(root: &Node, file: &Path) -> Result<Plan, Problem> {
             coverage: Coverage::ExactlyOnce,
             dead_letters: 0,
             retries_min: 0,
+            recompute: None,
             throughput_min: None,
             duration_max: None,
             efficiency_min: None,
@@ -294,10 +296,9 @@ fn workers(fields: &Fields<'_>) -> Result<u32, Problem> {
     Ok(u32::try_from(workers).expect("MAX_WORKERS fits"))
 }
 
-const SWEEP_EXAMPLE: &str =
-    "sweep: { params: 1000, chunk_size: 10, kernel: { reference: { work_ms: 1 } } }";
+const SWEEP_EXAMPLE: &str = "sweep: { params: 1000, chunk_size: 10, kernel: { work_ms: 1 } }";
 
-fn sweep(field: &Field<'_>) -> Result<Sweep, Problem> {
+fn sweep(field: &Field<'_>, has_foreign: bool) -> Result<Sweep, Problem> {
     let fields = field.mapping(&["params", "chunk_size", "kernel"])?;
     let params = fields.need("params", "params: 1000")?;
     let (start, end) = range(&params)?;
@@ -306,7 +307,10 @@ fn sweep(field: &Field<'_>) -> Result<Sweep, Problem> {
         start,
         end,
         chunk_size: size.count(MAX_PARAM, "chunk_size: 10")?,
-        kernel: kernel(&fields.need("kernel", "kernel: { reference: { work_ms: 1 } }")?)?,
+        kernel: match fields.get("kernel") {
+            Some(field) => kernel(&field, has_foreign)?,
+            None => built_in(0.0, has_foreign),
+        },
     };
     if sweep.chunks() > MAX_CHUNKS {
         return Err(size.refuse(format!(
@@ -344,27 +348,38 @@ fn range(field: &Field<'_>) -> Result<(u64, u64), Problem> {
     Ok((start, end))
 }
 
-fn kernel(field: &Field<'_>) -> Result<Kernel, Problem> {
-    let kinds = ["reference", "exec"];
+/// What is applied to every parameter. Where only its work is said, it is one of ours.
+fn kernel(field: &Field<'_>, has_foreign: bool) -> Result<Kernel, Problem> {
+    let kinds = ["work_ms", "reference", "distinct", "exec"];
     let fields = field.mapping(&kinds)?;
-    let kind = fields.exactly_one(&kinds, "kernel: { reference: { work_ms: 1 } }")?;
-    match kind.name {
-        "exec" => exec(&kind),
-        _ => reference(&kind),
-    }
+    let kind = fields.exactly_one(&kinds, "kernel: { work_ms: 1 }")?;
+    Ok(match kind.name {
+        "exec" => exec(&kind)?,
+        "reference" => Kernel::Reference { work_ms: work_of(&kind)? },
+        "distinct" => Kernel::Distinct { work_ms: work_of(&kind)? },
+        _ => built_in(work_ms(&kind)?, has_foreign),
+    })
 }
 
-fn reference(field: &Field<'_>) -> Result<Kernel, Problem> {
+/// The kernel that finds most out: a foreign program knows that of the wire contract alone.
+fn built_in(work_ms: f64, has_foreign: bool) -> Kernel {
+    if has_foreign { Kernel::Reference { work_ms } } else { Kernel::Distinct { work_ms } }
+}
+
+fn work_of(kernel: &Field<'_>) -> Result<f64, Problem> {
+    work_ms(&kernel.mapping(&["work_ms"])?.need("work_ms", "work_ms: 1")?)
+}
+
+fn work_ms(work: &Field<'_>) -> Result<f64, Problem> {
     /// An hour for one parameter.
     const MAX_WORK_MS: f64 = 3_600_000.0;
-    let work = field.mapping(&["work_ms"])?.need("work_ms", "work_ms: 1")?;
     let work_ms = work.amount("work_ms: 1")?;
     if work_ms > MAX_WORK_MS {
         return Err(work.refuse(format!(
             "is {work_ms}, but at most {MAX_WORK_MS} (an hour per parameter) is possible"
         )));
     }
-    Ok(Kernel::Reference { work_ms })
+    Ok(work_ms)
 }
 
 fn exec(field: &Field<'_>) -> Result<Kernel, Problem> {

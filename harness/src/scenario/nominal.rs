@@ -3,14 +3,11 @@
 use std::time::Duration;
 
 use super::units::POSSIBLE;
-use crate::plan::{Backend, Kernel, Sweep};
+use crate::plan::{Backend, Sweep};
 
 /// Seconds per parameter, where the kernel has a nominal duration.
 fn seconds_per_param(sweep: &Sweep) -> Option<f64> {
-    match sweep.kernel {
-        Kernel::Reference { work_ms } => Some(work_ms / 1e3),
-        Kernel::Exec { .. } => None,
-    }
+    sweep.kernel.work_ms().map(|work_ms| work_ms / 1e3)
 }
 
 /// Seconds per full chunk.

@@ -25,6 +25,8 @@ pub struct Overrides {
     pub set: Vec<(String, String)>,
     /// A planted defect that takes the place of the system.
     pub defect: Option<String>,
+    /// What cannot be told apart from what is wrong is no pass.
+    pub strict: bool,
 }
 
 /// One change of the tree.

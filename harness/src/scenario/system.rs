@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use ttg_system::variables::{self, Says, Variable};
+
 use super::error::Problem;
 use super::fields::{Field, Fields};
 use super::model;
@@ -131,22 +133,21 @@ pub(super) fn variables(env: &Field<'_>) -> Result<BTreeMap<String, String>, Pro
         .collect()
 }
 
-/// What the plan itself says to the processes, and the key that says it. Setting one of these
+/// The key by which the plan itself says to the processes what a variable says. Setting one of these
 /// another way would make the run something else than its plan.
-const IMPLIED: &[(&str, &str)] = &[
-    ("CHUNK_SIZE", "sweep.chunk_size"),
-    ("JOB_COMPLETION_INDEX", "workers"),
-    ("QUEUE_BACKEND", "backend"),
-    ("REDIS_DB", "backend"),
-    ("REDIS_HOST", "backend"),
-    ("REDIS_PORT", "backend"),
-    ("SIMULATE_WORK_MS", "sweep.kernel.reference.work_ms"),
-    ("TOTAL_PARAMETERS", "sweep.params"),
-    ("TOTAL_PARAMS", "sweep.params"),
-    ("TOTAL_WORKERS", "workers"),
-    ("USE_QUEUE", "backend"),
-    ("WORKER_ID", "workers"),
-];
+fn implied_by(variable: &Variable) -> Option<&'static str> {
+    match variable.says {
+        Says::Broker => Some("backend"),
+        Says::Parameters => Some("sweep.params"),
+        Says::ChunkSize => Some("sweep.chunk_size"),
+        Says::Workers => Some("workers"),
+        Says::Kernel => Some("sweep.kernel"),
+        Says::Work => Some("work_ms of sweep.kernel"),
+        Says::SlowChunks => Some("slow-chunks of faults"),
+        Says::Seed => Some("seed"),
+        Says::Setting => None,
+    }
+}
 
 fn variable_name(field: &Field<'_>) -> Result<String, Problem> {
     let name = field.name;
@@ -160,8 +161,8 @@ fn variable_name(field: &Field<'_>) -> Result<String, Problem> {
             quoted(name)
         )));
     }
-    match IMPLIED.iter().find(|(implied, _)| *implied == name) {
-        Some((_, key)) => Err(refuse(format!(
+    match variables::find(name).and_then(implied_by) {
+        Some(key) => Err(refuse(format!(
             "the variable {name} follows from the scenario (remove it, and change {key} instead)"
         ))),
         None => Ok(name.to_owned()),

@@ -66,7 +66,7 @@ pub fn scenario(backend: Backend, seed: u64) -> String {
     ));
     line(format_args!("sweep:\n  params: {}..{}", sweep.start, sweep.start + sweep.params));
     line(format_args!("  chunk_size: {}", sweep.chunk_size));
-    line(format_args!("  kernel: {{ reference: {{ work_ms: {} }} }}", sweep.work_ms));
+    line(format_args!("  kernel: {{ work_ms: {} }}", sweep.work_ms));
     line(format_args!("backend: {backend}\nenvironment: process"));
     line(format_args!("workers: {workers}\nseed: {seed}"));
     line(format_args!("system:\n  env:\n    STALE_THRESHOLD_MS: {}", ground.lease_ms));
@@ -194,7 +194,7 @@ mod tests {
         sweep:
           params: 92551..95284
           chunk_size: 13
-          kernel: { reference: { work_ms: 3.077 } }
+          kernel: { work_ms: 3.077 }
         backend: redis
         environment: process
         workers: 3

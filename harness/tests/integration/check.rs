@@ -11,7 +11,7 @@ use crate::support::{Said, Sandbox, finish, json, shipped};
 /// A run that passed, and its directory.
 fn passed() -> (Sandbox, PathBuf, Said) {
     let sandbox = Sandbox::new();
-    let quick = ["--set", "sweep.params=403", "--set", "sweep.kernel.reference.work_ms=3"];
+    let quick = ["--set", "sweep.params=403", "--set", "sweep.kernel={work_ms: 3}"];
     let said = sandbox.run(&[&["run", &shipped("quickstart")][..], &quick].concat());
     assert_eq!(said.code, Some(0), "{said}");
     let run = sandbox.latest("quickstart");

@@ -51,7 +51,7 @@ fn the_same_file_passes_on_a_cluster(#[case] scenario: &str) {
 #[test]
 fn in_static_mode_an_indexed_job_has_the_workers() {
     let (model, sandbox) = (ModelCluster::start(), Sandbox::new());
-    let quick = ["--set", "sweep.kernel.reference.work_ms=1"];
+    let quick = ["--set", "sweep.kernel={work_ms: 1}"];
     let file = shipped("m1-static-fault");
     let said = run(&model, &sandbox, &[&["run", &file], &quick, &ON_CLUSTER]);
     assert_eq!(said.code, Some(0), "{said}");
@@ -140,7 +140,7 @@ fn a_partition_bites_where_nothing_gets_through(
     model.network(network);
     let fault = "partition: { worker: busy, for: 1s }";
     let file = struck(&sandbox, "kubernetes", "redis", fault, "");
-    let work = format!("sweep.kernel.reference.work_ms={work_ms}");
+    let work = format!("sweep.kernel={{work_ms: {work_ms}}}");
     let said = run(&model, &sandbox, &[&["run", &file, "--set", &work]]);
     assert_eq!(said.code, Some(code), "{said}");
     let results = support::json(sandbox.latest("struck").join("results.json"));
@@ -200,7 +200,7 @@ fn in_a_namespace_that_is_there_only_what_is_ours_is_touched() {
 #[case::kill(Signal::KILL)]
 fn nothing_is_left_on_the_cluster_after(#[case] signal: Signal) {
     let (model, sandbox) = (ModelCluster::start(), Sandbox::new());
-    let slow = ["--set", "sweep.kernel.reference.work_ms=50"];
+    let slow = ["--set", "sweep.kernel={work_ms: 50}"];
     let file = shipped("m3-redis-fault");
     let arguments = [&["run", &file], &ON_CLUSTER[..], &slow[..]].concat();
     let mut harness = sandbox.harness(&arguments);

@@ -107,7 +107,7 @@ fn on_the_engine(owner: u32) -> String {
 #[case::kill(Signal::KILL)]
 fn nothing_is_left_on_the_engine_after(#[case] signal: Signal) {
     let sandbox = Sandbox::new();
-    let slow = ["--set", "sweep.kernel.reference.work_ms=50"];
+    let slow = ["--set", "sweep.kernel={work_ms: 50}"];
     let file = shipped("m3-redis-fault");
     let mut harness = sandbox.start(&[&["run", &file], &WORKERS_TOO[..], &slow[..]].concat());
     eventually(|| {

@@ -1,6 +1,6 @@
 //! A program of the user's own as the kernel.
 
-use crate::support::{Said, Sandbox, json, reasons};
+use crate::support::{Said, Sandbox, events, eventually, json, reasons};
 
 /// Ten milliseconds per chunk; the values are the reference kernel's, so that they can be judged.
 const KERNEL: &str = "\
@@ -75,4 +75,109 @@ fn that_is_not_there_is_69_and_named() {
     let said = sandbox.run(&["run", &scenario]);
     assert_eq!(said.code, Some(69), "{said}");
     assert!(said.stderr.contains("no-such-kernel: no such file"), "{said}");
+}
+
+/// What it answers the second time that it is asked for chunk 00007 is another thing.
+const FICKLE: &str = "\
+import json, os, sys
+seen = os.path.join(os.path.dirname(sys.argv[0]), 'seen')
+for line in sys.stdin:
+    chunk = json.loads(line)
+    params = range(chunk['start_param'], chunk['end_param'])
+    answer = {'values': [k * 0.5 for k in params]}
+    if chunk['chunk_id'] == '00007':
+        if not os.path.exists(seen):
+            open(seen, 'w').close()
+        elif sys.argv[1] == 'fails':
+            answer = {'error': 'out of licences'}
+        else:
+            answer['values'][2] += 1e-6
+    print(json.dumps(answer), flush=True)
+";
+
+/// A sweep of 100 chunks with that program.
+fn fickle(sandbox: &Sandbox, how: &str, expect: &str) -> Said {
+    let kernel = sandbox.write("fickle.py", FICKLE);
+    let scenario = sandbox.write(
+        "mine.yaml",
+        &format!(
+            "name: mine\n\
+             description: A program of my own computes.\n\
+             sweep:\n  params: 500\n  chunk_size: 5\n  \
+               kernel: {{ exec: {{ command: [python3, {kernel}, {how}] }} }}\n\
+             workers: 2\n\
+             expect: {{ coverage: exactly-once{expect} }}\n"
+        ),
+    );
+    sandbox.run(&["run", &scenario])
+}
+
+#[test]
+fn one_spoilt_chunk_of_a_hundred_is_found() {
+    let sandbox = Sandbox::new();
+    let said = fickle(&sandbox, "differs", ", recompute: all");
+    assert_eq!(said.code, Some(1), "{said}");
+    let reasons = reasons(&sandbox.latest("mine"));
+    assert!(reasons.starts_with("coverage: of 500 parameters: 5 with a wrong value"), "{reasons}");
+    assert!(said.stdout.contains("chunk 00007, computed again, was reported with sum"), "{said}");
+}
+
+#[test]
+fn that_fails_when_a_chunk_is_computed_again_is_told() {
+    let sandbox = Sandbox::new();
+    let said = fickle(&sandbox, "fails", ", recompute: all");
+    assert_eq!(said.code, Some(2), "{said}");
+    let reasons = reasons(&sandbox.latest("mine"));
+    assert_eq!(reasons, "values: 99 of 100 chunks computed again, and at least 100 expected");
+    let line =
+        "chunk 00007 was reported, and cannot be computed again: the kernel reported: out of";
+    let results = json(sandbox.latest("mine").join("results.json"));
+    assert!(results["findings"].to_string().contains(line), "{said}");
+}
+
+#[test]
+fn the_share_that_is_computed_again_can_be_chosen() {
+    let sandbox = Sandbox::new();
+    let said = fickle(&sandbox, "differs", ", recompute: 1%");
+    assert!(matches!(said.code, Some(0 | 1)), "{said}");
+    // By chance, it may be the one.
+    let is_told = said.stdout.contains("1 of 100 chunks computed again (1.0 %)");
+    assert!(said.code == Some(1) || is_told, "{said}");
+}
+
+#[test]
+fn an_interrupt_ends_what_is_computed_again() {
+    let sandbox = Sandbox::new();
+    let kernel = sandbox.write(
+        "slow.py",
+        "import json, os, sys, time\n\
+         seen = os.path.join(os.path.dirname(sys.argv[0]), 'seen')\n\
+         for line in sys.stdin:\n    \
+           time.sleep(600 if os.path.exists(seen) else 0)\n    \
+           open(seen, 'w').close()\n    \
+           print(json.dumps({'values': [1.0]}), flush=True)\n",
+    );
+    let scenario = sandbox.write(
+        "slow.yaml",
+        &format!(
+            "name: slow\ndescription: Its second answer takes for ever.\n\
+             sweep: {{ params: 1, chunk_size: 1, kernel: {{ exec: {{ command: [python3, {kernel}] }} }} }}\n\
+             workers: 1\nexpect: {{ recompute: all }}\n"
+        ),
+    );
+    let mut harness = sandbox.start(&["run", &scenario]);
+    let pid = rustix::process::Pid::from_raw(harness.id().try_into().unwrap()).unwrap();
+    let is_there = |process: &str| process.contains("slow.py") && !process.contains("guard");
+    eventually(|| {
+        let living = sandbox.living();
+        let over = events(&sandbox.latest("slow"));
+        let over = over.iter().any(|it| it["process"] == "aggregator" && it["code"] == 0);
+        let waits = over && living.iter().any(|it| is_there(it));
+        if waits { Ok(()) } else { Err(format!("it does not compute again: {living:?}")) }
+    });
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert_eq!(harness.wait().unwrap().code(), Some(2));
+    sandbox.assert_that_nothing_lives();
+    let last = events(&sandbox.latest("slow")).pop().unwrap();
+    assert_eq!((&last["event"], &last["why"]), (&"run-ended".into(), &"interrupted".into()));
 }

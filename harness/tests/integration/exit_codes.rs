@@ -4,7 +4,7 @@ use rstest::rstest;
 
 use crate::support::{Sandbox, finish, reasons, scenarios, shipped};
 
-const QUICK: [&str; 2] = ["--set", "sweep.kernel.reference.work_ms=1"];
+const QUICK: [&str; 2] = ["--set", "sweep.kernel={work_ms: 1}"];
 
 fn quickstart(sandbox: &Sandbox, arguments: &[&str]) -> crate::support::Said {
     sandbox.run(&[&["run", &shipped("quickstart")], &QUICK[..], arguments].concat())

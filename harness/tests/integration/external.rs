@@ -185,7 +185,7 @@ fn holding(directory: &Path, text: &str) -> Vec<String> {
 #[test]
 fn the_password_is_in_no_argument_and_in_no_file() {
     let (theirs, sandbox) = (Theirs::start(RabbitMq), Sandbox::new());
-    let slow = ["--keep", "--set", "sweep.kernel.reference.work_ms=20"];
+    let slow = ["--keep", "--set", "sweep.kernel={work_ms: 20}"];
     let mut harness = theirs.quickstart(&sandbox, &slow);
     let mut harness = harness.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     eventually(|| {

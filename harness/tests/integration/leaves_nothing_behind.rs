@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::support::{Sandbox, events, eventually, json, shipped};
 
 /// Seconds of work, of which a test sees the first.
-const LONG: [&str; 2] = ["--set", "sweep.kernel.reference.work_ms=20"];
+const LONG: [&str; 2] = ["--set", "sweep.kernel={work_ms: 20}"];
 
 /// A kernel that does not notice that nobody wants its answer any more. Its command line holds
 /// the sandbox's path, so that it is found among the living.
@@ -64,7 +64,7 @@ fn after_a_pass(#[case] backend: &str) {
 #[case::redis("redis")]
 fn after_a_fail(#[case] backend: &str) {
     let sandbox = Sandbox::new();
-    let quick = ["--set", "sweep.kernel.reference.work_ms=1"];
+    let quick = ["--set", "sweep.kernel={work_ms: 1}"];
     let fails = ["--set", "system.env={SIMULATE_FAULT_RATE: 1, MAX_RETRIES: 0}"];
     let run = ["run", &shipped("quickstart"), "--backend", backend];
     let said = sandbox.run(&[&run[..], &quick, &fails].concat());

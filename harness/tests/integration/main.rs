@@ -1,5 +1,6 @@
 //! The harness as its users have it: the real binary, real processes, real brokers.
 
+mod callers_environment;
 mod check;
 mod cluster;
 mod cluster_objects;

@@ -17,7 +17,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// A tenth of the work, which leaves the efficiency to the costs of a debug build.
 pub(crate) const QUICK: [&str; 6] = [
     "--set",
-    "sweep.kernel.reference.work_ms=10",
+    "sweep.kernel={work_ms: 10}",
     "--set",
     "expect.efficiency_min=null",
     "--set",

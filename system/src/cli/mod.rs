@@ -21,6 +21,7 @@ use tokio::sync::watch;
 pub use hooks::Hooks;
 
 use crate::queue::QueueError;
+use crate::variables;
 
 /// Parameter sweeps over a broker: each parameter counts once, whoever dies.
 #[derive(Debug, Parser)]
@@ -55,6 +56,8 @@ enum Role {
     DeadLetters(Box<dead_letters::Args>),
     /// Print a sweep's objects for Kubernetes, as YAML for kubectl.
     Manifests(Box<manifests::Args>),
+    /// Print every environment variable, as the table of the documents.
+    Variables,
 }
 
 /// How a role ended.
@@ -100,6 +103,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, hooks: &Hooks) -> Exi
             Role::Aggregate(args) => aggregate::run(args, hooks).await,
             Role::DeadLetters(args) => dead_letters::run(*args, hooks).await,
             Role::Manifests(args) => manifests::run(&args),
+            Role::Variables => {
+                print(format_args!("{}", variables::markdown()));
+                Ok(Ended::Finished)
+            }
         }
     });
     // A blocking step that a frozen broker holds up must not hold up the end.
@@ -157,4 +164,70 @@ fn print_json(value: &impl serde::Serialize) {
 fn print(text: std::fmt::Arguments<'_>) {
     let mut out = std::io::stdout().lock();
     let _ = out.write_fmt(text).and_then(|()| out.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    /// The variables of every subcommand, by the role that it is a part of.
+    fn read_by_flags() -> BTreeMap<String, BTreeSet<String>> {
+        let cli = Cli::command();
+        let roles = cli.get_subcommands();
+        roles.map(|role| (role.get_name().to_owned(), read_below(role))).collect()
+    }
+
+    fn read_below(command: &clap::Command) -> BTreeSet<String> {
+        let own = command.get_arguments().filter_map(clap::Arg::get_env);
+        let own = own.map(|name| name.to_string_lossy().into_owned());
+        own.chain(command.get_subcommands().flat_map(read_below)).collect()
+    }
+
+    #[test]
+    fn the_list_of_variables_is_that_of_the_flags() {
+        let mut listed: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for variable in variables::VARIABLES.iter().filter(|variable| !variable.is_secret) {
+            for reader in variable.read_by {
+                listed
+                    .entry(reader.name().to_owned())
+                    .or_default()
+                    .insert(variable.name.to_owned());
+            }
+        }
+        let mut flags = read_by_flags();
+        flags.retain(|_, names| !names.is_empty());
+        assert_eq!(listed, flags);
+    }
+
+    #[test]
+    fn what_is_secret_is_no_flag_and_is_read() {
+        let secrets = variables::VARIABLES.iter().filter(|variable| variable.is_secret);
+        let secrets: Vec<&str> = secrets.map(|variable| variable.name).collect();
+        assert_eq!(secrets, [rabbitmq::PASSWORD]);
+        assert!(read_by_flags().values().all(|names| !names.contains(rabbitmq::PASSWORD)));
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_flags() {
+        let cli = Cli::command();
+        for role in cli.get_subcommands() {
+            for flag in role.get_arguments() {
+                let Some(name) = flag.get_env() else { continue };
+                let variable = variables::find(&name.to_string_lossy()).expect("it is listed");
+                if let [default] = flag.get_default_values() {
+                    let default = format!("`{}`", default.to_string_lossy());
+                    assert_eq!(variable.default, default, "{}", variable.name);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_document_is_up_to_date() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/variables.md");
+        let text = std::fs::read_to_string(path).expect("it is there");
+        assert_eq!(text, variables::markdown(), "run ttg variables > docs/variables.md");
+    }
 }

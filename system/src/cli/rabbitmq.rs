@@ -88,6 +88,9 @@ impl RabbitMqArgs {
     }
 }
 
+/// The variable with the password.
+pub(super) const PASSWORD: &str = "RABBITMQ_PASSWORD";
+
 fn password() -> Secret {
-    Secret(std::env::var("RABBITMQ_PASSWORD").unwrap_or_else(|_| "guest".to_owned()))
+    Secret(std::env::var(PASSWORD).unwrap_or_else(|_| "guest".to_owned()))
 }

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use super::args::{BrokerArgs, LogArgs, SweepArgs, seconds, switch};
 use super::{Ended, Failed, Hooks, print_json, stop_signal};
 use crate::chunk::Sweep;
-use crate::kernel::{Exec, Kernel, Reference, Slow};
+use crate::kernel::{Distinct, Exec, Kernel, Reference, Slow};
 use crate::queue::{self, Broker, Settings};
 use crate::worker::{Batch, Options, Status, Summary};
 use crate::{coordinator, static_mode, worker};
@@ -24,7 +24,11 @@ const WORKER_BOUND: u64 = 1_000_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum KernelName {
+    /// The wire contract's: its values come again every 1000 parameters.
     Reference,
+    /// One of which no two parameters have the same value.
+    Distinct,
+    /// A program of yours.
     Exec,
 }
 
@@ -80,7 +84,7 @@ struct KernelArgs {
     /// What is applied to every parameter.
     #[arg(long, env = "KERNEL", default_value = "reference", help_heading = "Kernel")]
     kernel: KernelName,
-    /// Milliseconds of simulated work per parameter of the reference kernel.
+    /// Milliseconds of simulated work per parameter of a built-in kernel.
     #[arg(long, env = "SIMULATE_WORK_MS", default_value_t = 1.0, help_heading = "Kernel")]
     simulate_work_ms: f64,
     /// Share of the chunks that take longer, from 0 to 1; which ones follows from --seed.
@@ -115,14 +119,8 @@ impl KernelArgs {
         }
         let slow = self.slow()?;
         match self.kernel {
-            KernelName::Reference => {
-                let work = Duration::try_from_secs_f64(self.simulate_work_ms / 1000.0);
-                let Ok(work) = work else {
-                    let work = self.simulate_work_ms;
-                    return usage(format!("--simulate-work-ms is {work}, not a time"));
-                };
-                Ok(Box::new(Reference { work, slow }))
-            }
+            KernelName::Reference => Ok(Box::new(Reference { work: self.work()?, slow })),
+            KernelName::Distinct => Ok(Box::new(Distinct { work: self.work()?, slow })),
             KernelName::Exec => {
                 let command = match &self.kernel_command {
                     Some(json) => serde_json::from_str(json).map_err(|error| {
@@ -140,6 +138,12 @@ impl KernelArgs {
 }
 
 impl KernelArgs {
+    fn work(&self) -> Result<Duration, Failed> {
+        let work = self.simulate_work_ms;
+        Duration::try_from_secs_f64(work / 1000.0)
+            .or_else(|_| usage(format!("--simulate-work-ms is {work}, not a time")))
+    }
+
     fn slow(&self) -> Result<Slow, Failed> {
         let (share, factor) = (self.simulate_slow_share, self.simulate_slow_factor);
         if !(0.0..=1.0).contains(&share) {

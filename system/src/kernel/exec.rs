@@ -7,6 +7,7 @@
 //! is not trusted. It may repeat the `chunk_id`, which then must be the chunk's.
 
 use std::collections::VecDeque;
+use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::process::Stdio;
 use std::time::Duration;
@@ -36,6 +37,8 @@ const STDERR_WAIT: Duration = Duration::from_secs(1);
 pub struct Exec {
     command: Vec<String>,
     timeout: Option<Duration>,
+    /// All of its environment variables, where they are not those of this process.
+    environment: Option<Vec<(OsString, OsString)>>,
     running: Option<Instance>,
 }
 
@@ -70,13 +73,23 @@ impl Exec {
     /// A kernel that runs `command` (program and arguments; no shell). A chunk that takes longer
     /// than `timeout` fails.
     pub fn new(command: Vec<String>, timeout: Option<Duration>) -> Self {
-        Self { command, timeout, running: None }
+        Self { command, timeout, environment: None, running: None }
+    }
+
+    /// The same with these environment variables, and no others.
+    #[must_use]
+    pub fn in_environment(self, variables: Vec<(OsString, OsString)>) -> Self {
+        Self { environment: Some(variables), ..self }
     }
 
     fn start(&self) -> Result<Instance, String> {
         let (program, arguments) =
             self.command.split_first().ok_or("the kernel's command is empty")?;
-        let mut child = Command::new(program)
+        let mut command = Command::new(program);
+        if let Some(variables) = &self.environment {
+            command.env_clear().envs(variables.iter().cloned());
+        }
+        let mut child = command
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

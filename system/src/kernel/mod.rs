@@ -1,12 +1,16 @@
 //! What is applied to every parameter.
 
+mod distinct;
 mod exec;
 mod reference;
+mod simulated;
 
 use async_trait::async_trait;
 
+pub use distinct::{Distinct, distinct_value};
 pub use exec::Exec;
-pub use reference::{Reference, Slow, is_slow, value};
+pub use reference::{Reference, value};
+pub use simulated::{Slow, is_slow};
 
 use crate::chunk::Chunk;
 use crate::stats::Stats;

@@ -68,6 +68,8 @@ fn plans() -> impl Strategy<Value = Plan> {
     let kernel = prop_oneof![
         (1..5_000_u32)
             .prop_map(|hundredths| Kernel::Reference { work_ms: f64::from(hundredths) / 100.0 }),
+        (0..5_000_u32)
+            .prop_map(|hundredths| Kernel::Distinct { work_ms: f64::from(hundredths) / 100.0 }),
         prop::collection::vec("[ -~]{1,12}", 1..4).prop_map(|command| Kernel::Exec { command }),
     ];
     let backend = prop::sample::select(vec![Backend::Embedded, Backend::Redis]);
@@ -96,6 +98,7 @@ fn plans() -> impl Strategy<Value = Plan> {
                 seed,
                 env: env.clone(),
                 defect: None,
+                strict: false,
                 afterwards: replayed.clone().map(|env| Afterwards::Replay { env }),
                 expect: Expect {
                     recovery_max: expect.recovery_max.filter(|_| !faults.is_empty()),
@@ -118,6 +121,7 @@ fn expects() -> impl Strategy<Value = Expect> {
             coverage: Coverage::ExactlyOnce,
             dead_letters,
             retries_min: 3 * dead_letters,
+            recompute: None,
             throughput_min: None,
             duration_max,
             efficiency_min,
@@ -168,6 +172,8 @@ fn print(plan: &Plan) -> String {
     line(format_args!("description: {}", quoted(&plan.description)));
     let kernel = match &plan.sweep.kernel {
         Kernel::Reference { work_ms } => format!("reference: {{ work_ms: {work_ms} }}"),
+        Kernel::Distinct { work_ms } if plan.seed % 2 == 0 => format!("work_ms: {work_ms}"),
+        Kernel::Distinct { work_ms } => format!("distinct: {{ work_ms: {work_ms} }}"),
         Kernel::Exec { command } => {
             let command = serde_json::to_string(command).unwrap();
             format!("exec: {{ command: {command} }}")

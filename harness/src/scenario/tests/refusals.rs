@@ -6,11 +6,11 @@ use super::{BASE, changed, message, read, refused};
 fn an_unknown_key_is_refused_with_the_nearest_and_all_valid_ones() {
     insta::assert_snapshot!(refused("workers: 3", "worker: 3"), @r#"scenarios/x.yaml:5:1: unknown key "worker" in the scenario: did you mean workers? (valid: name, description, sweep, backend, environment, workers, workers_in, cluster, broker, seed, faults, system, afterwards, expect, stall_after, timeout)"#);
     insta::assert_snapshot!(refused("chunk_size", "chunksize"), @r#"scenarios/x.yaml:3:24: unknown key "chunksize" in sweep: did you mean chunk_size? (valid: params, chunk_size, kernel)"#);
-    insta::assert_snapshot!(refused("reference:", "refrence:"), @r#"scenarios/x.yaml:3:50: unknown key "refrence" in kernel: did you mean reference? (valid: reference, exec)"#);
+    insta::assert_snapshot!(refused("reference:", "refrence:"), @r#"scenarios/x.yaml:3:50: unknown key "refrence" in kernel: did you mean reference? (valid: work_ms, reference, distinct, exec)"#);
     insta::assert_snapshot!(refused("work_ms", "work"), @r#"scenarios/x.yaml:3:63: unknown key "work" in reference: did you mean work_ms? (valid: work_ms)"#);
     insta::assert_snapshot!(refused("    name: first", "    nam: first"), @r#"scenarios/x.yaml:9:5: unknown key "nam" in a fault: did you mean name? (valid: at, after, name, every, kill, terminate, pause, restart, slow, out-of-memory, wipe, disk-full, partition, latency, bandwidth, reset, drop, half-open, slice, poison, slow-chunks, chaos, cordon, drain)"#);
     insta::assert_snapshot!(refused("worker: busy", "workr: busy"), @r#"scenarios/x.yaml:10:13: unknown key "workr" in kill: did you mean worker? (valid: worker, role, for, by)"#);
-    insta::assert_snapshot!(refused("recovery_max", "recovery"), @r#"scenarios/x.yaml:13:3: unknown key "recovery" in expect: did you mean recovery_max? (valid: coverage, dead_letters, retries_min, throughput_min, duration_max, efficiency_min, recovery_max, finish_max)"#);
+    insta::assert_snapshot!(refused("recovery_max", "recovery"), @r#"scenarios/x.yaml:13:3: unknown key "recovery" in expect: did you mean recovery_max? (valid: coverage, dead_letters, retries_min, recompute, throughput_min, duration_max, efficiency_min, recovery_max, finish_max)"#);
     insta::assert_snapshot!(refused("seed: 7", "system: { environment: {} }"), @r#"scenarios/x.yaml:6:11: unknown key "environment" in system (valid: env, command, image, workers, coordinator, aggregator)"#);
     insta::assert_snapshot!(refused("seed: 7", "zzz: 7"), @r#"scenarios/x.yaml:6:1: unknown key "zzz" in the scenario (valid: name, description, sweep, backend, environment, workers, workers_in, cluster, broker, seed, faults, system, afterwards, expect, stall_after, timeout)"#);
     insta::assert_snapshot!(refused("    kill: { worker: busy }", "    kil: { worker: busy }"), @r#"scenarios/x.yaml:10:5: unknown key "kil" in a fault: did you mean kill? (valid: at, after, name, every, kill, terminate, pause, restart, slow, out-of-memory, wipe, disk-full, partition, latency, bandwidth, reset, drop, half-open, slice, poison, slow-chunks, chaos, cordon, drain)"#);
@@ -21,12 +21,11 @@ fn an_unknown_key_is_refused_with_the_nearest_and_all_valid_ones() {
 fn a_missing_key_is_refused_with_an_example() {
     insta::assert_snapshot!(refused("name: x\n", ""), @"scenarios/x.yaml:1:1: the scenario has no name (write for example name: my-sweep)");
     insta::assert_snapshot!(refused("description: A sweep.\n", ""), @"scenarios/x.yaml:1:1: the scenario has no description (write for example description: What this shows, in one sentence.)");
-    insta::assert_snapshot!(refused("sweep: { params: 1000, chunk_size: 10, kernel: { reference: { work_ms: 100 } } }\n", ""), @"scenarios/x.yaml:1:1: the scenario has no sweep (write for example sweep: { params: 1000, chunk_size: 10, kernel: { reference: { work_ms: 1 } } })");
+    insta::assert_snapshot!(refused("sweep: { params: 1000, chunk_size: 10, kernel: { reference: { work_ms: 100 } } }\n", ""), @"scenarios/x.yaml:1:1: the scenario has no sweep (write for example sweep: { params: 1000, chunk_size: 10, kernel: { work_ms: 1 } })");
     insta::assert_snapshot!(refused("workers: 3\n", ""), @"scenarios/x.yaml:1:1: the scenario has no workers (write for example workers: 3)");
     insta::assert_snapshot!(refused("params: 1000, ", ""), @"scenarios/x.yaml:3:8: sweep has no params (write for example params: 1000)");
     insta::assert_snapshot!(refused("chunk_size: 10, ", ""), @"scenarios/x.yaml:3:8: sweep has no chunk_size (write for example chunk_size: 10)");
-    insta::assert_snapshot!(refused(", kernel: { reference: { work_ms: 100 } }", ""), @"scenarios/x.yaml:3:8: sweep has no kernel (write for example kernel: { reference: { work_ms: 1 } })");
-    insta::assert_snapshot!(refused("kernel: { reference: { work_ms: 100 } }", "kernel: {}"), @"scenarios/x.yaml:3:48: kernel has no reference or exec (write for example kernel: { reference: { work_ms: 1 } })");
+    insta::assert_snapshot!(refused("kernel: { reference: { work_ms: 100 } }", "kernel: {}"), @"scenarios/x.yaml:3:48: kernel has no work_ms, reference, distinct or exec (write for example kernel: { work_ms: 1 })");
     insta::assert_snapshot!(refused("work_ms: 100", ""), @"scenarios/x.yaml:3:61: reference has no work_ms (write for example work_ms: 1)");
     insta::assert_snapshot!(refused("kernel: { reference: { work_ms: 100 } }", "kernel: { exec: {} }"), @r#"scenarios/x.yaml:3:56: exec has no command (write for example command: ["python3", "kernel.py"])"#);
 }
@@ -52,7 +51,7 @@ fn a_value_of_another_type_is_refused() {
     insta::assert_snapshot!(refused("seed: 7", "seed: 99999999999999999999"), @"scenarios/x.yaml:6:7: seed is 1e20, but must be a whole number below 2^64 (write for example seed: 7)");
     insta::assert_snapshot!(refused("seed: 7", "seed: random"), @r#"scenarios/x.yaml:6:7: seed is "random", but must be a whole number, not negative (write for example seed: 7)"#);
     insta::assert_snapshot!(refused("sweep: { params: 1000, chunk_size: 10, kernel: { reference: { work_ms: 100 } } }", "sweep: 1000"), @"scenarios/x.yaml:3:8: sweep is 1000, but must be a mapping with the keys params, chunk_size and kernel");
-    insta::assert_snapshot!(refused("kernel: { reference: { work_ms: 100 } }", "kernel: reference"), @r#"scenarios/x.yaml:3:48: kernel is "reference", but must be a mapping with the keys reference and exec"#);
+    insta::assert_snapshot!(refused("kernel: { reference: { work_ms: 100 } }", "kernel: reference"), @r#"scenarios/x.yaml:3:48: kernel is "reference", but must be a mapping with the keys work_ms, reference, distinct and exec"#);
     insta::assert_snapshot!(refused("work_ms: 100", "work_ms: 100ms"), @r#"scenarios/x.yaml:3:72: work_ms is "100ms", but must be a number (write for example work_ms: 1)"#);
     insta::assert_snapshot!(refused("coverage: exactly-once", "coverage: 1"), @"scenarios/x.yaml:12:13: coverage is 1, but must be exactly-once, lost-with-worker or lost-with-broker");
     insta::assert_snapshot!(refused("recovery_max: 1s", "recovery_max: 1"), @"scenarios/x.yaml:13:17: recovery_max is 1, but must be a time in ms, s, m or h (write for example recovery_max: 1s)");
@@ -97,8 +96,23 @@ fn the_work_of_a_kernel_is_a_finite_amount() {
 }
 
 #[test]
+fn what_is_computed_again_must_need_it() {
+    insta::assert_snapshot!(refused("recovery_max: 1s", "recompute: all"), @"scenarios/x.yaml:13:14: recompute is said of a program of your own, but this kernel's values are all known (remove it)");
+    let exec = |recompute: &str| {
+        let text = changed(
+            "kernel: { reference: { work_ms: 100 } }",
+            "kernel: { exec: { command: [f] } }",
+        );
+        message(&text.replace("recovery_max: 1s", &format!("recompute: {recompute}")))
+    };
+    insta::assert_snapshot!(exec("0"), @"scenarios/x.yaml:13:14: recompute is 0, but at least 1 is needed (write for example recompute: 50)");
+    insta::assert_snapshot!(exec("most"), @r#"scenarios/x.yaml:13:14: recompute is "most", but must be all, a number of chunks or a share (write for example recompute: all, recompute: 50 or recompute: 20%)"#);
+    insta::assert_snapshot!(exec("101%"), @r#"scenarios/x.yaml:13:14: recompute is "101%", but must be all, a number of chunks or a share (write for example recompute: all, recompute: 50 or recompute: 20%)"#);
+}
+
+#[test]
 fn a_kernel_is_one_thing() {
-    insta::assert_snapshot!(refused("reference: { work_ms: 100 }", "reference: { work_ms: 100 }, exec: { command: [a] }"), @"scenarios/x.yaml:3:79: kernel has reference and exec, but must have exactly one of reference or exec (remove one)");
+    insta::assert_snapshot!(refused("reference: { work_ms: 100 }", "reference: { work_ms: 100 }, exec: { command: [a] }"), @"scenarios/x.yaml:3:79: kernel has reference and exec, but must have exactly one of work_ms, reference, distinct or exec (remove one)");
     insta::assert_snapshot!(refused("kernel: { reference: { work_ms: 100 } }", "kernel: { exec: { command: [] } }"), @r#"scenarios/x.yaml:3:67: command names no program (write for example command: ["python3", "kernel.py"])"#);
     insta::assert_snapshot!(refused("kernel: { reference: { work_ms: 100 } }", r#"kernel: { exec: { command: [""] } }"#), @r#"scenarios/x.yaml:3:67: command names no program (write for example command: ["python3", "kernel.py"])"#);
     insta::assert_snapshot!(refused("kernel: { reference: { work_ms: 100 } }", "kernel: { exec: { command: python3 kernel.py } }"), @r#"scenarios/x.yaml:3:67: command is "python3 kernel.py", but must be a list (write for example command: ["python3", "kernel.py"])"#);
@@ -244,6 +258,8 @@ fn an_environment_variable_has_a_safe_name_and_a_text() {
     insta::assert_snapshot!(refused("seed: 7", r#"system: { env: { "A=B": 1 } }"#), @r#"scenarios/x.yaml:6:18: the variable "A=B" in env must be capital letters, digits and `_`, not first a digit (write for example STALE_THRESHOLD_MS)"#);
     insta::assert_snapshot!(refused("seed: 7", r#"system: { env: { "": 1 } }"#), @r#"scenarios/x.yaml:6:18: the variable "" in env must be capital letters, digits and `_`, not first a digit (write for example STALE_THRESHOLD_MS)"#);
     insta::assert_snapshot!(refused("seed: 7", "system: { env: { WORKER_ID: 1 } }"), @"scenarios/x.yaml:6:18: the variable WORKER_ID follows from the scenario (remove it, and change workers instead)");
+    insta::assert_snapshot!(refused("seed: 7", "system: { env: { KERNEL: exec } }"), @"scenarios/x.yaml:6:18: the variable KERNEL follows from the scenario (remove it, and change sweep.kernel instead)");
+    insta::assert_snapshot!(refused("seed: 7", "system: { env: { SIMULATE_SLOW_SHARE: 0 } }"), @"scenarios/x.yaml:6:18: the variable SIMULATE_SLOW_SHARE follows from the scenario (remove it, and change slow-chunks of faults instead)");
     insta::assert_snapshot!(refused("seed: 7", "system: { env: { A: [1] } }"), @"scenarios/x.yaml:6:21: A is a list, but must be text (put it in quotes)");
     insta::assert_snapshot!(refused("seed: 7", "system: { env: { A: } }"), @r#"scenarios/x.yaml:6:18: "A" has no value (give one, or leave the key out)"#);
     insta::assert_snapshot!(refused("seed: 7", r#"system: { env: { A: "\0" } }"#), @r#"scenarios/x.yaml:6:21: A is "\0", but must be text (put it in quotes)"#);

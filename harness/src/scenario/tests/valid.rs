@@ -2,7 +2,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{BASE, accepted, changed, read};
-use crate::plan::{Backend, Coverage, Environment, FaultKind, Kernel, Target, Trigger};
+use crate::plan::{Backend, Coverage, Environment, FaultKind, Kernel, Recompute, Target, Trigger};
 use crate::scenario::{Overrides, list, load};
 
 const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios");
@@ -99,7 +99,7 @@ fn a_zombie_wakes_up_while_its_sweep_still_runs() {
         else {
             panic!("{name} freezes a worker for a time at a share of the sweep");
         };
-        let Kernel::Reference { work_ms } = plan.sweep.kernel else {
+        let Some(work_ms) = plan.sweep.kernel.work_ms() else {
             panic!("{name} has a nominal duration");
         };
         let work_s = plan.sweep.params() as f64 * work_ms / 1e3;
@@ -108,6 +108,42 @@ fn a_zombie_wakes_up_while_its_sweep_still_runs() {
         assert!(rest_without_it_s > hold.as_secs_f64() + 2.0);
         assert!(plan.env["STALE_THRESHOLD_MS"] == "1000" && hold > Duration::from_secs(2));
     }
+}
+
+#[test]
+fn a_kernel_of_which_only_the_work_is_said_is_the_one_that_finds_most_out() {
+    let with = |kernel: &str, more: &str| {
+        let text = format!(
+            "name: x\ndescription: A sweep.\nworkers: 3\nbackend: redis\n\
+             sweep: {{ params: 1000, chunk_size: 10{kernel} }}\n{more}"
+        );
+        read(&text).unwrap().sweep.kernel
+    };
+    let foreign = "system: { command: [worker.py], workers: 1 }\n";
+    assert_eq!(with(", kernel: { work_ms: 2 }", ""), Kernel::Distinct { work_ms: 2.0 });
+    assert_eq!(
+        with(", kernel: { distinct: { work_ms: 2 } }", ""),
+        Kernel::Distinct { work_ms: 2.0 }
+    );
+    assert_eq!(with("", ""), Kernel::Distinct { work_ms: 0.0 });
+    assert_eq!(with(", kernel: { work_ms: 2 }", foreign), Kernel::Reference { work_ms: 2.0 });
+    assert_eq!(with("", foreign), Kernel::Reference { work_ms: 0.0 });
+}
+
+#[test]
+fn how_much_is_computed_again_is_all_or_a_number_or_a_share() {
+    let with = |recompute: &str| {
+        let text = format!(
+            "name: x\ndescription: A sweep.\nworkers: 3\n\
+             sweep: {{ params: 1000, chunk_size: 10, kernel: {{ exec: {{ command: [f] }} }} }}\n\
+             expect: {{ recompute: {recompute} }}\n"
+        );
+        read(&text).unwrap().expect.recompute.unwrap()
+    };
+    assert_eq!(with("all"), Recompute::All);
+    assert_eq!(with("50"), Recompute::Chunks(50));
+    assert_eq!(with("2.5%"), Recompute::Percent(2.5));
+    assert_eq!((Recompute::Percent(2.5).of(100), Recompute::Chunks(50).of(7)), (3, 7));
 }
 
 #[test]
