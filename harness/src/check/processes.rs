@@ -1,6 +1,6 @@
 //! No process of the system ends badly by itself, and the run comes to an end of its own.
 
-use super::{Outcome, wiped};
+use super::{Outcome, limit, wiped};
 use crate::facts::{Exit, Facts, Strike};
 use crate::fault::Ends;
 use crate::history::EndReason;
@@ -33,6 +33,7 @@ pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
     }
     match facts.ended {
         Some((_, EndReason::Interrupted)) | None => Outcome::inconclusive(ended),
+        Some((_, EndReason::TimedOut)) => Outcome::inconclusive(limit::ended_by(plan, facts)),
         Some(_) => Outcome::pass(format!("none ended badly by itself; {ended}")).because(foreign),
     }
 }

@@ -4,16 +4,20 @@ use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
 
-use super::{figures, telling};
+use super::{figures, not_judged, telling};
 use crate::plan::Plan;
 use crate::results::Results;
 use crate::verdict::Verdict;
 
-/// Each run as one test case: a failure where it failed, an error where it was inconclusive.
+/// Each run as one test case: a failure where it failed, an error where it was inconclusive. Beside
+/// it, what was not judged of it, as skipped.
 pub fn render(runs: &[(&Plan, &Results)]) -> String {
     let mut suite = TestSuite::new("harness");
     suite.set_time(runs.iter().map(|(_, results)| wall_time(results)).sum());
-    suite.add_test_cases(runs.iter().map(|(plan, results)| case(plan, results)));
+    for (plan, results) in runs {
+        suite.add_test_case(case(plan, results));
+        suite.add_test_cases(skipped(results));
+    }
     let mut report = Report::new("harness");
     report.add_test_suite(suite);
     report.to_string().expect("text without invalid characters, which the types leave out")
@@ -29,11 +33,23 @@ fn case(plan: &Plan, results: &Results) -> TestCase {
     case
 }
 
+/// The checks that found nothing out, because nothing is expected or there is nothing to judge.
+fn skipped(results: &Results) -> impl Iterator<Item = TestCase> {
+    not_judged(results).map(|finding| {
+        let mut status = TestCaseStatus::skipped();
+        status.set_message(format!("{}: {}", finding.verdict, finding.summary));
+        let name = format!("{}: {}", results.scenario, finding.check);
+        let mut case = TestCase::new(name, status);
+        case.set_classname(format!("harness.{}", results.backend));
+        case
+    })
+}
+
 fn status(results: &Results) -> TestCaseStatus {
     let kind = match results.verdict {
         Verdict::Pass => return TestCaseStatus::success(),
         Verdict::Fail => NonSuccessKind::Failure,
-        Verdict::Inconclusive => NonSuccessKind::Error,
+        Verdict::Inconclusive | Verdict::NotJudged => NonSuccessKind::Error,
     };
     let mut status = TestCaseStatus::non_success(kind);
     status.set_type(results.verdict.name());

@@ -3,6 +3,7 @@
 use super::{fault, figures, telling};
 use crate::plan::Plan;
 use crate::results::Results;
+use crate::verdict::Verdict;
 
 /// The report as Markdown.
 pub fn render(plan: &Plan, results: &Results) -> String {
@@ -28,7 +29,11 @@ pub fn render(plan: &Plan, results: &Results) -> String {
     let rows = faults.map(|figures| [escaped(&figures.name), escaped(&fault(figures))]);
     table(&mut text, "Faults", ["fault", "what it did"], rows);
     let findings = results.findings.iter().map(|finding| {
-        [escaped(&finding.check), finding.verdict.to_string(), escaped(&finding.summary)]
+        let verdict = match finding.verdict {
+            Verdict::NotJudged => format!("*{}*", Verdict::NotJudged),
+            judged => judged.to_string(),
+        };
+        [escaped(&finding.check), verdict, escaped(&finding.summary)]
     });
     table(&mut text, "Checks", ["check", "verdict", "summary"], findings);
     text

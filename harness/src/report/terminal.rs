@@ -2,7 +2,7 @@
 
 use anstyle::{AnsiColor, Style};
 
-use super::{fault, figures, telling};
+use super::{fault, figures, not_judged, telling};
 use crate::plan::Plan;
 use crate::results::Results;
 use crate::verdict::Verdict;
@@ -36,6 +36,10 @@ pub fn render(plan: &Plan, results: &Results) -> String {
             page.evidence(&quoted(line));
         }
     }
+    let not_judged: Vec<String> = not_judged(results).map(|it| quoted(&it.check)).collect();
+    if !not_judged.is_empty() {
+        page.aside(Verdict::NotJudged.name(), &not_judged.join(", "));
+    }
     page.gap();
     for (name, figure) in figures(plan, results) {
         page.entry(name, DIM, &figure);
@@ -57,6 +61,7 @@ pub fn render(plan: &Plan, results: &Results) -> String {
 
 fn style(verdict: Verdict) -> Style {
     let colour = match verdict {
+        Verdict::NotJudged => return DIM,
         Verdict::Pass => AnsiColor::Green,
         Verdict::Inconclusive => AnsiColor::Yellow,
         Verdict::Fail => AnsiColor::Red,
@@ -91,6 +96,15 @@ impl Page {
             } else {
                 self.text += &format!("{:LEFT$}{line}\n", "");
             }
+        }
+    }
+
+    /// An entry that is there to be found, and not to catch the eye.
+    fn aside(&mut self, name: &str, said: &str) {
+        for (number, line) in wrapped(said, WIDTH - LEFT).iter().enumerate() {
+            let name = if number == 0 { name } else { "" };
+            let left = LEFT - 2;
+            self.text += &format!("  {DIM}{name:left$}{line}{DIM:#}\n");
         }
     }
 
@@ -253,6 +267,17 @@ mod tests {
     fn the_verdict_is_in_colour() {
         let history = History::of(plan());
         assert!(render(&history.plan, &judged(&history)).starts_with("\u{1b}[1m\u{1b}[32mPASS"));
+    }
+
+    #[test]
+    fn what_is_not_judged_is_grey() {
+        let history = History::of(plan());
+        let text = render(&history.plan, &judged(&history));
+        let line = text.lines().find(|line| line.contains("not judged")).unwrap();
+        assert!(
+            line.starts_with("  \u{1b}[2mnot judged    ") && line.ends_with("\u{1b}[0m"),
+            "{line:?}"
+        );
     }
 
     #[test]

@@ -3,11 +3,13 @@
 mod afterwards;
 mod conduct;
 mod directory;
+mod headway;
 mod links;
 mod looks;
 mod programs;
 mod recompute;
 mod stage;
+mod strain;
 mod tap;
 
 pub use conduct::run;

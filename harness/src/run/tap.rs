@@ -82,6 +82,7 @@ impl Tap {
                 Ok(result) => {
                     let (index, params) = (result.chunk_index, result.stats.count);
                     let worker = result.worker_id.clone();
+                    stage.headway.took(result.duration_seconds);
                     stage.emit_at_ms(message.at_ms, Event::Result(at_broker(result)));
                     stage.note_result(Some(index), &worker, params);
                 }
@@ -91,6 +92,9 @@ impl Tap {
         let letters = broker.dead_letters(&mut self.letters, PAGE).await?;
         seen += letters.len();
         for letter in letters {
+            if let Some(task) = letter.task() {
+                stage.note_letter(task.chunk.index);
+            }
             stage.emit(dead_lettered(letter));
         }
         let complete = broker.standing().await?.is_complete();
@@ -214,6 +218,7 @@ pub(super) async fn printed_results(stage: Rc<Stage>, stdout: Stdout) {
             let Stats { sum, count, min, max, avg } = printed.result_data;
             let worker = printed.worker_id;
             stage.note_result(None, &worker, count);
+            stage.headway.took(printed.duration_seconds);
             stage.emit(Event::Result(SeenResult {
                 chunk_id: printed.chunk_id,
                 range: Some((printed.start_param, printed.end_param)),

@@ -88,6 +88,13 @@ fn coverage(field: &Field<'_>, plan: &Plan) -> Result<Coverage, Problem> {
 }
 
 fn finish_max(field: &Field<'_>, plan: &Plan) -> Result<Duration, Problem> {
+    let never_over = |fault: &PlannedFault| fault.kind == FaultKind::SlowChunks;
+    if !plan.faults.is_empty() && plan.faults.iter().all(never_over) {
+        return Err(field.refuse(
+            "counts from the end of the last fault, and slow-chunks is never over (add one that \
+             is, or write duration_max)",
+        ));
+    }
     if plan.faults.is_empty() {
         return Err(field.refuse(
             "counts from the end of the last fault, and there is none (add one, or write \
@@ -106,6 +113,9 @@ fn dead_letters(field: &Field<'_>, plan: &Plan) -> Result<u64, Problem> {
              backend)"
         )));
     }
+    if expected > 0 {
+        something_dies(field, plan)?;
+    }
     if expected > chunks {
         return Err(field.refuse(format!(
             "is {expected}, but the sweep has only {} (expect fewer)",
@@ -123,7 +133,35 @@ fn retries_min(field: &Field<'_>, plan: &Plan) -> Result<u64, Problem> {
              another backend)"
         )));
     }
+    if expected > 0 && !attempts_may_fail(plan) {
+        return Err(field.refuse(format!(
+            "is {expected}, but nothing here makes an attempt fail (set SIMULATE_FAULT_RATE in \
+             system.env, or remove it)"
+        )));
+    }
     Ok(expected)
+}
+
+/// Whether an attempt may fail by itself: the reference kernel never does.
+fn attempts_may_fail(plan: &Plan) -> bool {
+    /// Variables by which our worker computes something else, or fails.
+    const BY: [&str; 3] = ["KERNEL", "KERNEL_COMMAND", "SIMULATE_FAULT_RATE"];
+    let is_own = plan.foreign.is_some() || matches!(plan.sweep.kernel, Kernel::Exec { .. });
+    let is_said = |name: &&str| plan.env.get(*name).is_some_and(|text| text.trim() != "0");
+    is_own || BY.iter().any(is_said)
+}
+
+/// That a chunk may become a dead letter.
+pub(super) fn something_dies(field: &Field<'_>, plan: &Plan) -> Result<(), Problem> {
+    let kills =
+        |fault: &PlannedFault| fault.kind == FaultKind::Poison || fault::orphans_chunks(fault);
+    if attempts_may_fail(plan) || plan.has_fault(kills) {
+        return Ok(());
+    }
+    Err(field.refuse(
+        "is about dead letters, but nothing here makes a chunk die (add poison: { chunk: 17 } to the \
+         faults, or set SIMULATE_FAULT_RATE in system.env)",
+    ))
 }
 
 fn ideal_s(plan: &Plan) -> Option<f64> {
