@@ -26,7 +26,7 @@ impl From<Verdict> for Exit {
         match verdict {
             Verdict::Pass => Self::Pass,
             Verdict::Fail => Self::Fail,
-            Verdict::Inconclusive => Self::Inconclusive,
+            Verdict::Inconclusive | Verdict::NotJudged => Self::Inconclusive,
         }
     }
 }

@@ -79,9 +79,16 @@ pub struct Plan {
     /// The run is ended and judged when nothing has been committed for this long.
     #[serde(rename = "stall_after_ms", with = "millis")]
     pub stall_after: Duration,
-    /// The run is ended and judged after this long in any case.
+    /// Whether the scenario says so. One that was derived is longer on a machine under load.
+    #[serde(default)]
+    pub stall_after_is_set: bool,
+    /// The run is ended and judged after this long; if the scenario does not say so, only if nothing
+    /// new has been committed for `stall_after`.
     #[serde(rename = "timeout_ms", with = "millis")]
     pub timeout: Duration,
+    /// Whether the scenario says so.
+    #[serde(default)]
+    pub timeout_is_set: bool,
 }
 
 impl Plan {
@@ -467,7 +474,7 @@ pub struct Settings {
     pub jitter: Option<Duration>,
     /// Bytes: per second (`bandwidth`), or per piece (`slice`).
     pub bytes: Option<u64>,
-    /// A share, above 0 and at most 1.
+    /// A share, above 0 and below 1.
     pub share: Option<f64>,
     /// How many times as long.
     pub factor: Option<f64>,
@@ -513,7 +520,8 @@ pub enum Trigger {
     Start,
     /// When this share of the chunks is submitted, in percent, above 0 and below 100.
     Submitted(f64),
-    /// When this share of the chunks is committed, in percent, above 0 and at most 100.
+    /// When this share of the parameters is committed, in percent, above 0 and so far below 100 that
+    /// something is left.
     Progress(f64),
     /// This long after the first task was submitted.
     Time(#[serde(with = "millis")] Duration),

@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use serde::{Deserialize, Serialize};
 
 use crate::check::{
-    Finding, Recovery, efficiency_share, judge_all, never_triggered, panic_message,
+    Finding, Recovery, efficiency_share, judge_all, never_triggered, panic_message, proof,
     throughput_per_second,
 };
 use crate::facts::{Depths, Facts, Ranges, first_ranges};
@@ -116,7 +116,7 @@ pub struct FaultFigures {
     pub target: Option<String>,
     /// Seconds since the run began.
     pub at_s: Option<f64>,
-    /// Whether it was proved to have taken effect.
+    /// Whether it was proved to have taken effect, and on something that mattered.
     pub bit: bool,
     /// The proof, or why there is none.
     pub proof: String,
@@ -248,7 +248,7 @@ fn rounded(figure: f64) -> f64 {
 
 fn reasons(findings: &[Finding]) -> Vec<String> {
     let mut grave: Vec<&Finding> =
-        findings.iter().filter(|finding| finding.verdict != Verdict::Pass).collect();
+        findings.iter().filter(|finding| finding.verdict.is_grave()).collect();
     grave.sort_by_key(|finding| std::cmp::Reverse(finding.verdict));
     grave.iter().map(|finding| format!("{}: {}", finding.check, finding.summary)).collect()
 }
@@ -260,13 +260,16 @@ fn workers(plan: &Plan, facts: &Facts) -> BTreeMap<String, u64> {
 }
 
 fn faults(plan: &Plan, facts: &Facts) -> Vec<FaultFigures> {
-    let struck = facts.strikes.iter().map(|strike| FaultFigures {
-        name: strike.fault.clone(),
-        kind: strike.kind.clone(),
-        target: Some(strike.target.clone()),
-        at_s: Some(rounded(strike.t_s)),
-        bit: strike.bit,
-        proof: strike.proof.clone(),
+    let struck = facts.strikes.iter().map(|strike| {
+        let (bit, proof) = proof(plan, facts, strike);
+        FaultFigures {
+            name: strike.fault.clone(),
+            kind: strike.kind.clone(),
+            target: Some(strike.target.clone()),
+            at_s: Some(rounded(strike.t_s)),
+            bit,
+            proof,
+        }
     });
     let never =
         |fault: &&PlannedFault| !facts.strikes.iter().any(|strike| fault.owns(&strike.fault));

@@ -29,6 +29,44 @@ pub(crate) fn millis(ms: f64) -> String {
     if ms < 1000.0 { format!("{ms:.0} ms") } else { format!("{:.2} s", ms / 1000.0) }
 }
 
+/// A figure that is held against a bound: with as many decimals as it takes to see on which side of
+/// the bound it is, and at least so many.
+pub(crate) fn beside(figure: f64, bound: f64, decimals: usize) -> String {
+    /// Beyond that there is only what floating point adds.
+    const MOST: usize = 12;
+    let side = figure.partial_cmp(&bound);
+    let tells = |text: &String| {
+        let is_told = |it: f64| it.partial_cmp(&bound) == side && (it != 0.0 || figure == 0.0);
+        text.parse().is_ok_and(is_told)
+    };
+    let mut texts = (decimals..=MOST).map(|decimals| format!("{figure:.decimals$}"));
+    texts.find(tells).unwrap_or_else(|| format!("{figure:.decimals$}"))
+}
+
+/// A span in milliseconds that is held against a bound, in the unit that reads best.
+pub(crate) fn millis_beside(ms: f64, bound_ms: f64) -> String {
+    if ms < 1000.0 {
+        format!("{} ms", beside(ms, bound_ms, 0))
+    } else {
+        format!("{} s", beside(ms / 1000.0, bound_ms / 1000.0, 2))
+    }
+}
+
+/// A bound in milliseconds, to the last digit, in the unit that reads best.
+pub(crate) fn bound_millis(ms: f64) -> String {
+    if ms < 1000.0 { format!("{ms} ms") } else { format!("{} s", ms / 1000.0) }
+}
+
+/// `a`, `a and b`, `a, b and c`.
+pub(crate) fn listed(words: &[impl AsRef<str>]) -> String {
+    let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
+    match &words[..] {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
 /// Text that came from outside, safe in one line of a report: without control characters, and
 /// cut off where it is long.
 pub(crate) fn quoted(text: &str) -> String {
@@ -46,7 +84,7 @@ pub(crate) fn quoted_to(text: &str, longest: usize) -> String {
 }
 
 /// The first few of several names.
-pub(crate) fn listed(names: &[String]) -> String {
+pub(crate) fn first_listed(names: &[String]) -> String {
     const SHOWN: usize = 5;
     let mut listed = names[..names.len().min(SHOWN)].join(", ");
     if names.len() > SHOWN {
@@ -93,6 +131,29 @@ mod tests {
     fn text_from_outside_cannot_break_a_line_or_colour_it() {
         assert_eq!(quoted(" a\nb\u{1b}[31mc "), "a b [31mc");
         assert_eq!(quoted(&"é".repeat(300)).chars().count(), 201);
+    }
+
+    #[test]
+    fn a_figure_has_as_many_digits_as_it_takes_to_tell_it_from_its_bound() {
+        assert_eq!(beside(34.0, 35.0, 2), "34.00");
+        assert_eq!(beside(0.0012, 0.001, 2), "0.0012");
+        assert_eq!(beside(0.0008, 0.001, 2), "0.0008");
+        assert_eq!(beside(0.001, 0.001, 2), "0.001");
+        assert_eq!(beside(29.4118, 29.4, 1), "29.41");
+        assert_eq!(beside(0.30004, 0.3, 2), "0.30004");
+        assert_eq!(beside(0.1 + 0.2, 0.3, 1), "0.3", "what floating point adds is no digit");
+    }
+
+    #[test]
+    fn a_span_is_told_from_its_bound_in_the_unit_that_reads_best() {
+        assert_eq!(
+            (millis_beside(40.0, 39.0), bound_millis(39.0)),
+            ("40 ms".into(), "39 ms".into())
+        );
+        assert_eq!(millis_beside(40.3, 40.0), "40.3 ms");
+        assert_eq!(millis_beside(999.7, 1000.0), "999.7 ms");
+        assert_eq!(millis_beside(1234.6, 1234.0), "1.235 s");
+        assert_eq!((bound_millis(1234.0), bound_millis(1000.0)), ("1.234 s".into(), "1 s".into()));
     }
 
     #[test]

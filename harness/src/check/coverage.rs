@@ -4,7 +4,7 @@ use super::{Outcome, dead, duplicates, wiped};
 use crate::facts::{Facts, IntervalSet, Tally, first_ranges};
 use crate::ideal::static_range;
 use crate::plan::{Backend, Coverage, Kernel, Plan};
-use crate::words::{FirstLines, chunk_id, counted, parameters, quoted};
+use crate::words::{FirstLines, chunk_id, counted, listed, parameters, quoted};
 
 pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
     let params = plan.sweep.params();
@@ -12,6 +12,10 @@ pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
         return Outcome::inconclusive("the sweep has no parameters: nothing was tested");
     }
     let missing = facts.ledger.missing();
+    let early = facts.left_before_the_sweep();
+    if !early.is_empty() {
+        return nobody_was_left(facts, &early);
+    }
     if missing.len() == params && (facts.sweep_started_s.is_none() || !facts.is_final()) {
         return Outcome::inconclusive("not one result was seen, so nothing can be said of them");
     }
@@ -22,6 +26,17 @@ pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
         Coverage::LostWithBroker if !spoilt.words.is_empty() => worse_than_lost(spoilt),
         Coverage::LostWithBroker => wiped::judge(plan, facts, &missing),
     }
+}
+
+/// Of a sweep that began when those who were to compute it had left: a foreign worker leaves when it
+/// has had nothing to do for a while, and the sweep begins when all have asked for tasks.
+fn nobody_was_left(facts: &Facts, early: &[&str]) -> Outcome {
+    let who = listed(&early.iter().map(|who| quoted(who)).collect::<Vec<_>>());
+    let summary = format!(
+        "{who} left before the first task was there, and nobody else committed anything: nothing was \
+         tested"
+    );
+    Outcome::inconclusive(summary).because(facts.waited_for.iter().map(|it| quoted(it)).collect())
 }
 
 /// What is wrong besides missing parameters: in words, and with its evidence.
@@ -383,11 +398,58 @@ mod tests {
         ");
     }
 
+    /// A run of which no worker but the last was there when the sweep began, and nobody did anything.
+    fn deserted() -> History {
+        let left = |event: &Event| match event {
+            Event::ProcessExited { process, .. } => process.starts_with("worker-"),
+            Event::Result(_) | Event::Aggregate(_) => true,
+            _ => false,
+        };
+        let exit = |process: &str| Event::ProcessExited {
+            process: process.into(),
+            pid: 7,
+            code: Some(0),
+            signal: None,
+            said: None,
+        };
+        let waits = Event::Waits { why: Some("1 of 3 workers had not asked for tasks".into()) };
+        let mut history = History::of(plan())
+            .without(left)
+            .with(0.3, exit("worker-0"))
+            .with(0.3, exit("worker-1"))
+            .ended(EndReason::Stalled);
+        // Before the first task.
+        history.records.insert(2, crate::history::Record { t_s: 0.2, event: waits });
+        history
+    }
+
+    #[test]
+    fn a_sweep_that_began_when_its_workers_had_left_is_inconclusive_with_that_reason() {
+        assert_snapshot!(judged(&deserted()), @"
+        inconclusive: worker-0 and worker-1 left before the first task was there, and nobody else committed anything: nothing was tested
+        - 1 of 3 workers had not asked for tasks
+        ");
+        let results = super::super::testing::judged(&deserted());
+        assert_eq!(results.verdict, crate::verdict::Verdict::Inconclusive, "{:?}", results.reasons);
+    }
+
+    #[test]
+    fn workers_that_had_their_chance_and_left_too_early_are_no_excuse_for_those_who_stayed() {
+        let result = History::of(plan()).result_of("00007");
+        assert!(judged(&deserted().with(2.0, result)).starts_with("fail: of 1000 parameters: 990"));
+        let crashed = deserted().spoil(|record| {
+            if let Event::ProcessExited { code, .. } = &mut record.event {
+                *code = Some(1);
+            }
+        });
+        assert!(judged(&crashed).starts_with("fail: of 1000 parameters: 1000 missing"));
+    }
+
     #[test]
     fn a_sweep_that_never_started_is_inconclusive() {
         let history = History::of(plan())
             .without(|event| matches!(event, Event::Result(_) | Event::SweepStarted));
-        assert_snapshot!(judged(&history), @"inconclusive: not one result was seen, so nothing can be said of them");
+        assert_snapshot!(judged(&history), @"inconclusive: worker-0, worker-1 and worker-2 left before the first task was there, and nobody else committed anything: nothing was tested");
     }
 
     #[test]

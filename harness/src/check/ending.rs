@@ -1,6 +1,6 @@
 //! The sweep came to its own end.
 
-use super::Outcome;
+use super::{Outcome, limit};
 use crate::facts::Facts;
 use crate::history::EndReason;
 use crate::plan::{Coverage, Plan};
@@ -15,12 +15,17 @@ pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
         EndReason::Interrupted => Outcome::inconclusive("the run was interrupted"),
         EndReason::Crashed => Outcome::inconclusive("the harness itself crashed"),
         EndReason::BrokerGone => Outcome::inconclusive("the broker ended by itself"),
-        EndReason::TimedOut => Outcome::inconclusive("the run was ended at its time limit"),
+        EndReason::TimedOut => Outcome::inconclusive(limit::ended_by(plan, facts)),
         EndReason::WorkersGone | EndReason::Stalled if may_end_early => {
-            Outcome::pass("the sweep could not complete, as expected")
+            Outcome::not_judged("the sweep cannot complete, as expected")
         }
         EndReason::WorkersGone if facts.sweep_started_s.is_none() => {
             Outcome::inconclusive("every worker left before a task was there")
+        }
+        EndReason::WorkersGone | EndReason::Stalled
+            if !facts.left_before_the_sweep().is_empty() =>
+        {
+            Outcome::inconclusive("workers left before a task was there")
         }
         EndReason::WorkersGone => {
             Outcome::fail("the sweep did not complete: every worker left while chunks were open")
@@ -78,6 +83,6 @@ mod tests {
         let mut plan = plan();
         plan.expect.coverage = Coverage::LostWithBroker;
         let history = History::of(plan).ended(EndReason::Stalled);
-        assert_snapshot!(judged(&history), @"pass: the sweep could not complete, as expected");
+        assert_snapshot!(judged(&history), @"not judged: the sweep cannot complete, as expected");
     }
 }

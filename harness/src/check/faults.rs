@@ -1,16 +1,16 @@
-//! Every planned fault struck, and was proved to have taken effect.
+//! Every planned fault struck, was proved to have taken effect, and struck something that mattered.
 
-use super::Outcome;
+use super::{Outcome, untested};
 use crate::facts::{Facts, Strike};
 use crate::plan::{Plan, PlannedFault, Target, Trigger};
 use crate::words::{counted, quoted, seconds};
 
 pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
     if plan.faults.is_empty() {
-        return Outcome::pass("none planned");
+        return Outcome::not_judged("none planned");
     }
     let without_bite: Vec<String> =
-        plan.faults.iter().filter_map(|fault| no_bite(fault, facts)).collect();
+        plan.faults.iter().filter_map(|fault| no_bite(plan, fault, facts)).collect();
     let all = counted(plan.faults.len() as u64, "fault");
     if without_bite.is_empty() {
         return Outcome::pass(format!("{all} planned, proved to have taken effect"));
@@ -20,7 +20,7 @@ pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
 }
 
 /// Why nothing is tested by this fault, if so.
-fn no_bite(fault: &PlannedFault, facts: &Facts) -> Option<String> {
+fn no_bite(plan: &Plan, fault: &PlannedFault, facts: &Facts) -> Option<String> {
     let strikes: Vec<&Strike> =
         facts.strikes.iter().filter(|strike| fault.owns(&strike.fault)).collect();
     // A node is struck with all who are on it.
@@ -30,24 +30,19 @@ fn no_bite(fault: &PlannedFault, facts: &Facts) -> Option<String> {
         }
         _ => strike.bit,
     };
-    if strikes.iter().any(|strike| is_whole(strike) && !came_too_late(strike, facts)) {
-        return None;
+    let mut first = None;
+    for strike in strikes.iter().copied().filter(|strike| is_whole(strike)) {
+        // One that tested something is enough.
+        let why = untested::why(plan, facts, strike)?;
+        first.get_or_insert((strike, why));
     }
-    if let Some(late) = strikes.iter().find(|strike| is_whole(strike)) {
-        let (name, target) = (&fault.name, &late.target);
-        return Some(format!("{name}, on {target}: it struck after the last result"));
+    if let Some((strike, why)) = first {
+        return Some(format!("{}, on {}: {why}", fault.name, quoted(&strike.target)));
     }
     Some(strikes.iter().find(|strike| !strike.bit).map_or_else(
         || format!("{}: {}", fault.name, never_triggered(fault)),
         |strike| format!("{}, on {}: {}", fault.name, strike.target, quoted(&strike.proof)),
     ))
-}
-
-/// Whether a worker, or the broker, was struck when the work was done: that tests nothing.
-fn came_too_late(strike: &Strike, facts: &Facts) -> bool {
-    let works = strike.target.starts_with("worker-") || strike.target == "broker";
-    let late = facts.last_result_s.is_some_and(|last_s| strike.t_s > last_s);
-    works && late && facts.ledger.missing().is_empty()
 }
 
 /// Why a fault that never struck did not.
@@ -74,8 +69,8 @@ mod tests {
     }
 
     #[test]
-    fn no_fault_planned_passes() {
-        assert_snapshot!(judged(&History::of(plan())), @"pass: none planned");
+    fn where_no_fault_is_planned_nothing_is_judged() {
+        assert_snapshot!(judged(&History::of(plan())), @"not judged: none planned");
     }
 
     #[test]

@@ -51,7 +51,7 @@ fn is_the_systems_own(check: &str, facts: &Facts) -> bool {
     let tallies = [&ledger.duplicated, &ledger.wrong_value, &ledger.unexpected];
     match check {
         "coverage" => tallies.iter().any(|tally| tally.count() > 0),
-        "submission" => true,
+        "submission" | "stored" => true,
         _ => false,
     }
 }

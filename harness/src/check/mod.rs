@@ -11,6 +11,7 @@ mod ending;
 mod faults;
 mod finish;
 mod history;
+mod limit;
 pub(crate) mod machine;
 mod other_aggregate;
 mod processes;
@@ -23,6 +24,7 @@ mod submission;
 #[cfg(test)]
 pub(crate) mod testing;
 mod throughput;
+mod untested;
 mod values;
 mod wiped;
 
@@ -39,6 +41,7 @@ pub(crate) use faults::never_triggered;
 pub(crate) use processes::{are_alike, how};
 pub use recovery::Recovery;
 pub(crate) use throughput::per_second as throughput_per_second;
+pub(crate) use untested::proof;
 
 /// Every check, in the order of reports: a name, and what judges.
 const CHECKS: &[(&str, Check)] = &[
@@ -69,7 +72,7 @@ pub type Check = fn(&Plan, &Facts) -> Outcome;
 /// What a check comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
-    /// Pass, inconclusive or fail.
+    /// Not judged, pass, inconclusive or fail.
     pub verdict: Verdict,
     /// One line.
     pub summary: String,
@@ -86,6 +89,11 @@ impl Outcome {
     /// What was expected was observed.
     pub fn pass(summary: impl Into<String>) -> Self {
         Self::new(Verdict::Pass, summary)
+    }
+
+    /// Nothing is expected here, or there is nothing that it could be said of. That is no pass.
+    pub fn not_judged(summary: impl Into<String>) -> Self {
+        Self::new(Verdict::NotJudged, summary)
     }
 
     /// Nothing can be said either way.
@@ -111,7 +119,7 @@ impl Outcome {
 pub struct Finding {
     /// The check's name.
     pub check: String,
-    /// Pass, inconclusive or fail.
+    /// Not judged, pass, inconclusive or fail.
     pub verdict: Verdict,
     /// One line.
     pub summary: String,
@@ -160,11 +168,31 @@ mod tests {
     }
 
     #[test]
-    fn a_correct_history_passes_every_check() {
+    fn a_correct_history_passes_every_check_of_which_something_is_expected() {
         let history = History::of(plan());
+        let (mut passed, mut not_judged) = (Vec::new(), Vec::new());
         for finding in judge_all(&history.plan, &history.facts()) {
-            assert_eq!(finding.verdict, Verdict::Pass, "{finding:?}");
+            match finding.verdict {
+                Verdict::Pass => passed.push(finding.check),
+                Verdict::NotJudged => not_judged.push(finding.check),
+                _ => panic!("{finding:?}"),
+            }
         }
+        let judged = [
+            "ending",
+            "coverage",
+            "values",
+            "settled",
+            "stored",
+            "submission",
+            "aggregate",
+            "processes",
+            "history",
+        ];
+        assert_eq!(passed, judged);
+        let expects_nothing =
+            ["faults", "recovery", "retries", "throughput", "duration", "finish", "efficiency"];
+        assert_eq!(not_judged, expects_nothing);
     }
 
     #[test]

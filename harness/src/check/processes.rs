@@ -1,6 +1,6 @@
 //! No process of the system ends badly by itself, and the run comes to an end of its own.
 
-use super::{Outcome, reports, wiped};
+use super::{Outcome, limit, reports, wiped};
 use crate::facts::{Exit, Facts, Strike};
 use crate::fault::Ends;
 use crate::history::EndReason;
@@ -36,6 +36,7 @@ pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
         Some((_, EndReason::Interrupted | EndReason::Crashed)) | None => {
             Outcome::inconclusive(ended)
         }
+        Some((_, EndReason::TimedOut)) => Outcome::inconclusive(limit::ended_by(plan, facts)),
         Some(_) => Outcome::pass(format!("none ended badly by itself; {ended}")).because(foreign),
     }
 }
@@ -154,7 +155,7 @@ fn describe_all(alike: &[&Exit]) -> String {
     let mut names: Vec<String> = alike.iter().map(|exit| quoted(&exit.process)).collect();
     names.sort_unstable();
     names.dedup();
-    let names = crate::words::listed(&names);
+    let names = crate::words::first_listed(&names);
     let (from, to) = (seconds(first.t_s), seconds(last.t_s));
     let when = if from == to { format!("at {from}") } else { format!("from {from} to {to}") };
     said(&format!("{times} × {role} {} {when} ({names})", how(first)), first)

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::Outcome;
-use crate::facts::{Facts, TakeOver};
+use crate::facts::{Facts, Strike, TakeOver};
 use crate::plan::{Coverage, Plan};
-use crate::words::{FirstLines, counted, millis, quoted, seconds};
+use crate::words::{FirstLines, bound_millis, counted, millis, millis_beside, quoted, seconds};
 
 /// How long chunks of struck workers were without one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -33,7 +33,7 @@ impl Recovery {
 
 pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
     if plan.expect.coverage == Coverage::LostWithWorker {
-        return Outcome::pass("none expected: the control does not recover");
+        return Outcome::not_judged("none expected: the control does not recover");
     }
     let orphans = orphans(plan, facts);
     if !orphans.is_empty() {
@@ -45,29 +45,44 @@ pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
             Outcome::inconclusive(summary).because(evidence)
         };
     }
-    let recovery = Recovery::of(facts);
-    let Some(max) = recovery.max else {
-        return nothing_to_recover(plan);
+    let in_time = facts.takeovers.iter().filter(|it| had_work_left(facts, it));
+    let (count, max) = in_time.fold((0, None), |(count, max), takeover| {
+        (count + 1, Some(takeover.after_ms.max(max.unwrap_or(0.0))))
+    });
+    let Some(max) = max else {
+        return nothing_to_recover(plan, facts);
     };
-    let chunks = counted(recovery.count, "chunk");
-    let took = format!("{chunks} taken over within {}", millis(max));
-    match plan.expect.recovery_max.map(|most| most.as_secs_f64() * 1000.0) {
-        None => Outcome::pass(format!("{took}, not judged")),
-        Some(most) if max <= most => {
-            Outcome::pass(format!("{took}, at most {} expected", millis(most)))
-        }
-        Some(most) => Outcome::fail(format!("{took}, and at most {} expected", millis(most)))
-            .because(first_lines(too_late(facts, most))),
+    let chunks = counted(count, "chunk");
+    let Some(most) = plan.expect.recovery_max.map(|most| most.as_secs_f64() * 1000.0) else {
+        return Outcome::pass(format!("{chunks} taken over within {}", millis(max)));
+    };
+    let took = format!("{chunks} taken over within {}", millis_beside(max, most));
+    let at_most = format!("at most {} expected", bound_millis(most));
+    if max <= most {
+        Outcome::pass(format!("{took}, {at_most}"))
+    } else {
+        Outcome::fail(format!("{took}, and {at_most}")).because(first_lines(too_late(facts, most)))
     }
 }
 
-fn nothing_to_recover(plan: &Plan) -> Outcome {
+/// Whether the strike that this came of was not too late to test anything.
+fn had_work_left(facts: &Facts, takeover: &TakeOver) -> bool {
+    let of = |strike: &&Strike| strike.fault == takeover.fault && strike.target == takeover.from;
+    facts.strikes.iter().find(of).is_none_or(|strike| !facts.came_too_late(strike))
+}
+
+fn nothing_to_recover(plan: &Plan, facts: &Facts) -> Outcome {
     if plan.expect.recovery_max.is_some() {
         return Outcome::inconclusive(
             "no chunk of a struck worker had to be taken over: there is nothing to judge",
         );
     }
-    Outcome::pass("no chunk of a struck worker had to be taken over")
+    let held = facts.strikes.iter().any(|strike| strike.bit && !strike.held.is_empty());
+    if held {
+        // That none is left without a result has been judged.
+        return Outcome::pass("no chunk of a struck worker had to be taken over");
+    }
+    Outcome::not_judged("no struck worker is known to have held a chunk")
 }
 
 /// Chunks held by struck workers that nobody took over and nobody committed. Those in the dead
@@ -98,7 +113,8 @@ fn too_late(facts: &Facts, most: f64) -> Vec<String> {
     let line = |takeover: &&TakeOver| {
         let (id, fault) = (quoted(&takeover.chunk_id), quoted(&takeover.fault));
         let (from, to) = (quoted(&takeover.from), quoted(&takeover.to));
-        format!("chunk {id} went from {from} to {to} {} after {fault}", millis(takeover.after_ms))
+        let after = millis_beside(takeover.after_ms, most);
+        format!("chunk {id} went from {from} to {to} {after} after {fault}")
     };
     late.iter().map(line).collect()
 }
@@ -113,7 +129,7 @@ fn first_lines(lines: Vec<String>) -> Vec<String> {
 mod tests {
     use std::time::Duration;
 
-    use super::super::testing::{History, plan_with_kill, static_plan, told};
+    use super::super::testing::{History, plan, plan_with_kill, static_plan, told};
     use super::*;
     use crate::history::{EndReason, Event};
     use insta::assert_snapshot;
@@ -139,6 +155,37 @@ mod tests {
         fail: 1 chunk taken over within 40 ms, and at most 39 ms expected
         - chunk 00031 went from worker-1 to worker-0 40 ms after kill-1
         ");
+    }
+
+    #[test]
+    fn a_difference_of_less_than_a_millisecond_is_shown() {
+        let history = expecting(40).spoil(|record| {
+            if let Event::TakenOver { after_ms, .. } = &mut record.event {
+                *after_ms = 40.3;
+            }
+        });
+        assert_snapshot!(judged(&history), @r"
+        fail: 1 chunk taken over within 40.3 ms, and at most 40 ms expected
+        - chunk 00031 went from worker-1 to worker-0 40.3 ms after kill-1
+        ");
+    }
+
+    #[test]
+    fn what_no_limit_is_expected_of_passes_if_somebody_has_it_again() {
+        assert_snapshot!(judged(&History::of(plan_with_kill())), @"pass: 1 chunk taken over within 40 ms");
+        assert_snapshot!(judged(&History::of(plan())), @"not judged: no struck worker is known to have held a chunk");
+    }
+
+    #[test]
+    fn the_recovery_from_a_strike_after_the_last_result_is_inconclusive() {
+        let history = expecting(40);
+        let last_s = history.facts().last_result_s.unwrap();
+        let history = history.spoil(|record| {
+            if let Event::FaultInjected { .. } = record.event {
+                record.t_s = last_s + 0.1;
+            }
+        });
+        assert!(judged(&history).starts_with("inconclusive: no chunk"), "{}", judged(&history));
     }
 
     #[test]
@@ -176,7 +223,7 @@ mod tests {
 
     #[test]
     fn the_control_is_not_judged() {
-        assert_snapshot!(judged(&History::of(static_plan())), @"pass: none expected: the control does not recover");
+        assert_snapshot!(judged(&History::of(static_plan())), @"not judged: none expected: the control does not recover");
     }
 
     #[test]

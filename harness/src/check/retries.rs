@@ -13,12 +13,12 @@ pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
             .because(unexplained.evidence());
     }
     match (facts.retried, plan.expect.retries_min) {
-        (None, 0) => Outcome::pass("not known, and none expected"),
+        (None, 0) => Outcome::not_judged("not known, and none expected"),
         (None, least) => Outcome::inconclusive(format!(
             "not known, and at least {} expected",
             counted(least, "attempt")
         )),
-        (Some(0), 0) => Outcome::pass("no attempt was made again"),
+        (Some(0), 0) => Outcome::not_judged("no attempt was made again, and none expected"),
         (Some(retried), least) if retried < least => Outcome::inconclusive(format!(
             "{} made again, and at least {least} expected: too little was tested",
             counted(retried, "attempt")
@@ -54,8 +54,8 @@ mod tests {
     #[test]
     fn as_many_as_expected_pass() {
         assert_snapshot!(judged(2, Some(2)), @"pass: 2 attempts failed and made again");
-        assert_snapshot!(judged(0, Some(0)), @"pass: no attempt was made again");
-        assert_snapshot!(judged(0, None), @"pass: not known, and none expected");
+        assert_snapshot!(judged(0, Some(0)), @"not judged: no attempt was made again, and none expected");
+        assert_snapshot!(judged(0, None), @"not judged: not known, and none expected");
     }
 
     /// Chunk 31 was attempted once more, where this share of the attempts fails.

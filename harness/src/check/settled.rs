@@ -9,10 +9,10 @@ use crate::words::{FirstLines, counted, quoted};
 
 pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
     if plan.backend == Backend::Static {
-        return Outcome::pass("not judged: static mode has no queue");
+        return Outcome::not_judged("static mode has no queue");
     }
     if plan.expect.coverage == Coverage::LostWithBroker {
-        return Outcome::pass("not judged: its data is gone");
+        return Outcome::not_judged("its data is gone");
     }
     let Some(Depths { tasks, retry, .. }) = facts.depths else {
         return Outcome::inconclusive("not known: the queues could not be read at the end");

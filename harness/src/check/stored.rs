@@ -12,10 +12,10 @@ const UNWRITTEN_S: f64 = 10.0;
 
 pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
     if plan.backend == Backend::Static {
-        return Outcome::pass("not judged: static mode stores nothing");
+        return Outcome::not_judged("static mode stores nothing");
     }
     if plan.expect.coverage == Coverage::LostWithBroker {
-        return Outcome::pass("not judged: its data is gone");
+        return Outcome::not_judged("its data is gone");
     }
     let Some(reread) = &facts.reread else {
         return Outcome::inconclusive("not known: the results could not be read again at the end");

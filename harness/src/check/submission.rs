@@ -8,10 +8,10 @@ use crate::words::counted;
 
 pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
     if plan.backend == Backend::Static {
-        return Outcome::pass("not judged: static mode submits nothing");
+        return Outcome::not_judged("static mode submits nothing");
     }
     if plan.expect.coverage == Coverage::LostWithBroker {
-        return Outcome::pass("not judged: its data is gone");
+        return Outcome::not_judged("its data is gone");
     }
     let (chunks, wrong) = facts.submitted.unwrap_or_default();
     let mut words = Vec::new();

@@ -54,6 +54,8 @@ pub(crate) fn plan() -> Plan {
         },
         stall_after: Duration::from_secs(10),
         timeout: Duration::from_secs(120),
+        stall_after_is_set: false,
+        timeout_is_set: false,
     }
 }
 

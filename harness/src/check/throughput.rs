@@ -3,6 +3,7 @@
 use super::Outcome;
 use crate::facts::Facts;
 use crate::plan::Plan;
+use crate::words::beside;
 
 /// The figure, where there is one.
 pub(crate) fn per_second(facts: &Facts) -> Option<f64> {
@@ -12,14 +13,16 @@ pub(crate) fn per_second(facts: &Facts) -> Option<f64> {
 
 pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
     match (per_second(facts), plan.expect.throughput_min) {
-        (None, None) => Outcome::pass("not known, and not judged"),
+        (None, None) => Outcome::not_judged("not known"),
         (None, Some(_)) => Outcome::inconclusive("not known: too little was committed to tell"),
-        (Some(rate), None) => Outcome::pass(format!("{rate:.1} parameters/s, not judged")),
-        (Some(rate), Some(least)) if rate >= least => {
-            Outcome::pass(format!("{rate:.1} parameters/s, at least {least} expected"))
-        }
+        (Some(rate), None) => Outcome::not_judged(format!("{rate:.1} parameters/s")),
         (Some(rate), Some(least)) => {
-            Outcome::fail(format!("{rate:.1} parameters/s, and at least {least} expected"))
+            let is = beside(rate, least, 1);
+            if rate >= least {
+                Outcome::pass(format!("{is} parameters/s, at least {least} expected"))
+            } else {
+                Outcome::fail(format!("{is} parameters/s, and at least {least} expected"))
+            }
         }
     }
 }
@@ -46,6 +49,12 @@ mod tests {
     }
 
     #[test]
+    fn a_difference_beyond_the_first_digit_is_shown() {
+        insta::assert_snapshot!(judged(&History::of(expecting(29.4))), @"pass: 29.41 parameters/s, at least 29.4 expected");
+        insta::assert_snapshot!(judged(&History::of(expecting(29.42))), @"fail: 29.4 parameters/s, and at least 29.42 expected");
+    }
+
+    #[test]
     fn a_throughput_that_is_too_low_fails() {
         insta::assert_snapshot!(judged(&History::of(expecting(30.0))), @"fail: 29.4 parameters/s, and at least 30 expected");
     }
@@ -58,6 +67,6 @@ mod tests {
 
     #[test]
     fn a_throughput_that_is_not_expected_is_not_judged() {
-        insta::assert_snapshot!(judged(&History::of(plan())), @"pass: 29.4 parameters/s, not judged");
+        insta::assert_snapshot!(judged(&History::of(plan())), @"not judged: 29.4 parameters/s");
     }
 }

@@ -7,6 +7,7 @@ mod intervals;
 mod ledger;
 mod letters;
 mod oracle;
+mod paces;
 mod unexplained_retries;
 
 use std::collections::BTreeMap;
@@ -23,7 +24,18 @@ pub use failures::{Failures, StillHeld};
 pub use intervals::IntervalSet;
 pub use ledger::{Duplicates, Ledger, Ranges, Tally, first_ranges};
 pub use oracle::{Formula, Reported, Yield};
+pub use paces::{Paces, Slowed};
 pub use unexplained_retries::UnexplainedRetries;
+
+/// How far two moments may seem to be the wrong way round: a broker's stamp is of its millisecond, and
+/// the run began somewhere within one.
+const RESOLUTION_S: f64 = 0.002;
+
+/// The time between two moments. The history tells them to a ten-thousandth of a second; what the
+/// subtraction makes of that beyond is no measurement.
+pub(crate) fn span_s(from_s: f64, to_s: f64) -> f64 {
+    ((to_s - from_s) * 1e4).round() / 1e4
+}
 
 /// A fault, as it was carried out on one target.
 #[derive(Debug, Clone)]
@@ -153,6 +165,8 @@ pub struct Facts {
     pub sweep_started_s: Option<f64>,
     /// When the last result was committed.
     pub last_result_s: Option<f64>,
+    /// When the last chunk was committed, or told to be dead.
+    pub last_settled_s: Option<f64>,
     /// How many dead letters were replayed, where that was tried.
     pub replayed: Option<u64>,
     /// When and why the harness stopped watching.
@@ -175,6 +189,10 @@ pub struct Facts {
     pub still_held: Option<StillHeld>,
     /// What became of every parameter.
     pub ledger: Ledger,
+    /// How long chunks took that were to take longer.
+    pub paces: Paces,
+    /// What was waited for last before the first task was there.
+    pub waited_for: Option<String>,
     /// Faults, as they were carried out.
     pub strikes: Vec<Strike>,
     /// Chunks that found another worker.
@@ -255,6 +273,7 @@ impl Facts {
         Self {
             sweep_started_s: None,
             last_result_s: None,
+            last_settled_s: None,
             replayed: None,
             ended: None,
             cluster: None,
@@ -266,6 +285,8 @@ impl Facts {
             failures: Failures::default(),
             still_held: None,
             ledger: Ledger::new(plan),
+            paces: Paces::new(plan),
+            waited_for: None,
             strikes: Vec::new(),
             takeovers: Vec::new(),
             starts: Vec::new(),
@@ -296,6 +317,9 @@ impl Facts {
         let t_s = record.t_s;
         self.consistency.observe(record);
         match &record.event {
+            Event::Waits { why: Some(why) } if self.sweep_started_s.is_none() => {
+                self.waited_for = Some(why.clone());
+            }
             Event::RunStarted { .. } | Event::Waits { .. } => {}
             Event::ClusterReady { cluster } => self.cluster = Some((cluster.clone(), None)),
             Event::BrokerReady { broker } => {
@@ -317,6 +341,10 @@ impl Facts {
             Event::SweepStarted => self.sweep_started_s = Some(t_s),
             Event::Result(result) => {
                 self.last_result_s = Some(self.last_result_s.map_or(t_s, |last| last.max(t_s)));
+                self.settled(t_s);
+                if let Some(index) = self.ledger.index(&result.chunk_id) {
+                    self.paces.add(index, result);
+                }
                 self.ledger.result(t_s, result);
             }
             Event::Recomputed(result) => self.ledger.recomputed(result),
@@ -337,6 +365,7 @@ impl Facts {
                 self.crash.get_or_insert_with(|| what.clone());
             }
             Event::DeadLettered { chunk_id, range, reason, .. } => {
+                self.settled(t_s);
                 self.failures.letter(reason);
                 self.ledger.dead_letter(chunk_id.as_deref(), *range, reason);
             }
@@ -424,6 +453,10 @@ impl Facts {
         }
     }
 
+    fn settled(&mut self, t_s: f64) {
+        self.last_settled_s = Some(self.last_settled_s.map_or(t_s, |last| last.max(t_s)));
+    }
+
     fn heal(&mut self, fault: &str, target: &str, seen: Option<&str>, t_s: f64) {
         let struck = |strike: &&mut Strike| {
             strike.fault == fault && strike.target == target && strike.healed_s.is_none()
@@ -458,16 +491,57 @@ impl Facts {
         self.consistency.contradictions()
     }
 
-    /// Whether the run was watched to its end: what is missing then will not come.
+    /// Whether the run was watched to its end: what is missing then will not come. A run that a time
+    /// limit ended might have gone on.
     pub fn is_final(&self) -> bool {
-        let cut_off =
-            matches!(self.ended, None | Some((_, EndReason::Interrupted | EndReason::Crashed)));
-        self.flaw.is_none() && !cut_off
+        let cut_off = matches!(
+            self.ended,
+            None | Some((_, EndReason::Interrupted | EndReason::Crashed | EndReason::TimedOut))
+        );
+        self.flaw.is_none() && !cut_off && self.left_before_the_sweep().is_empty()
     }
 
-    /// Seconds from the first task submitted to the last result committed.
+    /// Workers that left in good order before the first task was there, where nobody committed anything
+    /// afterwards: then nothing was asked of those who might have.
+    pub fn left_before_the_sweep(&self) -> Vec<&str> {
+        if !self.ledger.committed().is_empty() {
+            return Vec::new();
+        }
+        let begun_s = self.sweep_started_s.unwrap_or(f64::INFINITY);
+        let early = self.exits.iter().filter(|exit| {
+            let struck = |it: &Strike| it.target == exit.process && it.t_s <= exit.t_s;
+            exit.process.starts_with("worker-")
+                && exit.is_clean()
+                && exit.t_s < begun_s
+                && !self.was_stopped(exit)
+                && !self.strikes.iter().any(struck)
+        });
+        early.map(|exit| &*exit.process).collect()
+    }
+
+    /// Seconds from the first task submitted to the last result committed, where that can be measured.
     pub fn wall_s(&self) -> Option<f64> {
-        Some(self.last_result_s? - self.sweep_started_s?).filter(|wall| *wall > 0.0)
+        let wall_s = span_s(self.sweep_started_s?, self.last_result_s?);
+        Some(wall_s).filter(|wall_s| *wall_s > 0.0)
+    }
+
+    /// Whether all this took less time than can be measured.
+    pub fn took_no_time(&self) -> bool {
+        let span = self.sweep_started_s.zip(self.last_result_s);
+        span.is_some_and(|(from, to)| (-RESOLUTION_S..=0.0).contains(&span_s(from, to)))
+    }
+
+    /// Whether a strike came when nothing was left to be done: that tests nothing.
+    pub fn came_too_late(&self, strike: &Strike) -> bool {
+        let is_later = |last_s| span_s(last_s, strike.t_s) > RESOLUTION_S;
+        self.last_settled_s.is_some_and(is_later) && self.ledger.missing().is_empty()
+    }
+
+    /// Whether a process of this name was there just before that moment.
+    pub fn was_there(&self, process: &str, t_s: f64) -> bool {
+        let starts = self.starts.iter().filter(|(name, at_s)| name == process && *at_s < t_s);
+        let ends = self.exits.iter().filter(|exit| exit.process == process && exit.t_s < t_s);
+        starts.count() > ends.count()
     }
 
     fn wrong_task(&mut self, id: &str, (start, end): (u64, u64)) {

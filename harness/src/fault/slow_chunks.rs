@@ -14,7 +14,7 @@ pub(super) static ENTRY: Entry = Entry {
     kind: FaultKind::SlowChunks,
     name: "slow-chunks",
     does: "`share` of the chunks, drawn from the seed, takes `factor` times as long",
-    proof: "so many of the drawn chunks took so long",
+    proof: "workers reported that the drawn chunks took at least half as much longer than the others as they should",
     did: "slowed down",
     on: &[Role::Sweep],
     lasts: Lasts::No,
@@ -39,7 +39,8 @@ impl Fault for SlowChunks {
         stage.fault_begins();
         let proof = match slow.len() {
             0 => Proof::missed("the seed draws no chunk"),
-            some => Proof::bit(format!("{some} of {} chunks", stage.plan.sweep.chunks())),
+            // Whether they take longer is seen of their results.
+            some => Proof::bit(format!("{some} of {} chunks drawn", stage.plan.sweep.chunks())),
         };
         stage.until(|standing| standing.begun || standing.is_over()).await;
         strike::tell(&stage, &fault, "sweep".to_owned(), Instant::now(), proof, Vec::new());

@@ -7,14 +7,17 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep};
 
-use super::{becomes_stopped, of};
+use super::{Ends, becomes_stopped, entry, of};
 use crate::environment::Process;
 use crate::history::HeldChunk;
-use crate::plan::{FaultKind, PlannedFault, Target};
+use crate::plan::{Backend, Environment, FaultKind, PlannedFault, Target};
 use crate::run::Stage;
 
 /// How often to look for a busy worker.
 const LOOK: Duration = Duration::from_millis(2);
+
+/// How long a worker that is to end may be without a chunk until it is struck without one.
+const AT_WORK: Duration = Duration::from_secs(1);
 
 /// A process that is stopped, or has ended.
 pub(super) struct Victim {
@@ -34,7 +37,13 @@ pub(super) async fn choose(
     let ended_too = fault.kind == FaultKind::Restart;
     let arrests = of(fault.kind).arrests();
     let take = |process: Process| async move {
-        if arrests { arrest(stage, process).await } else { find(stage, process).await }
+        match arrests {
+            true if is_to_end_at_work(stage, fault, &process) => {
+                arrest_at_work(stage, process).await
+            }
+            true => arrest(stage, process).await,
+            false => find(stage, process).await,
+        }
     };
     let named = |name: String| async move {
         let process =
@@ -122,6 +131,40 @@ pub(super) async fn arrest(stage: &Stage, process: Process) -> Result<Victim, (S
         if stage.standing().is_over() {
             return Err(is_over(&process.name));
         }
+    }
+}
+
+/// Whether a worker is to be struck that ends of it, and it can be known what it holds.
+fn is_to_end_at_work(stage: &Stage, fault: &PlannedFault, process: &Process) -> bool {
+    let plan = &stage.plan;
+    let is_known = match plan.backend {
+        Backend::Static => false,
+        Backend::Embedded | Backend::Redis => true,
+        Backend::RabbitMq => {
+            plan.environment != Environment::External && plan.foreign(&process.name).is_none()
+        }
+    };
+    let is_one = matches!(fault.target, Target::Worker(_) | Target::Random);
+    is_one && is_known && entry(fault.kind).ends != Ends::No
+}
+
+/// Stops a worker that has a chunk: the end of one that has none tests nothing. Between two chunks it
+/// is waited for; where it gets none, it is struck as it is.
+async fn arrest_at_work(stage: &Stage, process: Process) -> Result<Victim, (String, String)> {
+    let end = Instant::now() + AT_WORK;
+    loop {
+        let is_late = Instant::now() >= end || stage.standing().complete;
+        if is_late || stage.holders().await.contains(&process.name) {
+            let victim = arrest(stage, process.clone()).await?;
+            if is_late || !victim.held.is_empty() {
+                return Ok(victim);
+            }
+            victim.process.signal(Signal::CONT).await;
+        }
+        if stage.standing().is_over() {
+            return Err(is_over(&process.name));
+        }
+        sleep(LOOK).await;
     }
 }
 

@@ -5,6 +5,7 @@ use super::{Evidence, evidence, fault, figures, telling};
 use crate::last_words::shown;
 use crate::plan::Plan;
 use crate::results::Results;
+use crate::verdict::Verdict;
 
 const STYLE: &str = include_str!("report.css");
 
@@ -35,7 +36,11 @@ pub(super) fn render(plan: &Plan, results: &Results, timeline: &Timeline) -> Str
     html += &table("Faults", faults.map(|it| (escaped(&it.name), escaped(&fault(it)))));
     let findings = results.findings.iter().map(|finding| {
         let (verdict, summary) = (finding.verdict, escaped(&finding.summary));
-        let said = format!("<span class=\"verdict {verdict}\">{verdict}</span> {summary}");
+        let class = verdict.name().replace(' ', "-");
+        let said = match verdict {
+            Verdict::NotJudged => format!("<span class=\"{class}\">{verdict}: {summary}</span>"),
+            _ => format!("<span class=\"verdict {class}\">{verdict}</span> {summary}"),
+        };
         (escaped(&finding.check), said)
     });
     html += &table("Checks", findings);
@@ -121,6 +126,14 @@ mod tests {
         let html = rendered(&History::of(plan_with_kill()).without_chunk("00031"));
         let evidence = html.find("parameters 310..320 (chunk 00031)").unwrap();
         assert!(evidence < html.find("<h2>Figures").unwrap());
+    }
+
+    #[test]
+    fn what_is_not_judged_is_grey() {
+        let html = rendered(&History::of(plan_with_kill()));
+        let faint = "<span class=\"not-judged\">not judged: none expected</span>";
+        assert!(html.contains(faint), "{html}");
+        assert!(html.contains(".not-judged { color: var(--faint); }"));
     }
 
     #[test]

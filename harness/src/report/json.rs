@@ -168,32 +168,32 @@ mod tests {
             },
             {
               "check": "retries",
-              "verdict": "pass",
+              "verdict": "not-judged",
               "summary": "not known, and none expected",
               "evidence": []
             },
             {
               "check": "throughput",
-              "verdict": "pass",
-              "summary": "22.0 parameters/s, not judged",
+              "verdict": "not-judged",
+              "summary": "22.0 parameters/s",
               "evidence": []
             },
             {
               "check": "duration",
-              "verdict": "pass",
-              "summary": "the sweep did not finish; not judged",
+              "verdict": "not-judged",
+              "summary": "the sweep did not finish",
               "evidence": []
             },
             {
               "check": "finish",
-              "verdict": "pass",
-              "summary": "not judged",
+              "verdict": "not-judged",
+              "summary": "none expected",
               "evidence": []
             },
             {
               "check": "efficiency",
-              "verdict": "pass",
-              "summary": "not known, and not judged",
+              "verdict": "not-judged",
+              "summary": "not known",
               "evidence": []
             },
             {

@@ -4,17 +4,21 @@ use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
 
-use super::{Evidence, figures, telling};
+use super::{Evidence, figures, not_judged, telling};
 use crate::last_words::shown;
 use crate::plan::Plan;
 use crate::results::Results;
 use crate::verdict::Verdict;
 
-/// Each run as one test case: a failure where it failed, an error where it was inconclusive.
+/// Each run as one test case: a failure where it failed, an error where it was inconclusive. Beside
+/// it, what was not judged of it, as skipped.
 pub fn render(runs: &[(&Plan, &Results)]) -> String {
     let mut suite = TestSuite::new("harness");
     suite.set_time(runs.iter().map(|(_, results)| wall_time(results)).sum());
-    suite.add_test_cases(runs.iter().map(|(plan, results)| case(plan, results)));
+    for (plan, results) in runs {
+        suite.add_test_case(case(plan, results));
+        suite.add_test_cases(skipped(results));
+    }
     let mut report = Report::new("harness");
     report.add_test_suite(suite);
     report.to_string().expect("text without invalid characters, which the types leave out")
@@ -30,11 +34,23 @@ fn case(plan: &Plan, results: &Results) -> TestCase {
     case
 }
 
+/// The checks that found nothing out, because nothing is expected or there is nothing to judge.
+fn skipped(results: &Results) -> impl Iterator<Item = TestCase> {
+    not_judged(results).map(|finding| {
+        let mut status = TestCaseStatus::skipped();
+        status.set_message(format!("{}: {}", finding.verdict, finding.summary));
+        let name = format!("{}: {}", results.scenario, finding.check);
+        let mut case = TestCase::new(name, status);
+        case.set_classname(format!("harness.{}", results.backend));
+        case
+    })
+}
+
 fn status(results: &Results) -> TestCaseStatus {
     let kind = match results.verdict {
         Verdict::Pass => return TestCaseStatus::success(),
         Verdict::Fail => NonSuccessKind::Failure,
-        Verdict::Inconclusive => NonSuccessKind::Error,
+        Verdict::Inconclusive | Verdict::NotJudged => NonSuccessKind::Error,
     };
     let mut status = TestCaseStatus::non_success(kind);
     status.set_type(results.verdict.name());
@@ -79,8 +95,8 @@ mod tests {
         let history = History::of(plan_with_kill()).without_chunk("00031");
         insta::assert_snapshot!(rendered(&history), @r#"
         <?xml version="1.0" encoding="UTF-8"?>
-        <testsuites name="harness" tests="1" skipped="0" failures="1" errors="0">
-            <testsuite name="harness" tests="1" skipped="0" errors="0" failures="1" time="45.020">
+        <testsuites name="harness" tests="6" skipped="5" failures="1" errors="0">
+            <testsuite name="harness" tests="6" skipped="5" errors="0" failures="1" time="45.020">
                 <testcase name="m3-redis-fault" classname="harness.redis" time="45.020">
                     <properties>
                         <property name="sweep" value="1000 parameters in 100 chunks, redis backend, 3 workers"/>
@@ -98,6 +114,21 @@ mod tests {
         recovery: 1 held chunk never taken over
         - chunk 00031, held by worker-1, which was killed at 10.8 s
         </failure>
+                </testcase>
+                <testcase name="m3-redis-fault: retries" classname="harness.redis">
+                    <skipped message="not judged: not known, and none expected"/>
+                </testcase>
+                <testcase name="m3-redis-fault: throughput" classname="harness.redis">
+                    <skipped message="not judged: 22.0 parameters/s"/>
+                </testcase>
+                <testcase name="m3-redis-fault: duration" classname="harness.redis">
+                    <skipped message="not judged: the sweep did not finish"/>
+                </testcase>
+                <testcase name="m3-redis-fault: finish" classname="harness.redis">
+                    <skipped message="not judged: none expected"/>
+                </testcase>
+                <testcase name="m3-redis-fault: efficiency" classname="harness.redis">
+                    <skipped message="not judged: not known"/>
                 </testcase>
             </testsuite>
         </testsuites>

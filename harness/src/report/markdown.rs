@@ -4,6 +4,7 @@ use super::{Evidence, evidence, fault, figures, telling};
 use crate::last_words::shown;
 use crate::plan::Plan;
 use crate::results::Results;
+use crate::verdict::Verdict;
 
 /// The report as Markdown.
 pub fn render(plan: &Plan, results: &Results) -> String {
@@ -37,7 +38,11 @@ pub fn render(plan: &Plan, results: &Results) -> String {
     let rows = faults.map(|figures| [escaped(&figures.name), escaped(&fault(figures))]);
     table(&mut text, "Faults", ["fault", "what it did"], rows);
     let findings = results.findings.iter().map(|finding| {
-        [escaped(&finding.check), finding.verdict.to_string(), escaped(&finding.summary)]
+        let verdict = match finding.verdict {
+            Verdict::NotJudged => format!("*{}*", Verdict::NotJudged),
+            judged => judged.to_string(),
+        };
+        [escaped(&finding.check), verdict, escaped(&finding.summary)]
     });
     table(&mut text, "Checks", ["check", "verdict", "summary"], findings);
     text
@@ -141,11 +146,11 @@ mod tests {
         | faults | pass | 1 fault planned, proved to have taken effect |
         | processes | pass | none ended badly by itself; the run completed |
         | recovery | fail | 1 held chunk never taken over |
-        | retries | pass | not known, and none expected |
-        | throughput | pass | 22.0 parameters/s, not judged |
-        | duration | pass | the sweep did not finish; not judged |
-        | finish | pass | not judged |
-        | efficiency | pass | not known, and not judged |
+        | retries | *not judged* | not known, and none expected |
+        | throughput | *not judged* | 22.0 parameters/s |
+        | duration | *not judged* | the sweep did not finish |
+        | finish | *not judged* | none expected |
+        | efficiency | *not judged* | not known |
         | history | pass | whole, from the start of the run to its end |
         ");
     }

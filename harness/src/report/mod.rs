@@ -69,7 +69,7 @@ fn telling(results: &Results) -> Vec<&Finding> {
         let is_coverage = |finding: &&Finding| finding.check == COVERAGE;
         return results.findings.iter().filter(is_coverage).collect();
     }
-    let grave = results.findings.iter().filter(|finding| finding.verdict != Verdict::Pass);
+    let grave = results.findings.iter().filter(|finding| finding.verdict.is_grave());
     let mut grave: Vec<&Finding> = grave.collect();
     grave.sort_by_key(|finding| std::cmp::Reverse(finding.verdict));
     grave
@@ -96,6 +96,11 @@ fn evidence(finding: &Finding) -> Vec<Evidence<'_>> {
         }
     }
     entries
+}
+
+/// Checks of which nothing is expected, or that have nothing to judge.
+fn not_judged(results: &Results) -> impl Iterator<Item = &Finding> {
+    results.findings.iter().filter(|finding| finding.verdict == Verdict::NotJudged)
 }
 
 /// Longest figure that is a text, in characters.
@@ -183,7 +188,10 @@ fn wall_time(results: &Results) -> String {
     };
     let ideal = results.ideal_s.map(|ideal_s| format!("ideal {}", seconds(ideal_s)));
     let efficiency = results.efficiency.map(|share| format!("efficiency {:.1} %", share * 100.0));
-    let beside: Vec<String> = ideal.into_iter().chain(efficiency).collect();
+    let is_whole = results.coverage.missing.count == 0;
+    let impossible = results.ideal_s.is_some_and(|ideal_s| is_whole && ideal_s > wall_s);
+    let impossible = impossible.then(|| "more than it took, so the efficiency is not known".into());
+    let beside: Vec<String> = ideal.into_iter().chain(efficiency.or(impossible)).collect();
     if beside.is_empty() {
         return seconds(wall_s);
     }

@@ -96,7 +96,7 @@ impl State {
         }
         if self.is_leaving() {
             let left: Vec<String> = self.alive.iter().map(|(name, _)| name.clone()).collect();
-            return format!("{line}, {} to leave", crate::words::listed(&left));
+            return format!("{line}, {} to leave", crate::words::first_listed(&left));
         }
         format!("{line}, {alive}")
     }

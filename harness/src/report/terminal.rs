@@ -2,7 +2,7 @@
 
 use anstyle::{AnsiColor, Style};
 
-use super::{Evidence, LONG, evidence, fault, figures, telling};
+use super::{Evidence, LONG, evidence, fault, figures, not_judged, telling};
 use crate::last_words::shown;
 use crate::plan::Plan;
 use crate::results::Results;
@@ -41,6 +41,10 @@ pub fn render(plan: &Plan, results: &Results) -> String {
             below.into_iter().for_each(|line| page.below(&shown(line)));
         }
     }
+    let not_judged: Vec<String> = not_judged(results).map(|it| quoted(&it.check)).collect();
+    if !not_judged.is_empty() {
+        page.aside(Verdict::NotJudged.name(), &not_judged.join(", "));
+    }
     page.gap();
     for (name, figure) in figures(plan, results) {
         page.entry(name, DIM, &figure);
@@ -62,6 +66,7 @@ pub fn render(plan: &Plan, results: &Results) -> String {
 
 fn style(verdict: Verdict) -> Style {
     let colour = match verdict {
+        Verdict::NotJudged => return DIM,
         Verdict::Pass => AnsiColor::Green,
         Verdict::Inconclusive => AnsiColor::Yellow,
         Verdict::Fail => AnsiColor::Red,
@@ -103,6 +108,15 @@ impl Page {
             } else {
                 self.text += &format!("{:LEFT$}{line}\n", "");
             }
+        }
+    }
+
+    /// An entry that is there to be found, and not to catch the eye.
+    fn aside(&mut self, name: &str, said: &str) {
+        for (number, line) in wrapped(said, WIDTH - LEFT).iter().enumerate() {
+            let name = if number == 0 { name } else { "" };
+            let left = LEFT - 2;
+            self.text += &format!("  {DIM}{name:left$}{line}{DIM:#}\n");
         }
     }
 
@@ -204,6 +218,7 @@ mod tests {
         PASS  m3-redis-fault
 
           coverage      all 1000 parameters in 100 chunks, each counted exactly once
+          not judged    retries, throughput, duration, finish, efficiency
 
           sweep         1000 parameters in 100 chunks, redis backend, 3 workers
           wall time     45.0 s (ideal 45.0 s, efficiency 100.0 %)
@@ -236,6 +251,7 @@ mod tests {
                           which was killed at 10.8 s, and never taken over
           recovery      1 held chunk never taken over
                         - chunk 00031, held by worker-1, which was killed at 10.8 s
+          not judged    retries, throughput, duration, finish, efficiency
 
           sweep         1000 parameters in 100 chunks, redis backend, 3 workers
           wall time     45.0 s (ideal 45.0 s)
@@ -269,6 +285,7 @@ mod tests {
                         - kill-1: the sweep ended before 30 %
           history       the history contradicts itself
                         - worker-1 (process 101) was started, and its end is missing
+          not judged    retries, throughput, duration, finish, efficiency
 
           sweep         1000 parameters in 100 chunks, redis backend, 3 workers
           wall time     45.0 s (ideal 34.0 s, efficiency 75.5 %)
@@ -292,6 +309,17 @@ mod tests {
     fn the_verdict_is_in_colour() {
         let history = History::of(plan());
         assert!(render(&history.plan, &judged(&history)).starts_with("\u{1b}[1m\u{1b}[32mPASS"));
+    }
+
+    #[test]
+    fn what_is_not_judged_is_grey() {
+        let history = History::of(plan());
+        let text = render(&history.plan, &judged(&history));
+        let line = text.lines().find(|line| line.contains("not judged")).unwrap();
+        assert!(
+            line.starts_with("  \u{1b}[2mnot judged    ") && line.ends_with("\u{1b}[0m"),
+            "{line:?}"
+        );
     }
 
     #[test]

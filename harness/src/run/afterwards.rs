@@ -32,6 +32,7 @@ pub(super) async fn replay(
         let letters = before.saturating_sub(count(broker).await?);
         stage.emit(Event::Replayed { letters });
         tap.forget_letters(stage);
+        stage.headway.forgets_the_dead();
         // The sweep is open again: that must be known before anybody waits for its end.
         tap.drain(stage, broker).await
     };

@@ -21,9 +21,9 @@ use crate::environment::{BrokerProcess, Fleet, Host, Unavailable};
 use crate::fault;
 use crate::history::{EndReason, Event, Record};
 use crate::plan::{Afterwards, Backend, Plan, RoleProgram};
+use crate::words::counted;
 
-/// How long processes may take to leave once the sweep is complete, or twice as long as a chunk
-/// takes: one may still compute what another has settled.
+/// How long processes may take to leave once the sweep is complete, at least.
 const LEAVE: Duration = Duration::from_secs(15);
 
 /// The wire contract's default of the time after which an idle worker leaves.
@@ -270,6 +270,7 @@ async fn still_held(stage: &Stage, broker: &dyn Broker) {
 /// Watches until the sweep is over, and gives its processes time to leave.
 async fn watch_until_over(stage: &Stage, tap: &mut Tap, interrupts: &mut Interrupts) -> EndReason {
     let broker = stage.broker.as_deref();
+    let begun = Instant::now();
     let why = tokio::select! {
         why = the_end(stage) => why,
         () = stage.until(|now| now.crashed) => EndReason::Crashed,
@@ -282,22 +283,30 @@ async fn watch_until_over(stage: &Stage, tap: &mut Tap, interrupts: &mut Interru
     };
     match why {
         EndReason::Complete => {
-            let patience = LEAVE.max(2 * stage.plan.sweep.chunk_time()) + idle_time(&stage.plan);
             let left = stage.until(|now| now.exits == now.starts || now.crashed);
-            let _ = timeout(patience, left).await;
+            let _ = timeout(leave(stage, begun.elapsed()), left).await;
             if stage.standing().crashed {
                 return EndReason::Crashed;
             }
         }
         EndReason::WorkersGone | EndReason::Stalled if stage.plan.loses_with_broker() => {
             tokio::select! {
-                _ = timeout(LEAVE, aggregator_left(stage)) => {}
+                _ = timeout(stage.strain.allows(LEAVE), aggregator_left(stage)) => {}
                 () = interrupts.next() => {}
             }
         }
         _ => {}
     }
     why
+}
+
+/// How long processes may take to leave. One may still compute what another has settled: twice as long
+/// as a chunk takes. An aggregator that was started again reads all from the beginning: half as long as
+/// the sweep took. A foreign worker stays for its idle time.
+fn leave(stage: &Stage, sweep: Duration) -> Duration {
+    let chunk = stage.plan.sweep.chunk_time().max(stage.headway.longest());
+    let patience = stage.strain.allows(LEAVE).max(2 * chunk).max(sweep / 2);
+    patience + idle_time(&stage.plan)
 }
 
 /// Whoever combines results may find out last that they are gone: it is to say so by itself.
@@ -331,7 +340,7 @@ async fn start_all(stage: &Rc<Stage>) -> Result<(), RunError> {
         worker.runs().await?;
     }
     if let Some(broker) = stage.broker.as_deref() {
-        let _ = timeout(READY, all_ask_for_tasks(stage, broker)).await;
+        wait_for_workers(stage, broker).await;
         match stage.plan.coordinator {
             RoleProgram::None => drop(tokio::task::spawn_local(submit(Rc::clone(stage)))),
             RoleProgram::Ours | RoleProgram::Foreign(_) => start("coordinator").await?,
@@ -341,6 +350,20 @@ async fn start_all(stage: &Rc<Stage>) -> Result<(), RunError> {
         }
     }
     Ok(())
+}
+
+/// Waits until every worker asks for tasks, but not for so long that foreign workers who do would leave
+/// for want of any; who was waited for in vain is told.
+async fn wait_for_workers(stage: &Stage, broker: &dyn Broker) {
+    let idle = idle_time(&stage.plan);
+    let patience = if idle.is_zero() { READY } else { READY.min(idle / 2) };
+    let _ = timeout(patience, all_ask_for_tasks(stage, broker)).await;
+    if let Some(missing @ 1..) = not_asking(stage, broker).await {
+        let workers = counted(stage.plan.workers.into(), "worker");
+        let why =
+            format!("the sweep begins though {missing} of {workers} did not ask for tasks yet");
+        stage.emit(Event::Waits { why: Some(why) });
+    }
 }
 
 /// Why a process was not started: the host's reason, if it is one.
@@ -355,17 +378,22 @@ fn not_started(name: &str, error: std::io::Error) -> RunError {
 /// Waits until every worker is seen at the broker, or one has ended already. On Redis nothing is
 /// seen of a foreign one before it has a task.
 async fn all_ask_for_tasks(stage: &Stage, broker: &dyn Broker) {
+    let all = stage.plan.workers as usize;
+    while stage.fleet.workers().len() == all && matches!(not_asking(stage, broker).await, Some(1..))
+    {
+        sleep(SOON).await;
+    }
+}
+
+/// How many workers are not seen at the broker, where it says.
+async fn not_asking(stage: &Stage, broker: &dyn Broker) -> Option<usize> {
     let plan = &stage.plan;
-    let all = plan.workers as usize;
     let unseen = match &plan.foreign {
         Some(foreign) if plan.backend == Backend::Redis => foreign.workers as usize,
         _ => 0,
     };
-    while stage.fleet.workers().len() == all
-        && broker.workers().await.is_ok_and(|there| there + unseen < all)
-    {
-        sleep(SOON).await;
-    }
+    let there = broker.workers().await.ok()?;
+    Some((plan.workers as usize).saturating_sub(there + unseen))
 }
 
 async fn follow(tap: &mut Tap, stage: &Stage, broker: Option<&dyn Broker>) {
@@ -413,10 +441,18 @@ async fn the_end(stage: &Stage) -> EndReason {
                 now.in_flight == 0 && (now.complete || gone)
             }) => return over(stage).await,
             _ = look.tick() => {
+                stage.strain.look();
+                let stall_after = stage.stall_after();
                 if begun.elapsed() >= stage.plan.timeout {
-                    return EndReason::TimedOut;
+                    if stage.plan.timeout_is_set {
+                        return EndReason::TimedOut;
+                    }
+                    // What nobody has set ends no sweep that gets on, whatever faults are about.
+                    if stage.headway.silent_for() >= stall_after {
+                        return EndReason::Stalled;
+                    }
                 }
-                let silent = stage.last_result.get().elapsed() >= stage.plan.stall_after;
+                let silent = stage.last_result.get().elapsed() >= stall_after;
                 let now = stage.standing();
                 if silent && now.in_flight == 0 && !stage.expects_fault(&now) {
                     return EndReason::Stalled;
@@ -433,13 +469,32 @@ async fn over(stage: &Stage) -> EndReason {
             .await
             .is_ok_and(|is_complete| is_complete),
         None => {
-            let outputs = u64::from(stage.plan.workers);
-            // Static workers are done when all that they printed is read.
-            let _ = timeout(STOP, stage.until(|now| now.outputs_read >= outputs)).await;
+            all_is_read(stage).await;
             true
         }
     };
     if complete { EndReason::Complete } else { EndReason::WorkersGone }
+}
+
+/// Static workers are done when all that they printed is read. Somebody who has outlived one may hold
+/// its output open for ever: where nothing more comes of it, what is missing is not known.
+async fn all_is_read(stage: &Stage) {
+    let outputs = u64::from(stage.plan.workers);
+    let read = || stage.until(|now| now.outputs_read >= outputs);
+    loop {
+        let patience = stage.strain.allows(STOP);
+        if timeout(patience, read()).await.is_ok() {
+            return;
+        }
+        if stage.headway.silent_for() >= patience {
+            let open = outputs.saturating_sub(stage.standing().outputs_read);
+            let reason = format!(
+                "{} held open after the worker had ended, so that it cannot be read to its end",
+                counted(open, "output")
+            );
+            return stage.emit(Event::BrokerLost { reason });
+        }
+    }
 }
 
 /// Asks everything that still lives to leave, and then makes it.
@@ -450,7 +505,7 @@ async fn stop_all(stage: &Stage, patience: Duration) {
             process.signal(signal).await;
             process.signal(Signal::CONT).await;
         }
-        if timeout(patience, stage.until_all_left()).await.is_ok() {
+        if timeout(stage.strain.allows(patience), stage.until_all_left()).await.is_ok() {
             break;
         }
     }

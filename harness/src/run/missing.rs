@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, access};
 
 use crate::environment::Unavailable;
-use crate::plan::{Environment, Kernel, Plan, WorkersIn};
+use crate::plan::{Environment, Kernel, Plan, RoleProgram, WorkersIn};
 
 /// Refuses to begin where a program that is to run on this machine is not there.
 ///
@@ -33,7 +33,7 @@ pub(super) fn programs_are_there(plan: &Plan) -> Result<(), Unavailable> {
 }
 
 /// Commands of the scenario, and the key that says each.
-fn commands(plan: &Plan) -> Vec<(&[String], &'static str)> {
+fn commands<'a>(plan: &'a Plan) -> Vec<(&'a [String], &'static str)> {
     let foreign = plan.foreign.as_ref();
     let ours = foreign.is_none_or(|foreign| foreign.workers < plan.workers);
     let kernel = match &plan.sweep.kernel {
@@ -41,7 +41,12 @@ fn commands(plan: &Plan) -> Vec<(&[String], &'static str)> {
         _ => None,
     };
     let worker = foreign.map(|foreign| (&foreign.command[..], "system.command"));
-    worker.into_iter().chain(kernel).collect()
+    let role = |program: &'a RoleProgram, key| {
+        program.foreign().map(|foreign| (&foreign.command[..], key))
+    };
+    let coordinator = role(&plan.coordinator, "system.coordinator.command");
+    let aggregator = role(&plan.aggregator, "system.aggregator.command");
+    worker.into_iter().chain(kernel).chain(coordinator).chain(aggregator).collect()
 }
 
 /// Looks where the operating system would.

@@ -6,16 +6,19 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::rc::Rc;
+use std::time::Duration;
 
 use tokio::sync::{Mutex, MutexGuard, watch};
 use tokio::time::Instant;
 use ttg_system::queue::Broker;
 
+use super::headway::Headway;
 use super::links::Links;
 use super::looks::Looks;
 use super::programs::program;
 use super::reports::{self, Reports};
 use super::settled::Settled;
+use super::strain::Strain;
 use super::tap;
 use crate::environment::{BrokerProcess, Exit, Fleet, Process, Server};
 use crate::facts::AGGREGATOR;
@@ -71,6 +74,8 @@ pub struct Stage {
     pub(super) broker_process: Option<BrokerProcess>,
     standing: watch::Sender<Standing>,
     pub(super) last_result: Cell<Instant>,
+    pub(super) headway: Headway,
+    pub(super) strain: Strain,
     began: Instant,
     began_ms: i64,
     listener: RefCell<Listener>,
@@ -103,6 +108,8 @@ impl Stage {
             broker_process,
             standing: watch::Sender::new(Standing::default()),
             last_result: Cell::new(Instant::now()),
+            headway: Headway::none(),
+            strain: Strain::here(),
             began: Instant::now(),
             began_ms: jiff::Timestamp::now().as_millisecond(),
             listener: RefCell::new(listener),
@@ -330,12 +337,33 @@ impl Stage {
 
     /// Takes note of a result.
     pub(super) fn note_result(&self, chunk_index: Option<u64>, worker: &str, params: u64) {
-        self.last_result.set(Instant::now());
+        let sweep = &self.plan.sweep;
+        let is_new = match chunk_index {
+            Some(index) => index < sweep.chunks() && self.headway.commits(index),
+            // Static results have ranges of their own.
+            None => self.headway.comes_on(self.standing.borrow().params < sweep.params()),
+        };
+        if is_new {
+            self.last_result.set(Instant::now());
+        }
         if let Some(index) = chunk_index {
             self.settled.borrow_mut().commit(index);
             self.looks.note_result(index, worker);
         }
         self.change(|standing| standing.params += params);
+    }
+
+    /// Takes note of a dead letter: that chunk is settled too.
+    pub(super) fn note_letter(&self, chunk_index: u64) {
+        if chunk_index < self.plan.sweep.chunks() && self.headway.buries(chunk_index) {
+            self.last_result.set(Instant::now());
+        }
+    }
+
+    /// How long nothing may be committed. What nobody has set is longer on a machine under load.
+    pub(super) fn stall_after(&self) -> Duration {
+        let said = self.plan.stall_after;
+        if self.plan.stall_after_is_set { said } else { self.strain.allows(said) }
     }
 
     /// Whether the broker waits for this process, in the middle of a commit, say.

@@ -82,6 +82,7 @@ impl Tap {
                     let (index, params) = (result.chunk_index, result.stats.count);
                     let worker = result.worker_id.clone();
                     self.observed.result(message.at_ms, &result);
+                    stage.headway.took(result.duration_seconds);
                     stage.emit_at_ms(message.at_ms, Event::Result(at_broker(result)));
                     stage.note_result(Some(index), &worker, params);
                 }
@@ -93,6 +94,7 @@ impl Tap {
         for letter in letters {
             if let Some(task) = letter.task() {
                 stage.settled.borrow_mut().bury(task.chunk.index);
+                stage.note_letter(task.chunk.index);
             }
             self.observed.dead_letter(&letter);
             stage.emit(dead_lettered(letter));
@@ -176,6 +178,7 @@ pub(super) async fn printed_results(stage: Rc<Stage>, stdout: Stdout) {
             let Stats { sum, count, min, max, avg } = printed.result_data;
             let worker = printed.worker_id;
             stage.note_result(None, &worker, count);
+            stage.headway.took(printed.duration_seconds);
             stage.emit(Event::Result(SeenResult {
                 chunk_id: printed.chunk_id,
                 range: Some((printed.start_param, printed.end_param)),

@@ -1,14 +1,16 @@
 //! When a run is ended although it is not complete: generous, so that it only ever ends runs
-//! that go nowhere.
+//! that go nowhere. And when a sweep is surely over, so that what would strike later never does.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::bite;
 use super::error::Problem;
-use super::fault;
+use super::fault::{self, Ground};
 use super::fields::Fields;
 use super::nominal::{self, duration};
 use super::units::show;
-use crate::plan::{Plan, PlannedFault, Target, Trigger};
+use crate::plan::{FaultKind, Plan, PlannedFault, Target, Trigger};
 
 /// The longest time without a commit: what the scenario says, or 20 s, ten chunks, the longest
 /// fault and three leases. A kernel without a nominal duration gets ten minutes.
@@ -75,20 +77,52 @@ pub(super) fn timeout(scenario: &Fields<'_>, plan: &Plan) -> Result<Duration, Pr
     Ok(derived.max(allowed))
 }
 
+/// Seconds after which such a sweep is over even on a slow machine, where that can be said: ten of them,
+/// four times the ideal time on the workers that are left, ten milliseconds for each chunk, and what
+/// the faults hold up. What fails by itself, or is struck again and again, has no such end.
+pub(super) fn longest_s(
+    fault: &PlannedFault,
+    faults: &[PlannedFault],
+    ground: Ground<'_>,
+) -> Option<f64> {
+    let is_endless = |other: &PlannedFault| {
+        let poisons = other.kind == FaultKind::Poison;
+        poisons || (other.every.is_some() && other.name != fault.name)
+    };
+    let fails = ground.site.foreign || ground.env.contains_key("SIMULATE_FAULT_RATE");
+    if fails || faults.iter().any(is_endless) {
+        return None;
+    }
+    // Until this one strikes, it has ended nobody.
+    let others = faults.iter().filter(|other| other.name != fault.name);
+    let left = survivors_of(others, ground.workers);
+    let ideal_s = nominal::ideal_s(ground.sweep, ground.site.backend, left)?;
+    let chunks_s = 0.01 * ground.sweep.chunks() as f64;
+    let lease_s = lease_of(ground.env);
+    let held_up = |other: &PlannedFault| lease_s + longest(other).unwrap_or_default().as_secs_f64();
+    let faults_s: f64 = faults.iter().map(held_up).sum();
+    Some(10.0 + 4.0 * ideal_s * bite::most_times(faults) + chunks_s + faults_s)
+}
+
 /// Workers that no fault ends for good; at least one, so that there is a time to speak of.
 fn survivors(plan: &Plan) -> u32 {
-    let ended =
-        plan.faults.iter().filter(|fault| fault::ends_worker(fault)).map(|fault| {
-            match fault.target {
-                Target::All => plan.workers,
-                _ => 1,
-            }
-        });
-    plan.workers.saturating_sub(ended.sum()).max(1)
+    survivors_of(plan.faults.iter(), plan.workers)
+}
+
+fn survivors_of<'a>(faults: impl Iterator<Item = &'a PlannedFault>, workers: u32) -> u32 {
+    let ended = faults.filter(|fault| fault::ends_worker(fault)).map(|fault| match fault.target {
+        Target::All => workers,
+        _ => 1,
+    });
+    workers.saturating_sub(ended.fold(0, u32::saturating_add)).max(1)
 }
 
 /// Seconds of a lease, where the scenario sets it; the system's own is within every margin here.
 fn lease_s(plan: &Plan) -> f64 {
-    let ms = plan.env.get("STALE_THRESHOLD_MS");
+    lease_of(&plan.env)
+}
+
+fn lease_of(env: &BTreeMap<String, String>) -> f64 {
+    let ms = env.get("STALE_THRESHOLD_MS");
     ms.and_then(|ms| ms.parse::<u32>().ok()).map_or(0.0, |ms| f64::from(ms) / 1e3)
 }

@@ -101,6 +101,13 @@ fn coverage(field: &Field<'_>, plan: &Plan) -> Result<Coverage, Problem> {
 }
 
 fn finish_max(field: &Field<'_>, plan: &Plan) -> Result<Duration, Problem> {
+    let never_over = |fault: &PlannedFault| fault.kind == FaultKind::SlowChunks;
+    if !plan.faults.is_empty() && plan.faults.iter().all(never_over) {
+        return Err(field.refuse(
+            "counts from the end of the last fault, and slow-chunks is never over (add one that \
+             is, or write duration_max)",
+        ));
+    }
     if plan.faults.is_empty() {
         return Err(field.refuse(
             "counts from the end of the last fault, and there is none (add one, or write \
@@ -119,6 +126,9 @@ fn dead_letters(field: &Field<'_>, plan: &Plan) -> Result<u64, Problem> {
              backend)"
         )));
     }
+    if expected > 0 {
+        something_dies(field, plan)?;
+    }
     if expected > chunks {
         return Err(field.refuse(format!(
             "is {expected}, but the sweep has only {} (expect fewer)",
@@ -134,6 +144,12 @@ fn retries_min(field: &Field<'_>, plan: &Plan) -> Result<u64, Problem> {
         return Err(field.refuse(format!(
             "is {expected}, but backend static attempts nothing twice (remove it, or choose \
              another backend)"
+        )));
+    }
+    if expected > 0 && !attempts_may_fail(plan) {
+        return Err(field.refuse(format!(
+            "is {expected}, but nothing here makes an attempt fail (set SIMULATE_FAULT_RATE in \
+             system.env, or remove it)"
         )));
     }
     Ok(expected)
@@ -159,6 +175,26 @@ fn recompute(field: &Field<'_>, plan: &Plan) -> Result<Recompute, Problem> {
             quoted(text)
         ))
     })
+}
+
+/// Whether an attempt may fail by itself: the reference kernel never does.
+fn attempts_may_fail(plan: &Plan) -> bool {
+    let rate = plan.env.get("SIMULATE_FAULT_RATE");
+    let is_own = plan.foreign.is_some() || plan.sweep.kernel.work_ms().is_none();
+    is_own || rate.is_some_and(|rate| rate.trim() != "0")
+}
+
+/// That a chunk may become a dead letter.
+pub(super) fn something_dies(field: &Field<'_>, plan: &Plan) -> Result<(), Problem> {
+    let kills =
+        |fault: &PlannedFault| fault.kind == FaultKind::Poison || fault::orphans_chunks(fault);
+    if attempts_may_fail(plan) || plan.has_fault(kills) {
+        return Ok(());
+    }
+    Err(field.refuse(
+        "is about dead letters, but nothing here makes a chunk die (add poison: { chunk: 17 } to the \
+         faults, or set SIMULATE_FAULT_RATE in system.env)",
+    ))
 }
 
 fn ideal_s(plan: &Plan) -> Option<f64> {

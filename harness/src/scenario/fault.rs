@@ -1,7 +1,9 @@
 //! The faults of a scenario: what, when, to whom.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::bite;
 use super::error::{Place, Problem};
 use super::fault_settings;
 use super::fields::{Field, Fields};
@@ -19,6 +21,8 @@ pub(super) struct Ground<'a> {
     pub(super) site: Site,
     pub(super) workers: u32,
     pub(super) sweep: &'a Sweep,
+    pub(super) seed: u64,
+    pub(super) env: &'a BTreeMap<String, String>,
 }
 
 /// Workers that are not called by their number.
@@ -59,6 +63,7 @@ struct Written<'a> {
     fault: PlannedFault,
     name_place: &'a Place,
     when: Field<'a>,
+    every: Option<Field<'a>>,
 }
 
 /// The faults of a scenario, in the order of the file.
@@ -82,7 +87,11 @@ pub(super) fn read(
         all.push(written);
     }
     all.iter().try_for_each(|written| check_order(written, &all))?;
-    Ok(all.into_iter().map(|written| written.fault).collect())
+    let faults: Vec<PlannedFault> = all.iter().map(|written| written.fault.clone()).collect();
+    for Written { fault, when, every, .. } in &all {
+        bite::in_time(fault, when, every.as_ref(), &faults, ground)?;
+    }
+    Ok(faults)
 }
 
 fn names() -> Vec<&'static str> {
@@ -105,20 +114,20 @@ fn one<'a>(item: &'a Node, number: usize, ground: Ground<'_>) -> Result<Written<
             None => format!("{}-{number}", what.name),
         },
         trigger: match &when {
-            Some(field) => trigger(field, ground.site)?,
+            Some(field) => trigger(field, ground)?,
             None => Trigger::Start,
         },
         every,
         ..what_of(&what, entry, ground)?
     };
-    if let Some(field) = repeats.filter(|_| ends_worker(&fault)) {
+    if let Some(field) = repeats.as_ref().filter(|_| ends_worker(&fault)) {
         return Err(field.refuse(format!(
             "lets {} strike until no worker is left (write restart, which replaces them)",
             entry.name
         )));
     }
     let name_place = name.map_or(&item.place, |field| &field.node.place);
-    Ok(Written { fault, name_place, when: when.unwrap_or(what) })
+    Ok(Written { fault, name_place, when: when.unwrap_or(what), every: repeats })
 }
 
 fn named(what: &Field<'_>) -> &'static Entry {
@@ -157,6 +166,7 @@ fn what_of(
             may_be_deleted(&field, target, ground.site)?;
         }
     }
+    bite::settings(&details, entry.kind, hold, &settings, ground)?;
     let (name, trigger, every) = (String::new(), Trigger::Start, None);
     Ok(PlannedFault { name, trigger, every, kind: entry.kind, target, hold, settings })
 }
@@ -242,7 +252,7 @@ fn every(field: &Field<'_>, entry: &Entry) -> Result<Duration, Problem> {
     field.duration("every: 2s")
 }
 
-fn trigger(field: &Field<'_>, site: Site) -> Result<Trigger, Problem> {
+fn trigger(field: &Field<'_>, ground: Ground<'_>) -> Result<Trigger, Problem> {
     if field.name == "after" {
         return Ok(Trigger::After(field.name("after: first")?.to_owned()));
     }
@@ -251,13 +261,14 @@ fn trigger(field: &Field<'_>, site: Site) -> Result<Trigger, Problem> {
         other => return Err(neither_share_nor_time(field, &other.to_string())),
     };
     if let Some(share) = text.strip_suffix("submitted").and_then(units::percentage) {
-        if site.no_coordinator {
+        if ground.site.no_coordinator {
             return Err(field.refuse(
                 "is a share submitted, but the harness submits by itself, all at once (write a share \
                  of the sweep, as in at: 30%)",
             ));
         }
         if share > 0.0 && share < 100.0 {
+            bite::before_all_is_submitted(field, share, ground.sweep)?;
             return Ok(Trigger::Submitted(share));
         }
         return Err(field.refuse(format!(
@@ -266,12 +277,13 @@ fn trigger(field: &Field<'_>, site: Site) -> Result<Trigger, Problem> {
         )));
     }
     if let Some(share) = units::percentage(text) {
-        if share > 0.0 && share <= 100.0 {
+        if share > 0.0 && share < 100.0 {
+            bite::before_all_is_committed(field, share, ground.sweep)?;
             return Ok(Trigger::Progress(share));
         }
         return Err(field.refuse(format!(
-            "is {share}%, but a share of the sweep is above 0% and at most 100% (write for \
-             example at: 30%)"
+            "is {share}%, but a share that leaves something to do is above 0% and below 100% (write \
+             for example at: 30%)"
         )));
     }
     match units::duration(text) {
@@ -376,7 +388,7 @@ fn hold(details: &Fields<'_>, entry: &Entry, target: Target) -> Result<Option<Du
             Err(field
                 .refuse("has no meaning for a process that stays dead (write restart instead)"))
         }
-        Some(field) => field.duration("for: 3s").map(Some),
+        Some(field) => bite::hold(&field, entry).map(Some),
         None => Ok(None),
     }
 }

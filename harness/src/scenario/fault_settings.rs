@@ -7,7 +7,7 @@ use super::node::Value;
 use super::units;
 use super::words::quoted;
 use crate::fault::Entry;
-use crate::plan::{Direction, KillBy, Settings, Sweep};
+use crate::plan::{Direction, FaultKind, KillBy, Settings, Sweep};
 
 const DIRECTIONS: &[(&str, Direction)] = &[
     ("to-broker", Direction::ToBroker),
@@ -17,8 +17,11 @@ const DIRECTIONS: &[(&str, Direction)] = &[
 
 const KILLS: &[(&str, KillBy)] = &[("signal", KillBy::Signal), ("delete", KillBy::Delete)];
 
-/// Bytes of a packet, or of a second: more is no limit.
-const MAX_BYTES: u64 = 1 << 40;
+/// Bytes of a second: no process here sends more, so that a higher rate holds nothing up.
+const MAX_RATE: u64 = 100_000_000;
+
+/// Bytes of a piece: a proxy reads no more at once, so that longer ones cut nothing.
+const MAX_PIECE: u64 = 64 << 10;
 
 /// How many times as long a chunk may take at most.
 const MAX_FACTOR: f64 = 1000.0;
@@ -52,7 +55,7 @@ pub(super) fn read(
         "delay" => settings.delay = Some(field.duration("delay: 50ms")?),
         "jitter" => settings.jitter = Some(field.duration("jitter: 10ms")?),
         "pace" => settings.pace = Some(field.duration("pace: 500ms")?),
-        "bytes" => settings.bytes = Some(field.count(MAX_BYTES, "bytes: 1000")?),
+        "bytes" => settings.bytes = Some(bytes(field, entry)?),
         "share" => settings.share = Some(share(field)?),
         "factor" => settings.factor = Some(factor(field)?),
         "by" => settings.by = field.choice(KILLS)?,
@@ -60,6 +63,11 @@ pub(super) fn read(
         other => unreachable!("{} takes {other}, which nothing here reads", entry.name),
     }
     Ok(())
+}
+
+fn bytes(field: &Field<'_>, entry: &Entry) -> Result<u64, Problem> {
+    let most = if entry.kind == FaultKind::Slice { MAX_PIECE } else { MAX_RATE };
+    field.count(most, "bytes: 1000")
 }
 
 fn share(field: &Field<'_>) -> Result<f64, Problem> {
@@ -71,9 +79,9 @@ fn share(field: &Field<'_>) -> Result<f64, Problem> {
         );
     };
     match units::percentage(text) {
-        Some(percent) if percent > 0.0 && percent <= 100.0 => Ok(percent / 100.0),
+        Some(percent) if percent > 0.0 && percent < 100.0 => Ok(percent / 100.0),
         _ => Err(field.refuse(format!(
-            "is {}, but must be above 0% and at most 100% (write for example {example})",
+            "is {}, but must be above 0% and below 100% (write for example {example})",
             quoted(text.trim())
         ))),
     }
@@ -81,8 +89,13 @@ fn share(field: &Field<'_>) -> Result<f64, Problem> {
 
 fn factor(field: &Field<'_>) -> Result<f64, Problem> {
     let factor = field.amount("factor: 10")?;
-    if !(1.0..=MAX_FACTOR).contains(&factor) {
-        return Err(field.refuse(format!("is {factor}, but 1 to {MAX_FACTOR} are possible")));
+    if factor <= 1.0 {
+        return Err(field.refuse(format!(
+            "is {factor}, but only above 1 a chunk takes longer (write for example factor: 10)"
+        )));
+    }
+    if factor > MAX_FACTOR {
+        return Err(field.refuse(format!("is {factor}, but at most {MAX_FACTOR} are possible")));
     }
     Ok(factor)
 }

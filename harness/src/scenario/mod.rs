@@ -6,6 +6,7 @@
 //! [`Plan`] of it, in which nothing is left open. Whatever is wrong is one sentence with its
 //! place.
 
+mod bite;
 mod deadline;
 mod error;
 mod expect;

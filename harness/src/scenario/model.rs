@@ -78,7 +78,9 @@ pub(super) fn plan(root: &Node, file: &Path) -> Result<Plan, Problem> {
         no_coordinator: coordinator.is_none(),
         no_aggregator: aggregator.is_none(),
     };
-    let ground = fault::Ground { site, workers, sweep: &sweep };
+    let env = system::env(&fields)?;
+    let seed = seed(&fields)?;
+    let ground = fault::Ground { site, workers, sweep: &sweep, seed, env: &env };
     let faults = fault::read(&fields, ground)?;
     let mut plan = Plan {
         schema_version: SCHEMA_VERSION,
@@ -92,12 +94,8 @@ pub(super) fn plan(root: &Node, file: &Path) -> Result<Plan, Problem> {
         cluster: cluster(&fields, environment)?,
         broker: broker(&fields, site)?,
         workers,
-        seed: match fields.get("seed") {
-            Some(field) => field.whole("seed: 7")?,
-            // 32 bits: enough, and short enough to be typed again.
-            None => u64::from(fastrand::u32(..)),
-        },
-        env: system::env(&fields)?,
+        seed,
+        env: env.clone(),
         foreign,
         coordinator,
         aggregator,
@@ -119,11 +117,24 @@ pub(super) fn plan(root: &Node, file: &Path) -> Result<Plan, Problem> {
         },
         stall_after: Duration::ZERO,
         timeout: Duration::ZERO,
+        stall_after_is_set: fields.get("stall_after").is_some(),
+        timeout_is_set: fields.get("timeout").is_some(),
     };
+    if let Some(field) = fields.get("afterwards") {
+        expect::something_dies(&field, &plan)?;
+    }
     plan.expect = expect::read(&fields, &plan)?;
     plan.stall_after = deadline::stall_after(&fields, &plan)?;
     plan.timeout = deadline::timeout(&fields, &plan)?;
     Ok(plan)
+}
+
+fn seed(fields: &Fields<'_>) -> Result<u64, Problem> {
+    match fields.get("seed") {
+        Some(field) => field.whole("seed: 7"),
+        // 32 bits: enough, and short enough to be typed again.
+        None => Ok(u64::from(fastrand::u32(..))),
+    }
 }
 
 fn name(fields: &Fields<'_>, file: &Path) -> Result<String, Problem> {

@@ -37,7 +37,7 @@ impl Tally {
     pub fn add(&mut self, results: &Results) {
         match results.verdict {
             Verdict::Pass => self.passed += 1,
-            Verdict::Inconclusive => self.inconclusive += 1,
+            Verdict::Inconclusive | Verdict::NotJudged => self.inconclusive += 1,
             Verdict::Fail => self.failed += 1,
         }
         let is_coverage = |it: &&Finding| it.check == "coverage";

@@ -32,6 +32,7 @@ fn in_a_pipe_the_report_is_plain_and_80_columns_wide() {
     PASS  quickstart
 
       coverage      all 1003 parameters in 101 chunks, each counted exactly once
+      not judged    retries, throughput, duration, finish, efficiency
 
       sweep         1003 parameters in 101 chunks, embedded backend, 3 workers
       environment   process (backend embedded needs no server)

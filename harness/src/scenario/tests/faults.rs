@@ -80,8 +80,8 @@ fn one_with_settings_is_read_as_it_was_meant(#[case] fault: &str, #[case] settin
 #[rstest]
 #[case("poison: { chunk: 99 }", FaultKind::Poison, settings(|it| it.chunk = Some(99)))]
 #[case("slow-chunks: { share: 10% }", FaultKind::SlowChunks, settings(|it| it.share = Some(0.1)))]
-#[case("slow-chunks: { share: 100%, factor: 2.5 }", FaultKind::SlowChunks, settings(|it| {
-    (it.share, it.factor) = (Some(1.0), Some(2.5));
+#[case("slow-chunks: { share: 99%, factor: 2.5 }", FaultKind::SlowChunks, settings(|it| {
+    (it.share, it.factor) = (Some(0.99), Some(2.5));
 }))]
 fn one_of_the_sweep_is_there_from_the_start(
     #[case] fault: &str,

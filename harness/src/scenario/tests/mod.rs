@@ -9,6 +9,7 @@ mod properties;
 mod refusals;
 mod refusals_of_faults;
 mod refusals_of_files;
+mod refusals_without_bite;
 mod valid;
 
 /// A valid scenario that tests change one thing of.

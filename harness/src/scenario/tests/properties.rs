@@ -63,7 +63,8 @@ fn millis(range: std::ops::Range<u64>) -> impl Strategy<Value = Duration> {
     range.prop_map(Duration::from_millis)
 }
 
-/// Any plan without a contradiction: every expectation is one that the sweep can meet.
+/// Any plan without a contradiction: every expectation is one that the sweep can meet, and every fault
+/// one that can bite.
 fn plans() -> impl Strategy<Value = Plan> {
     let kernel = prop_oneof![
         (1..5_000_u32)
@@ -79,8 +80,12 @@ fn plans() -> impl Strategy<Value = Plan> {
     let rest = (any::<u64>(), env, "[A-Za-z][ -~]{0,30}[.!#:]", expects(), replayed);
     (sweep, kernel, backend, 1..20_u32, rest).prop_flat_map(
         |((start, params, chunk_size), kernel, backend, workers, rest)| {
-            let (seed, env, description, expect, replayed) = rest;
-            faults(workers).prop_map(move |faults| Plan {
+            let (seed, mut env, description, expect, replayed) = rest;
+            if replayed.is_some() || expect.dead_letters > 0 {
+                env.insert("SIMULATE_FAULT_RATE".into(), "0.1".into());
+            }
+            let of = Sweep { start, end: start + params, chunk_size, kernel: kernel.clone() };
+            faults(workers, of).prop_map(move |faults| Plan {
                 schema_version: SCHEMA_VERSION,
                 scenario: "x".into(),
                 description: description.clone(),
@@ -106,7 +111,9 @@ fn plans() -> impl Strategy<Value = Plan> {
                 },
                 faults,
                 stall_after: Duration::from_secs(70_000),
+                stall_after_is_set: true,
                 timeout: Duration::from_secs(720 * 3600),
+                timeout_is_set: true,
             })
         },
     )
@@ -132,24 +139,31 @@ fn expects() -> impl Strategy<Value = Expect> {
 }
 
 /// The first fault leaves chunks to others, so that recovery can be judged.
-fn faults(workers: u32) -> impl Strategy<Value = Vec<PlannedFault>> {
+fn faults(workers: u32, sweep: Sweep) -> impl Strategy<Value = Vec<PlannedFault>> {
+    let (first, _) = sweep.chunk(sweep.chunks() - 1);
+    // What is committed before the last chunk is, in thousandths.
+    let most = 1000 * (first - sweep.start) / sweep.params();
+    let share = move |thousandths: u64| match thousandths.min(most) {
+        0 => Trigger::Time(Duration::from_secs(1)),
+        thousandths => Trigger::Progress(thousandths as f64 / 10.0),
+    };
     let target = prop_oneof![
         (0..workers).prop_map(Target::Worker),
         prop::sample::select(vec![Target::Busy, Target::Random, Target::All]),
     ];
     let trigger = prop_oneof![
-        (1..=1000_u32).prop_map(|thousandths| Trigger::Progress(f64::from(thousandths) / 10.0)),
-        millis(1..100_000).prop_map(Trigger::Time),
+        (1..1000_u64).prop_map(share),
+        millis(1..10_000).prop_map(Trigger::Time),
         Just(Trigger::After(String::new())),
     ];
     let kind = prop::sample::select(vec![FaultKind::Kill, FaultKind::Pause, FaultKind::Restart]);
-    let one = (kind, trigger, target, millis(1..60_000));
-    prop::collection::vec(one, 0..5).prop_map(|parts| {
+    let one = (kind, trigger, target, millis(10..60_000));
+    prop::collection::vec(one, 0..5).prop_map(move |parts| {
         let name = |index: usize| format!("fault-{index}");
-        let fault = |(index, (kind, trigger, target, hold))| PlannedFault {
+        let fault = move |(index, (kind, trigger, target, hold))| PlannedFault {
             name: name(index),
             trigger: match trigger {
-                Trigger::After(_) if index == 0 => Trigger::Progress(50.0),
+                Trigger::After(_) if index == 0 => share(500),
                 Trigger::After(_) => Trigger::After(name(index - 1)),
                 other => other,
             },

@@ -128,9 +128,9 @@ fn a_backend_or_an_environment_that_does_not_exist_is_refused() {
 
 #[test]
 fn a_share_of_the_sweep_is_above_0_and_at_most_100_percent() {
-    insta::assert_snapshot!(refused("at: 30%", "at: 0%"), @"scenarios/x.yaml:8:9: at is 0%, but a share of the sweep is above 0% and at most 100% (write for example at: 30%)");
-    insta::assert_snapshot!(refused("at: 30%", "at: 101%"), @"scenarios/x.yaml:8:9: at is 101%, but a share of the sweep is above 0% and at most 100% (write for example at: 30%)");
-    insta::assert_snapshot!(refused("at: 30%", "at: -5%"), @"scenarios/x.yaml:8:9: at is -5%, but a share of the sweep is above 0% and at most 100% (write for example at: 30%)");
+    insta::assert_snapshot!(refused("at: 30%", "at: 0%"), @"scenarios/x.yaml:8:9: at is 0%, but a share that leaves something to do is above 0% and below 100% (write for example at: 30%)");
+    insta::assert_snapshot!(refused("at: 30%", "at: 101%"), @"scenarios/x.yaml:8:9: at is 101%, but a share that leaves something to do is above 0% and below 100% (write for example at: 30%)");
+    insta::assert_snapshot!(refused("at: 30%", "at: -5%"), @"scenarios/x.yaml:8:9: at is -5%, but a share that leaves something to do is above 0% and below 100% (write for example at: 30%)");
     insta::assert_snapshot!(refused("at: 30%", r#"at: "%""#), @r#"scenarios/x.yaml:8:9: at is "%", but must be a share of the sweep or a time after the first task (write for example at: 30% or at: 3s)"#);
     insta::assert_snapshot!(refused("at: 30%", "at: 30"), @"scenarios/x.yaml:8:9: at is 30, but must be a share of the sweep or a time after the first task (write for example at: 30% or at: 3s)");
     insta::assert_snapshot!(refused("at: 30%", "at: soon"), @r#"scenarios/x.yaml:8:9: at is "soon", but must be a share of the sweep or a time after the first task (write for example at: 30% or at: 3s)"#);

@@ -153,18 +153,18 @@ fn what_a_fault_must_be_told_is_named_with_an_example() {
 
 #[test]
 fn settings_have_bounds() {
-    insta::assert_snapshot!(refused("slow: { worker: 0, share: 0%, for: 1s }"), @r#"scenarios/x.yaml:8:42: share is "0%", but must be above 0% and at most 100% (write for example share: 10%)"#);
-    insta::assert_snapshot!(refused("slow: { worker: 0, share: 101%, for: 1s }"), @r#"scenarios/x.yaml:8:42: share is "101%", but must be above 0% and at most 100% (write for example share: 10%)"#);
+    insta::assert_snapshot!(refused("slow: { worker: 0, share: 0%, for: 1s }"), @r#"scenarios/x.yaml:8:42: share is "0%", but must be above 0% and below 100% (write for example share: 10%)"#);
+    insta::assert_snapshot!(refused("slow: { worker: 0, share: 101%, for: 1s }"), @r#"scenarios/x.yaml:8:42: share is "101%", but must be above 0% and below 100% (write for example share: 10%)"#);
     insta::assert_snapshot!(refused("slow: { worker: 0, share: 0.5, for: 1s }"), @"scenarios/x.yaml:8:42: share is 0.5, but must be a share (write for example share: 10%)");
     insta::assert_snapshot!(refused("bandwidth: { worker: 0, bytes: 0, for: 1s }"), @"scenarios/x.yaml:8:47: bytes is 0, but at least 1 is needed (write for example bytes: 1000)");
-    insta::assert_snapshot!(refused("bandwidth: { worker: 0, bytes: 2000000000000, for: 1s }"), @"scenarios/x.yaml:8:47: bytes is 2000000000000, but at most 1099511627776 are possible");
+    insta::assert_snapshot!(refused("bandwidth: { worker: 0, bytes: 2000000000000, for: 1s }"), @"scenarios/x.yaml:8:47: bytes is 2000000000000, but at most 100000000 are possible");
     insta::assert_snapshot!(refused("bandwidth: { worker: 0, bytes: 1kB, for: 1s }"), @r#"scenarios/x.yaml:8:47: bytes is "1kB", but must be a whole number, not negative (write for example bytes: 1000)"#);
     insta::assert_snapshot!(refused("latency: { worker: 0, delay: 0ms, for: 1s }"), @"scenarios/x.yaml:8:45: delay is 0ms, but 1ms to 720h are possible");
     insta::assert_snapshot!(refused("latency: { worker: 0, delay: 9, for: 1s }"), @"scenarios/x.yaml:8:45: delay is 9, but must be a time in ms, s, m or h (write for example delay: 50ms)");
     insta::assert_snapshot!(refused("partition: { worker: 0, direction: to, for: 1s }"), @r#"scenarios/x.yaml:8:51: direction is "to", which does not exist (valid: to-broker, from-broker, both)"#);
     insta::assert_snapshot!(refused("kill: { worker: 0, delay: 1s }"), @r#"scenarios/x.yaml:8:35: unknown key "delay" in kill (valid: worker, role, for, by)"#);
-    insta::assert_snapshot!(message(&with("slow-chunks: { share: 10%, factor: 0.5 }")), @"scenarios/x.yaml:8:40: factor is 0.5, but 1 to 1000 are possible");
-    insta::assert_snapshot!(message(&with("slow-chunks: { share: 10%, factor: 1001 }")), @"scenarios/x.yaml:8:40: factor is 1001, but 1 to 1000 are possible");
+    insta::assert_snapshot!(message(&with("slow-chunks: { share: 10%, factor: 0.5 }")), @"scenarios/x.yaml:8:40: factor is 0.5, but only above 1 a chunk takes longer (write for example factor: 10)");
+    insta::assert_snapshot!(message(&with("slow-chunks: { share: 10%, factor: 1001 }")), @"scenarios/x.yaml:8:40: factor is 1001, but at most 1000 are possible");
     insta::assert_snapshot!(message(&with("poison: { chunk: 100 }")), @"scenarios/x.yaml:8:22: chunk is 100, but the chunks are numbered 0 to 99");
     insta::assert_snapshot!(message(&with("poison: { chunk: -1 }")), @"scenarios/x.yaml:8:22: chunk is -1, but must be a whole number, not negative (write for example chunk: 17)");
     insta::assert_snapshot!(message(&with("poison: { chunk: 7 }").replace("work_ms: 100", "work_ms: 1")), @"scenarios/x.yaml:8:22: chunk names a chunk that is computed in 10ms, before anybody sees who has it (give it at least 20ms of work)");

@@ -158,6 +158,7 @@ fn what_a_scenario_leaves_out_has_a_default() {
     assert_eq!(plan.expect.coverage, Coverage::ExactlyOnce);
     assert_eq!(plan.stall_after, Duration::from_secs(20 + 10));
     assert_eq!(plan.timeout, Duration::from_secs(60 + 4 * 34));
+    assert!(!plan.stall_after_is_set && !plan.timeout_is_set);
     assert_eq!((plan.env.len(), plan.faults.len(), plan.defect), (0, 0, None));
 }
 
@@ -173,6 +174,13 @@ fn deadlines_leave_time_for_faults_leases_and_what_is_allowed() {
     assert_eq!(one_left.timeout, Duration::from_secs(60 + 4 * 100));
     let allowed = accepted("recovery_max: 1s", "duration_max: 1h");
     assert_eq!(allowed.timeout, Duration::from_secs(3600));
+}
+
+#[test]
+fn a_deadline_that_the_scenario_sets_is_known_to_be_set() {
+    let plan = accepted("seed: 7", "timeout: 10m\nstall_after: 30s");
+    assert!(plan.stall_after_is_set && plan.timeout_is_set);
+    assert_eq!(plan.timeout, Duration::from_secs(600));
 }
 
 #[test]
