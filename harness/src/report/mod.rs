@@ -265,7 +265,7 @@ mod tests {
         insta::assert_snapshot!(of(&junit, "- worker-0", 3), @r#"
         - worker-0 exited with code 1 at 12.0 s, and said:
             Traceback (most recent call last):
-              File "&lt;x&gt;", line 1
+              File &quot;&lt;x&gt;&quot;, line 1
         "#);
     }
 
