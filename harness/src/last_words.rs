@@ -116,7 +116,7 @@ pub(crate) fn shown(line: &str) -> String {
 }
 
 /// Evidence that goes on in further lines, line by line.
-pub(crate) fn line_by_line(evidence: Vec<String>) -> Vec<String> {
+pub(crate) fn line_by_line(evidence: &[String]) -> Vec<String> {
     evidence.iter().flat_map(|entry| entry.lines().map(str::to_owned)).collect()
 }
 

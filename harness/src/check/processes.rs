@@ -98,9 +98,9 @@ fn look(plan: &Plan, facts: &Facts) -> Found {
         lines.push(|| describe_all(&alike));
     }
     Found {
-        unexplained: line_by_line(lines.lines()),
+        unexplained: line_by_line(&lines.lines()),
         count,
-        foreign: line_by_line(foreign.lines()),
+        foreign: line_by_line(&foreign.lines()),
     }
 }
 

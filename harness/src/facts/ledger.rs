@@ -41,7 +41,7 @@ impl Tally {
 
     /// The first lines of evidence.
     pub fn evidence(&self) -> Vec<String> {
-        let letters = line_by_line(self.letters.evidence());
+        let letters = line_by_line(&self.letters.evidence());
         letters.into_iter().chain(self.evidence.lines()).collect()
     }
 

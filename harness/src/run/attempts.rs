@@ -9,16 +9,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use serde::Deserialize;
-use tokio::time::{interval, timeout};
+use tokio::time::interval;
 
 use super::{Stage, Standing};
 use crate::history::Event;
 
 /// How often to look.
 const LOOK: Duration = Duration::from_secs(1);
-
-/// How long the broker may take to say what waits; it is asked again.
-const ANSWER: Duration = Duration::from_secs(1);
 
 /// How much of a log is read at a time, in bytes; what a worker writes beyond that is left out.
 const MOST: u64 = 1 << 18;
@@ -40,9 +37,12 @@ pub(super) async fn watch(stage: Rc<Stage>) {
             _ = look.tick() => {}
             () = stage.until(Standing::is_over) => return,
         }
-        let waiting = waiting(&stage).await;
+        // Nothing is told after the end.
+        let waiting = tokio::select! {
+            waiting = waiting(&stage) => waiting,
+            () = stage.until(Standing::is_over) => return,
+        };
         if stage.standing().is_over() {
-            // Nothing is told after the end.
             return;
         }
         for (name, path) in stage.fleet.worker_logs() {
@@ -61,10 +61,7 @@ pub(super) async fn watch(stage: Rc<Stage>) {
 /// Failed tasks that wait at the broker; none where it does not say.
 async fn waiting(stage: &Stage) -> u64 {
     let Some(broker) = &stage.broker else { return 0 };
-    match timeout(ANSWER, broker.depths()).await {
-        Ok(Ok(depths)) => depths.retry,
-        _ => 0,
-    }
+    broker.depths().await.map_or(0, |depths| depths.retry)
 }
 
 /// What workers have said so far.
