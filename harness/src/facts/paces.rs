@@ -17,8 +17,8 @@ pub struct Paces {
 #[derive(Debug, Clone, Copy, Default)]
 struct Pace {
     chunks: u64,
-    params: u64,
-    seconds: f64,
+    /// Seconds for a parameter, of the fastest: a busy machine makes chunks later, and none faster.
+    least: Option<f64>,
 }
 
 /// What became of the chunks that were to take longer.
@@ -28,7 +28,8 @@ pub struct Slowed {
     pub chunks: u64,
     /// How many others were.
     pub others: u64,
-    /// How many times as long they took for a parameter, where there are both to compare.
+    /// How many times as long the fastest of them took for a parameter as the fastest of the others,
+    /// where there are both to compare.
     pub times: Option<f64>,
 }
 
@@ -42,22 +43,20 @@ impl Paces {
     /// Takes in a result of the chunk with this index.
     pub fn add(&mut self, index: u64, result: &SeenResult) {
         let Some((seed, Skew { share, .. })) = self.skew else { return };
-        let is_measured = result.duration_s.is_finite() && result.duration_s >= 0.0;
+        let is_measured = result.duration_s.is_finite() && result.duration_s > 0.0;
         if !is_measured || result.count == 0 {
             return;
         }
         let drawn = is_slow(seed, share, index);
         let pace = if drawn { &mut self.drawn } else { &mut self.others };
         pace.chunks += 1;
-        pace.params = pace.params.saturating_add(result.count);
-        pace.seconds += result.duration_s;
+        let each = result.duration_s / result.count as f64;
+        pace.least = Some(pace.least.map_or(each, |least| least.min(each)));
     }
 
     /// What was seen of the chunks that were to take longer.
     pub fn slowed(&self) -> Slowed {
-        let each = |pace: Pace| (pace.params > 0).then(|| pace.seconds / pace.params as f64);
-        let times = each(self.drawn).zip(each(self.others));
-        let times = times.filter(|(_, others)| *others > 0.0).map(|(drawn, others)| drawn / others);
+        let times = self.drawn.least.zip(self.others.least).map(|(drawn, others)| drawn / others);
         Slowed { chunks: self.drawn.chunks, others: self.others.chunks, times }
     }
 }

@@ -358,7 +358,7 @@ async fn wait_for_workers(stage: &Stage, broker: &dyn Broker) {
     let idle = idle_time(&stage.plan);
     let patience = if idle.is_zero() { READY } else { READY.min(idle / 2) };
     let _ = timeout(patience, all_ask_for_tasks(stage, broker)).await;
-    if let Some(missing @ 1..) = not_asking(stage, broker).await {
+    if let Ok(Some(missing @ 1..)) = timeout(READY, not_asking(stage, broker)).await {
         let workers = counted(stage.plan.workers.into(), "worker");
         let why =
             format!("the sweep begins though {missing} of {workers} did not ask for tasks yet");
