@@ -153,13 +153,23 @@ fn an_interrupted_selftest_does_not_go_on() {
     let sandbox = Sandbox::new();
     let scenarios = crate::support::scenarios().display().to_string();
     let harness = sandbox
-        .harness(&["selftest", "half-chunk-on-sigterm", "resubmits", "--scenarios", &scenarios])
+        .harness(&[
+            "selftest",
+            "half-chunk-on-sigterm",
+            "resubmits",
+            "--backend",
+            "embedded",
+            "--jobs",
+            "1",
+            "--scenarios",
+            &scenarios,
+        ])
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::null())
         .spawn()
         .unwrap();
     eventually(|| {
-        let run = sandbox.path().join("runs/selftest/embedded-terminate/latest");
+        let run = sandbox.path().join("runs/selftest/embedded/correct/embedded-terminate/latest");
         let begun = events(&run).iter().any(|it| it["event"] == "result");
         if begun { Ok(()) } else { Err("the run has no result".to_owned()) }
     });
@@ -167,6 +177,37 @@ fn an_interrupted_selftest_does_not_go_on() {
     let output = harness.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert_eq!(String::from_utf8_lossy(&output.stdout), "", "nothing was caught or missed");
-    assert!(!sandbox.path().join("runs/selftest/embedded-coordinator-restart").exists());
+    assert!(
+        !sandbox
+            .path()
+            .join("runs/selftest/embedded/correct/embedded-coordinator-restart")
+            .exists()
+    );
+    sandbox.assert_that_nothing_lives();
+}
+
+#[test]
+fn an_interrupt_ends_every_run_of_a_selftest() {
+    let sandbox = Sandbox::new();
+    // Both would stay for a quarter of a minute.
+    let harness = sandbox
+        .harness(&["selftest", "hangs-on", "aggregator-stays", "--backend", "embedded"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    eventually(|| {
+        let stays = |defect| {
+            let run = sandbox.path().join(format!("runs/selftest/embedded/{defect}/small/latest"));
+            events(&run).iter().filter(|it| it["event"] == "result").count() == 100
+        };
+        let both = stays("hangs-on") && stays("aggregator-stays");
+        if both { Ok(()) } else { Err("the runs have not come that far".to_owned()) }
+    });
+    send(&harness, Signal::INT);
+    let output = harness.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.starts_with("0 planted defects"), "{said}");
     sandbox.assert_that_nothing_lives();
 }
