@@ -73,10 +73,11 @@ impl Cases {
 
 fn plan(defect: &Defect, backend: Backend, broken: bool, scenarios: &Path) -> Result<Plan, String> {
     let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+    let planted = if broken { defect.planted } else { &[] };
     let overrides = Overrides {
         backend: Some(backend),
         seed: Some(1),
-        set: defect.set.iter().map(owned).collect(),
+        set: defect.set.iter().chain(planted).map(owned).collect(),
         defect: broken.then(|| defect.name.to_owned()),
         ..Overrides::default()
     };
