@@ -208,6 +208,6 @@ fn an_interrupt_ends_every_run_of_a_selftest() {
     let output = harness.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(said.starts_with("0 planted defects"), "{said}");
+    assert!(said.starts_with("0 of 2 planted defects: "), "{said}");
     sandbox.assert_that_nothing_lives();
 }

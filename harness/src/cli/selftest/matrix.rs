@@ -98,8 +98,12 @@ impl<'a> Matrix<'a> {
         if told + runs == 0 {
             return Exit::Pass;
         }
-        let defects = counted(told as u64, "planted defect");
+        let all = self.told.len();
+        // An interrupt, or a broker that does not start, ends it early.
+        let of = if told < all { format!("{told} of ") } else { String::new() };
+        let defects = format!("{of}{}", counted(all as u64, "planted defect"));
         let outcome = match told - caught {
+            0 if told < all => "all of these caught".to_owned(),
             0 => "all caught".to_owned(),
             missed => format!("{caught} caught, {missed} MISSED"),
         };
