@@ -58,7 +58,8 @@ fn a_defect_that_does_not_show_is_called_missed() {
     // 1,000 is a multiple of 10: the defect that drops the remainder has none to drop.
     let scenario = std::fs::read_to_string(scenarios().join("quickstart.yaml")).unwrap();
     assert!(scenario.contains("params: 1003"));
-    sandbox.write("quickstart.yaml", &scenario.replace("params: 1003", "params: 1000"));
+    let even = scenario.replace("params: 1003", "params: 1000").replace("recovery_max: 1s", "");
+    sandbox.write("quickstart.yaml", &even);
     let said =
         sandbox.run(&["selftest", "drops-remainder", "--backend", "embedded", "--scenarios", "."]);
     assert_eq!(said.code, Some(1), "{said}");
@@ -71,7 +72,7 @@ fn a_defect_that_does_not_show_is_called_missed() {
 fn where_the_correct_system_does_not_pass_nothing_is_caught() {
     let sandbox = Sandbox::new();
     let scenario = std::fs::read_to_string(scenarios().join("quickstart.yaml")).unwrap();
-    let hopeless = scenario.replace("recovery_max: 1s", "throughput_min: 1000000");
+    let hopeless = scenario.replace("recovery_max: 1s", "recovery_max: 1ms");
     assert_ne!(hopeless, scenario);
     sandbox.write("quickstart.yaml", &hopeless);
     let said =
