@@ -6,6 +6,7 @@ mod cluster;
 mod compare;
 mod doctor;
 mod faults;
+mod interrupts;
 mod list;
 mod run;
 mod selftest;

@@ -5,9 +5,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use tokio::runtime::Runtime;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-
+use super::interrupts::Interrupts;
 use super::problem;
 use super::run::{Judged, backend, carry_out_quietly};
 use crate::exit::Exit;
@@ -165,40 +163,6 @@ fn recovering(name: &str) -> Result<Backend, String> {
             let names = soak::BACKENDS.map(Backend::name).join(", ");
             Err(format!("there is no soak of that backend (valid: {names})"))
         }
-    }
-}
-
-/// Ctrl-C, or its like, while no run goes on that would hear of it.
-struct Interrupts {
-    runtime: Runtime,
-    signals: [Signal; 2],
-}
-
-impl Interrupts {
-    fn listen() -> Result<Self, String> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| format!("cannot start the runtime: {error}"))?;
-        let listen = |kind| {
-            let _inside = runtime.enter();
-            signal(kind).map_err(|error| format!("cannot listen to signals: {error}"))
-        };
-        let signals = [listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?];
-        Ok(Self { runtime, signals })
-    }
-
-    fn came(&mut self) -> bool {
-        /// So that what has arrived is seen.
-        const LOOK: Duration = Duration::from_millis(1);
-        let [interrupt, terminate] = &mut self.signals;
-        self.runtime.block_on(async {
-            tokio::select! {
-                _ = interrupt.recv() => true,
-                _ = terminate.recv() => true,
-                () = tokio::time::sleep(LOOK) => false,
-            }
-        })
     }
 }
 

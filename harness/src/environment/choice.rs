@@ -27,6 +27,11 @@ pub fn choose(backend: Backend) -> (Environment, String) {
     (Environment::Process, format!("neither {program} nor Docker is here"))
 }
 
+/// Whether a broker of our own can be had here for this backend.
+pub fn has_broker(backend: Backend) -> bool {
+    program(backend).is_none_or(is_installed)
+}
+
 /// The program that a backend's server is.
 fn program(backend: Backend) -> Option<&'static str> {
     match backend {

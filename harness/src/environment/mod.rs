@@ -17,7 +17,7 @@ mod redis_server;
 mod server;
 mod write_lock;
 
-pub use choice::choose;
+pub use choice::{choose, has_broker};
 pub use container::Containers;
 pub(crate) use container::FOREIGN_IMAGE;
 pub(crate) use downtime::Downtime;

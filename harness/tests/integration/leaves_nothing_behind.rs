@@ -153,13 +153,23 @@ fn an_interrupted_selftest_does_not_go_on() {
     let sandbox = Sandbox::new();
     let scenarios = crate::support::scenarios().display().to_string();
     let harness = sandbox
-        .harness(&["selftest", "half-chunk-on-sigterm", "resubmits", "--scenarios", &scenarios])
+        .harness(&[
+            "selftest",
+            "half-chunk-on-sigterm",
+            "resubmits",
+            "--backend",
+            "embedded",
+            "--jobs",
+            "1",
+            "--scenarios",
+            &scenarios,
+        ])
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::null())
         .spawn()
         .unwrap();
     eventually(|| {
-        let run = sandbox.path().join("runs/selftest/embedded-terminate/latest");
+        let run = sandbox.path().join("runs/selftest/embedded/correct/embedded-terminate/latest");
         let begun = events(&run).iter().any(|it| it["event"] == "result");
         if begun { Ok(()) } else { Err("the run has no result".to_owned()) }
     });
@@ -167,7 +177,41 @@ fn an_interrupted_selftest_does_not_go_on() {
     let output = harness.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert_eq!(String::from_utf8_lossy(&output.stdout), "", "nothing was caught or missed");
-    assert!(!sandbox.path().join("runs/selftest/embedded-coordinator-restart").exists());
+    assert!(
+        !sandbox
+            .path()
+            .join("runs/selftest/embedded/correct/embedded-coordinator-restart")
+            .exists()
+    );
+    sandbox.assert_that_nothing_lives();
+}
+
+#[test]
+fn an_interrupt_ends_every_run_of_a_selftest() {
+    let sandbox = Sandbox::new();
+    let scenarios = crate::support::scenarios().display().to_string();
+    let harness = sandbox
+        .harness(&["selftest", "half-chunk-on-sigterm", "resubmits", "--backend", "embedded"])
+        .args(["--jobs", "2", "--scenarios", &scenarios])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let runs = sandbox.path().join("runs/selftest/embedded/correct");
+    eventually(|| {
+        let begun = |scenario| {
+            let events = events(&runs.join(scenario).join("latest"));
+            events.iter().any(|it| it["event"] == "result")
+        };
+        let both = begun("embedded-terminate") && begun("embedded-coordinator-restart");
+        if both { Ok(()) } else { Err("the runs have not come that far".to_owned()) }
+    });
+    send(&harness, Signal::INT);
+    let output = harness.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "", "nothing was caught or missed");
+    let entries = std::fs::read_dir(sandbox.path().join("runs/selftest/embedded")).unwrap();
+    assert_eq!(entries.count(), 1, "no defect was run");
     sandbox.assert_that_nothing_lives();
 }
 
