@@ -134,36 +134,45 @@ mod tests {
 
     #[test]
     fn where_there_is_none_the_harness_sums_and_says_so() {
-        assert_snapshot!(judged(&without_aggregator()), @"");
+        assert_snapshot!(judged(&without_aggregator()), @"pass: no aggregator: summed by the harness: sum 500035.5 over 1000 parameters");
     }
 
     #[test]
     fn what_the_harness_sums_must_be_what_the_sweep_implies() {
-        assert_snapshot!(judged(&without_aggregator().without_chunk("00031")), @"");
+        assert_snapshot!(judged(&without_aggregator().without_chunk("00031")), @r"
+        fail: no aggregator: summed by the harness: sum 497889.05 over 990 parameters, which is not what the sweep implies
+        - count 990 instead of 1000
+        ");
         let nothing = without_aggregator().without(|event| matches!(event, Event::Result(_)));
-        assert_snapshot!(judged(&nothing), @"");
+        assert_snapshot!(judged(&nothing), @"inconclusive: no aggregator: summed by the harness, and there was nothing to sum");
         let early = without_aggregator().without_chunk("00031").ended(EndReason::Interrupted);
         assert!(judged(&early).starts_with("inconclusive"), "{}", judged(&early));
     }
 
     #[test]
     fn an_aggregator_of_others_that_reports_nothing_is_not_judged() {
-        assert_snapshot!(judged(&with_foreign(None)), @"");
+        assert_snapshot!(judged(&with_foreign(None)), @"inconclusive: not judged: the aggregator printed no report (a line of JSON with complete, chunks, duplicates_removed and result)");
         let stalled = with_foreign(None).ended(EndReason::Stalled);
-        assert_snapshot!(judged(&stalled), @"");
+        assert_snapshot!(judged(&stalled), @"inconclusive: the run ended before the aggregator had reported anything");
     }
 
     #[test]
     fn what_a_report_of_others_leaves_out_is_never_a_pass() {
-        assert_snapshot!(judged(&with_foreign(Some(sum_and_count()))), @"");
+        assert_snapshot!(judged(&with_foreign(Some(sum_and_count()))), @"inconclusive: not judged: the aggregator's report leaves out complete, chunks, duplicates_removed, result.min, result.max, result.avg");
     }
 
     #[test]
     fn what_it_does_say_must_be_so() {
         let wrong = PartialAggregate { sum: Some(7.0), ..sum_and_count() };
-        assert_snapshot!(judged(&with_foreign(Some(wrong))), @"");
+        assert_snapshot!(judged(&with_foreign(Some(wrong))), @r"
+        fail: the aggregate is not what the sweep implies (it leaves out complete, chunks, duplicates_removed, result.min, result.max, result.avg)
+        - sum 7 instead of 500035.5
+        ");
         let denies = PartialAggregate { complete: Some(false), ..sum_and_count() };
-        assert_snapshot!(judged(&with_foreign(Some(denies))), @"");
+        assert_snapshot!(judged(&with_foreign(Some(denies))), @r"
+        fail: the aggregate is not what the sweep implies (it leaves out chunks, duplicates_removed, result.min, result.max, result.avg)
+        - complete false instead of true
+        ");
     }
 
     #[test]

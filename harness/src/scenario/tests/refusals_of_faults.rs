@@ -271,24 +271,24 @@ fn what_belongs_to_a_cluster_is_refused_elsewhere_and_what_does_not_on_one() {
 #[test]
 fn who_plays_a_role_must_be_a_program_or_none_and_nobody_cannot_be_struck() {
     let said = |words| refused_with(&format!("system: {{ {words} }}"));
-    insta::assert_snapshot!(said("coordinator: absent"), @"");
-    insta::assert_snapshot!(said("coordinator: 7"), @"");
-    insta::assert_snapshot!(said("aggregator: { image: sum }"), @"");
-    insta::assert_snapshot!(said("aggregator: { command: [] }"), @"");
+    insta::assert_snapshot!(said("coordinator: absent"), @r#"scenarios/x.yaml:6:24: coordinator is "absent", but must be a program in place of ours, or none (write for example coordinator: { command: ["python3", "coordinator.py"] }, or coordinator: none)"#);
+    insta::assert_snapshot!(said("coordinator: 7"), @"scenarios/x.yaml:6:24: coordinator is 7, but must be a mapping with the keys command and image");
+    insta::assert_snapshot!(said("aggregator: { image: sum }"), @r#"scenarios/x.yaml:6:23: aggregator has no command (write for example aggregator: { command: ["python3", "aggregator.py"] }, or aggregator: none)"#);
+    insta::assert_snapshot!(said("aggregator: { command: [] }"), @r#"scenarios/x.yaml:6:34: command names no program (write for example aggregator: { command: ["python3", "aggregator.py"] }, or aggregator: none)"#);
     let hosted =
         "environment: container\nworkers_in: container\nsystem: { aggregator: { command: [sum] } }";
-    insta::assert_snapshot!(refused_with(hosted), @"");
+    insta::assert_snapshot!(refused_with(hosted), @"scenarios/x.yaml:8:23: aggregator is to run in a container, and no image holds it (add image: my-aggregator:latest)");
     let without = |fault: &str, role: &str| {
         let text = with(&format!("{{ {fault} }}"));
         message(&text.replace("seed: 7", &format!("system: {{ {role}: none }}")))
     };
-    insta::assert_snapshot!(without("at: 30%, kill: { role: coordinator }", "coordinator"), @"");
-    insta::assert_snapshot!(without("at: 30%, pause: { role: aggregator, for: 1s }", "aggregator"), @"");
-    insta::assert_snapshot!(without("at: 30% submitted, kill: { worker: 0 }", "coordinator"), @"");
+    insta::assert_snapshot!(without("at: 30%, kill: { role: coordinator }", "coordinator"), @r#"scenarios/x.yaml:8:30: role is "coordinator", but there is none: the harness submits by itself (strike a worker instead, or remove coordinator: none)"#);
+    insta::assert_snapshot!(without("at: 30%, pause: { role: aggregator, for: 1s }", "aggregator"), @r#"scenarios/x.yaml:8:31: role is "aggregator", but there is none: the harness sums by itself (strike a worker instead, or remove aggregator: none)"#);
+    insta::assert_snapshot!(without("at: 30% submitted, kill: { worker: 0 }", "coordinator"), @"scenarios/x.yaml:8:11: at is a share submitted, but the harness submits by itself, all at once (write a share of the sweep, as in at: 30%)");
     let on_static =
         with("{ at: 30%, kill: { worker: 0 } }").replace("backend: redis", "backend: static");
-    insta::assert_snapshot!(message(&on_static.replace("seed: 7", "system: { coordinator: none }")), @"");
+    insta::assert_snapshot!(message(&on_static.replace("seed: 7", "system: { coordinator: none }")), @"scenarios/x.yaml:6:24: coordinator is said, but backend static has no coordinator (remove it, or choose another backend)");
     let wiped =
         with("{ at: 30%, wipe: { role: broker } }").replace("exactly-once", "lost-with-broker");
-    insta::assert_snapshot!(message(&wiped.replace("seed: 7", "system: { aggregator: none }")), @"");
+    insta::assert_snapshot!(message(&wiped.replace("seed: 7", "system: { aggregator: none }")), @"scenarios/x.yaml:10:13: coverage is lost-with-broker, but only our own aggregator tells by its exit code that the data is gone (write exactly-once, or remove aggregator)");
 }

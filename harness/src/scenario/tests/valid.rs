@@ -56,6 +56,7 @@ fn every_shipped_scenario_loads_and_lists() {
     rabbitmq-coordinator-kill: rabbitmq 8000/1/0.01 ms on 3; restart coordinator at 10% submitted
     rabbitmq-dead-letters: rabbitmq 400/10/python3 -c … on 3; 
     rabbitmq-foreign-mixed: rabbitmq 900/10/10 ms on 3; kill worker 1 at 40%
+    rabbitmq-foreign-system: rabbitmq 600/10/10 ms on 3; 
     rabbitmq-network: rabbitmq 1500/10/10 ms on 3; latency all for 500ms at 10%, bandwidth worker 0 for 500ms after late, and 7 more
     rabbitmq-poison: rabbitmq 600/10/10 ms on 3; poison chunk 17 from the start
     rabbitmq-replay: rabbitmq 400/10/python3 -c … on 3; 
@@ -71,6 +72,8 @@ fn every_shipped_scenario_loads_and_lists() {
     redis-dead-letters: redis 400/10/python3 -c … on 3; 
     redis-foreign: redis 600/10/10 ms on 3; 
     redis-foreign-mixed: redis 900/10/10 ms on 3; pause worker 0 for 300ms at 20%, kill worker 1 at 40%
+    redis-foreign-system: redis 600/10/10 ms on 3; 
+    redis-foreign-workers-alone: redis 600/10/10 ms on 3; terminate worker 0 at 40%
     redis-network: redis 1500/10/10 ms on 3; latency all for 500ms at 10%, bandwidth worker 0 for 500ms after late, and 7 more
     redis-partition: redis 900/10/20 ms on 3; partition busy for 3s at 20%
     redis-poison: redis 600/10/10 ms on 3; poison chunk 17 from the start
