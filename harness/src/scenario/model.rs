@@ -70,6 +70,7 @@ pub(super) fn plan(root: &Node, file: &Path) -> Result<Plan, Problem> {
     let at = system::Place { file, backend, workers_in };
     let coordinator = system::role(&fields, "coordinator", at)?;
     let aggregator = system::role(&fields, "aggregator", at)?;
+    system::check_roles(&fields, backend, &coordinator, &aggregator)?;
     let site = Site {
         backend,
         environment,

@@ -95,6 +95,25 @@ pub(super) fn role(
     Ok(RoleProgram::Foreign(ForeignProgram { command, image }))
 }
 
+/// Our aggregator waits for a sweep of whose size it is told, and on RabbitMQ the wire contract has no
+/// place for that.
+pub(super) fn check_roles(
+    scenario: &Fields<'_>,
+    backend: Backend,
+    coordinator: &RoleProgram,
+    aggregator: &RoleProgram,
+) -> Result<(), Problem> {
+    let is_told = coordinator.foreign().is_none() || *aggregator != RoleProgram::Ours;
+    let system = scenario.get("system").map(|system| system.mapping(KEYS)).transpose()?;
+    match system.and_then(|system| system.get("coordinator")) {
+        Some(field) if backend == Backend::RabbitMq && !is_told => Err(field.refuse(
+            "is a program of others, which on RabbitMQ does not tell our aggregator how many chunks \
+             there are (add aggregator: none, or a program of yours)",
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// A program and its arguments.
 pub(super) fn command(list: &Field<'_>, example: &str) -> Result<Vec<String>, Problem> {
     let command: Vec<String> = list

@@ -288,6 +288,9 @@ fn who_plays_a_role_must_be_a_program_or_none_and_nobody_cannot_be_struck() {
     let on_static =
         with("{ at: 30%, kill: { worker: 0 } }").replace("backend: redis", "backend: static");
     insta::assert_snapshot!(message(&on_static.replace("seed: 7", "system: { coordinator: none }")), @"scenarios/x.yaml:6:24: coordinator is said, but backend static has no coordinator (remove it, or choose another backend)");
+    let on_rabbitmq =
+        with("{ at: 30%, kill: { worker: 0 } }").replace("backend: redis", "backend: rabbitmq");
+    insta::assert_snapshot!(message(&on_rabbitmq.replace("seed: 7", "system: { coordinator: { command: [c] } }")), @"scenarios/x.yaml:6:24: coordinator is a program of others, which on RabbitMQ does not tell our aggregator how many chunks there are (add aggregator: none, or a program of yours)");
     let wiped =
         with("{ at: 30%, wipe: { role: broker } }").replace("exactly-once", "lost-with-broker");
     insta::assert_snapshot!(message(&wiped.replace("seed: 7", "system: { aggregator: none }")), @"scenarios/x.yaml:10:13: coverage is lost-with-broker, but only our own aggregator tells by its exit code that the data is gone (write exactly-once, or remove aggregator)");
