@@ -141,7 +141,7 @@ mod tests {
     fn leaves(history: History, with: i32) -> History {
         history.spoil(|record| match &mut record.event {
             Event::ProcessExited { process, code, .. } if process == AGGREGATOR => {
-                *code = Some(with)
+                *code = Some(with);
             }
             _ => {}
         })

@@ -42,9 +42,9 @@ impl Kernel for Distinct {
 pub fn distinct_value(param: u64) -> f64 {
     let mut low = param & LOW;
     low ^= low >> 5;
-    low = low * ODD & LOW;
+    low = (low * ODD) & LOW;
     low ^= low >> 5;
-    (param & !LOW | low) as f64
+    ((param & !LOW) | low) as f64
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ const BLOCK: u64 = 1024;
 /// `SHUFFLED[x]` is the place, within its block, of the value of the block's parameter `x`: the upper
 /// five bits are added to the lower five without carry, before and after a multiplication.
 static SHUFFLED: LazyLock<Vec<u64>> = LazyLock::new(|| {
-    let fold = |x: u64| x / 32 * 32 + (x % 32 ^ x / 32);
+    let fold = |x: u64| x / 32 * 32 + ((x % 32) ^ (x / 32));
     (0..BLOCK).map(|x| fold(693 * fold(x) % BLOCK)).collect()
 });
 

@@ -69,7 +69,7 @@ fn plans() -> impl Strategy<Value = Plan> {
     let kernel = prop_oneof![
         (1..5_000_u32)
             .prop_map(|hundredths| Kernel::Reference { work_ms: f64::from(hundredths) / 100.0 }),
-        (0..5_000_u32)
+        (1..5_000_u32)
             .prop_map(|hundredths| Kernel::Distinct { work_ms: f64::from(hundredths) / 100.0 }),
         prop::collection::vec("[ -~]{1,12}", 1..4).prop_map(|command| Kernel::Exec { command }),
     ];
@@ -186,7 +186,9 @@ fn print(plan: &Plan) -> String {
     line(format_args!("description: {}", quoted(&plan.description)));
     let kernel = match &plan.sweep.kernel {
         Kernel::Reference { work_ms } => format!("reference: {{ work_ms: {work_ms} }}"),
-        Kernel::Distinct { work_ms } if plan.seed % 2 == 0 => format!("work_ms: {work_ms}"),
+        Kernel::Distinct { work_ms } if plan.seed.is_multiple_of(2) => {
+            format!("work_ms: {work_ms}")
+        }
         Kernel::Distinct { work_ms } => format!("distinct: {{ work_ms: {work_ms} }}"),
         Kernel::Exec { command } => {
             let command = serde_json::to_string(command).unwrap();
