@@ -158,7 +158,7 @@ fn verdict(directory: &Path) -> Option<Verdict> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 400 } else { 4000 }))]
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 150 } else { 4000 }))]
 
     #[test]
     fn no_line_can_be_changed_so_that_the_verdict_is_better(
