@@ -172,13 +172,11 @@ fn compare(path: &Path, results: &Results) -> (Option<Verdict>, Vec<String>) {
     (verdict, lines.lines())
 }
 
+/// Is told of a place where two values differ, and of what is there in each.
+type Found<'a> = dyn FnMut(&str, Option<&Value>, Option<&Value>) + 'a;
+
 /// Finds where two values differ, by the path of the place.
-fn differ(
-    place: &str,
-    recorded: &Value,
-    given: &Value,
-    found: &mut dyn FnMut(&str, Option<&Value>, Option<&Value>),
-) {
+fn differ(place: &str, recorded: &Value, given: &Value, found: &mut Found<'_>) {
     match (recorded, given) {
         (Value::Object(one), Value::Object(other)) => {
             let keys = one.keys().chain(other.keys().filter(|key| !one.contains_key(*key)));
@@ -197,12 +195,7 @@ fn differ(
     }
 }
 
-fn both(
-    place: &str,
-    recorded: Option<&Value>,
-    given: Option<&Value>,
-    found: &mut dyn FnMut(&str, Option<&Value>, Option<&Value>),
-) {
+fn both(place: &str, recorded: Option<&Value>, given: Option<&Value>, found: &mut Found<'_>) {
     match (recorded, given) {
         (Some(recorded), Some(given)) => differ(place, recorded, given, found),
         (recorded, given) => found(place, recorded, given),

@@ -73,10 +73,8 @@ impl Consistency {
             Event::Stopped { signal, .. } if !is_signal(*signal) => {
                 self.note(|| format!("a process was stopped with signal {signal}"));
             }
-            Event::SweepStarted => {
-                if std::mem::replace(&mut self.sweep_started, true) {
-                    self.note(|| "the sweep started twice".into());
-                }
+            Event::SweepStarted if std::mem::replace(&mut self.sweep_started, true) => {
+                self.note(|| "the sweep started twice".into());
             }
             Event::FaultInjected { fault, kind, .. } => {
                 if entry_named(kind).is_none() {

@@ -85,7 +85,7 @@ fn plans() -> impl Strategy<Value = Plan> {
                 env.insert("SIMULATE_FAULT_RATE".into(), "0.1".into());
             }
             let of = Sweep { start, end: start + params, chunk_size, kernel: kernel.clone() };
-            faults(workers, of).prop_map(move |faults| Plan {
+            faults(workers, &of).prop_map(move |faults| Plan {
                 schema_version: SCHEMA_VERSION,
                 scenario: "x".into(),
                 description: description.clone(),
@@ -139,7 +139,7 @@ fn expects() -> impl Strategy<Value = Expect> {
 }
 
 /// The first fault leaves chunks to others, so that recovery can be judged.
-fn faults(workers: u32, sweep: Sweep) -> impl Strategy<Value = Vec<PlannedFault>> {
+fn faults(workers: u32, sweep: &Sweep) -> impl Strategy<Value = Vec<PlannedFault>> {
     let (first, _) = sweep.chunk(sweep.chunks() - 1);
     // What is committed before the last chunk is, in thousandths.
     let most = 1000 * (first - sweep.start) / sweep.params();
