@@ -139,7 +139,7 @@ fn expects() -> impl Strategy<Value = Expect> {
 }
 
 /// The first fault leaves chunks to others, so that recovery can be judged.
-fn faults(workers: u32, sweep: &Sweep) -> impl Strategy<Value = Vec<PlannedFault>> {
+fn faults(workers: u32, sweep: &Sweep) -> impl Strategy<Value = Vec<PlannedFault>> + use<> {
     let (first, _) = sweep.chunk(sweep.chunks() - 1);
     // What is committed before the last chunk is, in thousandths.
     let most = 1000 * (first - sweep.start) / sweep.params();
