@@ -6,7 +6,8 @@
 //! cut short can be begun again, by anyone, from the moment of that death on. A paused worker
 //! goes on where it stood.
 
-use std::collections::BTreeSet;
+use std::cmp::{Ordering, Reverse};
+use std::collections::{BTreeSet, BinaryHeap};
 
 use crate::facts::{Facts, Strike};
 use crate::plan::{Backend, Plan};
@@ -54,29 +55,65 @@ fn queue_s(plan: &Plan, nominal: Nominal, again: &[(u64, f64)], workers: &[Worke
     // What is there first comes first. Only the last chunk may be smaller than the others, and so
     // fit where they do not: it is tried before those that were cut short, and after them.
     let before = list_schedule(uncut().chain([last]).chain(cut()).map(job), workers.to_vec())?;
+    if cut().next().is_none() {
+        return Some(before);
+    }
     let after = list_schedule(uncut().chain(cut()).chain([last]).map(job), workers.to_vec())?;
     Some(before.min(after))
 }
 
 /// A chunk to be done, and when it is there to be begun.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 struct Job {
     release_s: f64,
     work_s: f64,
 }
 
-/// When all is done, if each job in turn goes to the worker that is done with it first.
+/// When all is done, if each job in turn goes to the worker that is done with it first. Most jobs are
+/// alike: who is done first is asked of all workers only where one differs from that before it.
 fn list_schedule(jobs: impl Iterator<Item = Job>, mut workers: Vec<Worker>) -> Option<f64> {
     let mut end_s = 0.0_f64;
+    let mut alike: Option<Job> = None;
+    let mut offers: BinaryHeap<Reverse<Offer>> = BinaryHeap::new();
     for job in jobs {
-        let (end, worker) = workers
-            .iter_mut()
-            .filter_map(|worker| Some((worker.end_of(job.release_s, job.work_s)?, worker)))
-            .min_by(|(a, _), (b, _)| a.total_cmp(b))?;
-        worker.free_s = end;
+        if alike != Some(job) {
+            let all = workers.iter().enumerate();
+            offers = all.filter_map(|(at, worker)| Offer::of(at, worker, job)).collect();
+            alike = Some(job);
+        }
+        let Reverse(Offer { end_s: end, at }) = offers.pop()?;
+        workers[at].free_s = end;
         end_s = end_s.max(end);
+        offers.extend(Offer::of(at, &workers[at], job));
     }
     Some(end_s)
+}
+
+/// When which worker would be done with a job, if it did that next.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Offer {
+    end_s: f64,
+    at: usize,
+}
+
+impl Offer {
+    fn of(at: usize, worker: &Worker, job: Job) -> Option<Reverse<Self>> {
+        Some(Reverse(Self { end_s: worker.end_of(job.release_s, job.work_s)?, at }))
+    }
+}
+
+impl Eq for Offer {}
+
+impl Ord for Offer {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.end_s.total_cmp(&other.end_s).then(self.at.cmp(&other.at))
+    }
+}
+
+impl PartialOrd for Offer {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 /// Static mode: each worker computes its own range, as far as it lives.

@@ -232,6 +232,8 @@ pub struct Facts {
     pub open_tasks: Vec<OpenTask>,
     /// Who was seen last with a chunk that has neither a result nor a dead letter, by its id.
     pub last_seen: BTreeMap<String, String>,
+    /// Of the stored results that were not seen so, how many have the value of one that was.
+    pub stored_again: u64,
     /// What is stored at the end.
     pub reread: Option<Reread>,
 }
@@ -308,6 +310,7 @@ impl Facts {
             open_tasks: Vec::new(),
             last_seen: BTreeMap::new(),
             changed: FirstLines::default(),
+            stored_again: 0,
             reread: None,
         }
     }
@@ -439,14 +442,19 @@ impl Facts {
                 let (seen, stored, lost, changed) = (*seen, *stored, *lost, *changed);
                 self.reread = Some(Reread { place, seen, stored, lost, changed, chunks });
             }
-            Event::Changed { chunk_id, was, is, worker } => self.changed.push(|| {
-                let (id, worker) = (crate::words::quoted(chunk_id), crate::words::quoted(worker));
-                let was = was.map_or_else(
-                    || "no result of it was seen".to_owned(),
-                    |was| format!("the one that was seen has sum {was}"),
-                );
-                format!("chunk {id} is stored with sum {is}, by {worker}, and {was}")
-            }),
+            Event::Changed { chunk_id, was, is, worker } => {
+                let is_equal = |was: f64| (was - is).abs() <= was.abs() * 4.0 * f64::EPSILON;
+                self.stored_again += u64::from(was.is_some_and(is_equal));
+                self.changed.push(|| {
+                    let (id, worker) =
+                        (crate::words::quoted(chunk_id), crate::words::quoted(worker));
+                    let was = was.map_or_else(
+                        || "no result of it was seen".to_owned(),
+                        |was| format!("the one that was seen has sum {was}"),
+                    );
+                    format!("chunk {id} is stored with sum {is}, by {worker}, and {was}")
+                });
+            }
             Event::Stopped { process, .. } => self.stops.push((process.clone(), t_s)),
             Event::BrokerLost { reason } => self.flaw = Some(reason.clone()),
             Event::RunEnded { why } => self.ended = Some((t_s, *why)),
