@@ -90,6 +90,12 @@ fn exactly_once(plan: &Plan, facts: &Facts, missing: &IntervalSet, spoilt: Spoil
         let (all, chunks) = (counted(params, "parameter"), counted(plan.sweep.chunks(), "chunk"));
         return Outcome::pass(format!("all {all} in {chunks}, each counted exactly once{again}"));
     }
+    if words.is_empty()
+        && missing.is_empty()
+        && let Some(escaped) = dead::escaped(plan, facts)
+    {
+        return Outcome::inconclusive(escaped);
+    }
     let broken = !words.is_empty() || facts.is_final();
     if let Some(too_few) = too_few {
         words.push(too_few);

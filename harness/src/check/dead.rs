@@ -73,6 +73,23 @@ fn implied(plan: &Plan) -> BTreeSet<u64> {
     plan.faults.iter().filter(poison).filter_map(|fault| fault.settings.chunk).collect()
 }
 
+/// That the poison missed an attempt, where that is all: a chunk that was done before its worker could be
+/// killed is no dead letter, and nothing is known of what would have become of it.
+pub(super) fn escaped(plan: &Plan, facts: &Facts) -> Option<String> {
+    let has_result = |index: &u64| facts.ledger.committed_s(*index).is_some();
+    let escaped: Vec<u64> = implied(plan).into_iter().filter(has_result).collect();
+    let expected = plan.expect.dead_letters;
+    let explained = letters(plan, facts) + escaped.len() as u64 == expected;
+    (explained && !escaped.is_empty()).then(|| {
+        let names: Vec<String> = escaped.into_iter().map(chunk_id).collect();
+        format!(
+            "chunk {} was done before its worker could be killed: the poison missed an attempt (let its \
+             chunks take longer)",
+            names.join(", ")
+        )
+    })
+}
+
 /// Letters of other chunks than the plan implies, where as many are there as are expected; those that it
 /// does not name may be of any chunk.
 fn others(plan: &Plan, facts: &Facts) -> Option<String> {
@@ -262,6 +279,14 @@ mod tests {
         fail: of 1000 parameters: a dead letter of chunk 00018, and not of 00017
         - chunk 00018 is in the dead letters: no luck
         ");
+    }
+
+    #[test]
+    fn a_poisoned_chunk_that_was_done_all_the_same_says_nothing() {
+        let mut history = history(1, &[]);
+        history.plan.faults = poisoned("00017").plan.faults;
+        assert_snapshot!(judged(&history), @"inconclusive: chunk 00017 was done before its worker could be killed: the poison missed an attempt (let its chunks take longer)");
+        assert!(judged(&history.without_chunk("00031")).starts_with("fail"));
     }
 
     #[test]

@@ -225,15 +225,14 @@ pub struct Facts {
     /// Chunks that have a task at the broker, and tasks that ask for something else than the plan.
     pub submitted: Option<(u64, u64)>,
     wrong_tasks: FirstLines,
-    changed: FirstLines,
     /// Attempts that no failure explains.
     pub unexplained_retries: UnexplainedRetries,
     /// Tasks that were open at the end, as far as they are named.
     pub open_tasks: Vec<OpenTask>,
     /// Who was seen last with a chunk that has neither a result nor a dead letter, by its id.
     pub last_seen: BTreeMap<String, String>,
-    /// Of the stored results that were not seen so, how many have the value of one that was.
-    pub stored_again: u64,
+    /// Stored results that were not seen so, as far as they are named.
+    pub changed: Vec<ChangedResult>,
     /// What is stored at the end.
     pub reread: Option<Reread>,
 }
@@ -245,6 +244,26 @@ pub struct OpenTask {
     pub chunk_id: Option<String>,
     /// Who had it.
     pub holder: Option<String>,
+}
+
+/// A stored result that was not seen so.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChangedResult {
+    /// The chunk's id.
+    pub chunk_id: String,
+    /// The sum that was seen first; none where no result of the chunk was seen.
+    pub was: Option<f64>,
+    /// The sum that is there.
+    pub is: f64,
+    /// Whose result that says it is.
+    pub worker: String,
+}
+
+impl ChangedResult {
+    /// Whether it has the value that was seen; it may have been added up in another order.
+    pub fn is_equal(&self) -> bool {
+        self.was.is_some_and(|was| (was - self.is).abs() <= was.abs() * 4.0 * f64::EPSILON)
+    }
 }
 
 /// What is stored at the end, beside what was seen.
@@ -309,8 +328,7 @@ impl Facts {
             unexplained_retries: UnexplainedRetries::new(plan),
             open_tasks: Vec::new(),
             last_seen: BTreeMap::new(),
-            changed: FirstLines::default(),
-            stored_again: 0,
+            changed: Vec::new(),
             reread: None,
         }
     }
@@ -442,19 +460,12 @@ impl Facts {
                 let (seen, stored, lost, changed) = (*seen, *stored, *lost, *changed);
                 self.reread = Some(Reread { place, seen, stored, lost, changed, chunks });
             }
-            Event::Changed { chunk_id, was, is, worker } => {
-                let is_equal = |was: f64| (was - is).abs() <= was.abs() * 4.0 * f64::EPSILON;
-                self.stored_again += u64::from(was.is_some_and(is_equal));
-                self.changed.push(|| {
-                    let (id, worker) =
-                        (crate::words::quoted(chunk_id), crate::words::quoted(worker));
-                    let was = was.map_or_else(
-                        || "no result of it was seen".to_owned(),
-                        |was| format!("the one that was seen has sum {was}"),
-                    );
-                    format!("chunk {id} is stored with sum {is}, by {worker}, and {was}")
-                });
-            }
+            Event::Changed { chunk_id, was, is, worker } => self.changed.push(ChangedResult {
+                chunk_id: chunk_id.clone(),
+                was: *was,
+                is: *is,
+                worker: worker.clone(),
+            }),
             Event::Stopped { process, .. } => self.stops.push((process.clone(), t_s)),
             Event::BrokerLost { reason } => self.flaw = Some(reason.clone()),
             Event::RunEnded { why } => self.ended = Some((t_s, *why)),
@@ -569,11 +580,6 @@ impl Facts {
     /// The first lines on tasks that ask for something else than the plan.
     pub fn wrong_tasks(&self) -> Vec<String> {
         self.wrong_tasks.lines()
-    }
-
-    /// The first lines on stored results that are not what was seen.
-    pub fn changed(&self) -> Vec<String> {
-        self.changed.lines()
     }
 
     /// Whether nothing was left to do for anybody at the end, as far as the queues tell.

@@ -59,16 +59,23 @@ impl Fault for Poison {
                 struck = Some(attempt);
                 // What it held besides finds its worker as after any death; the chunk itself is
                 // with the dead in the end.
-                let Victim { process, since, .. } = victim;
-                let one = numbered(&fault, strikes);
                 stage.fault_begins();
-                let proof = Restart.inject(&stage, &one, &process).await;
-                strike::tell(&stage, &one, process.name, since, proof, Vec::new());
-                stage.fault_is_over(&fault.name);
+                // Meanwhile somebody else may be at the chunk already.
+                let replaced = replace(Rc::clone(&stage), fault.clone(), strikes, victim);
+                stage.spawn(fault.name.clone(), replaced);
             }
             sleep(LOOK).await;
         }
     }
+}
+
+/// Kills the victim, and starts another in its place.
+async fn replace(stage: Rc<Stage>, fault: PlannedFault, number: usize, victim: Victim) {
+    let Victim { process, since, .. } = victim;
+    let one = numbered(&fault, number);
+    let proof = Restart.inject(&stage, &one, &process).await;
+    strike::tell(&stage, &one, process.name, since, proof, Vec::new());
+    stage.fault_is_over(&fault.name);
 }
 
 /// Stops the worker of this attempt; none where the attempt is over by then.

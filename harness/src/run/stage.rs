@@ -322,6 +322,10 @@ impl Stage {
             self.reports.tell_last(&self);
         }
         let said = if code == Some(0) { None } else { self.fleet.said(&process.name) };
+        if process.name == AGGREGATOR {
+            // What it said last comes before its end, and before the next one says anything.
+            self.reports.tell_new(&self);
+        }
         self.emit(Event::ProcessExited {
             process: process.name.clone(),
             pid: process.pid,

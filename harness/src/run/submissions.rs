@@ -1,7 +1,7 @@
 //! Every task that the broker has at the end, against the plan: its range, and how often its chunk was
 //! submitted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ttg_system::chunk::ChunkId;
 use ttg_system::queue::{Broker, Cursor, QueueError, Stamped};
@@ -29,6 +29,8 @@ pub(super) struct Submissions {
     wrong: Vec<Task>,
     wrong_count: u64,
     attempts: u64,
+    /// Retries and replays that were seen: the chunk, how often it was replayed, and its failures since.
+    attempted: BTreeSet<(u64, u32, u32)>,
     /// Failures before the last attempt of each chunk.
     failures: BTreeMap<u64, u32>,
 }
@@ -50,6 +52,7 @@ impl Submissions {
             wrong: Vec::new(),
             wrong_count: 0,
             attempts: 0,
+            attempted: BTreeSet::new(),
             failures: BTreeMap::new(),
         };
         let mut cursor = Cursor::default();
@@ -79,12 +82,13 @@ impl Submissions {
             let most = self.failures.entry(index).or_default();
             *most = task.retry_count.max(*most);
         }
-        // A file has one row for a chunk, whatever becomes of it, until it is replayed.
-        let is_submission =
-            task.is_first() || self.backend == Backend::Embedded && task.replays == 0;
-        // Nobody attempts again what has its result. RabbitMQ does not say when a task came.
-        let is_late = self.backend == Backend::Redis
-            && observed.first(index).is_some_and(|result| result.at_ms < at_ms);
+        let is_submission = task.is_first();
+        // Nobody attempts again what has its result, nor twice after as many failures. RabbitMQ does
+        // not say when a task came, and of a server that is killed one may come twice.
+        let is_told = self.backend != Backend::RabbitMq;
+        let is_late = observed.first(index).is_some_and(|result| result.at_ms < at_ms);
+        let attempt = (index, task.replays, task.retry_count);
+        let is_late = is_told && !is_submission && (!self.attempted.insert(attempt) || is_late);
         match self.seen.get_mut(usize::try_from(index).unwrap_or(usize::MAX)) {
             Some(seen) if is_submission && !*seen => *seen = true,
             Some(_) if (is_submission || is_late) && self.again.len() < NAMED => {

@@ -29,8 +29,11 @@ fn fail_is_1() {
 }
 
 #[rstest]
-#[case::comes_too_late("faults.0.at=60s", "the sweep ended before 60.0 s")]
-#[case::finds_nobody("faults.0.at=100%", "did not bite")]
+#[case::comes_too_late("faults.0.at=11s", "the sweep ended before 11.0 s")]
+#[case::finds_nobody(
+    "faults=[{at: 30%, kill: {worker: 1}}, {at: 60%, kill: {worker: 1}}]",
+    "did not bite"
+)]
 fn inconclusive_is_2_where_a_fault(#[case] set: &str, #[case] because: &str) {
     let sandbox = Sandbox::new();
     let said = quickstart(&sandbox, &["--set", set]);
@@ -43,7 +46,7 @@ fn inconclusive_is_2_where_a_fault(#[case] set: &str, #[case] because: &str) {
 fn the_gravest_of_several_scenarios_decides() {
     let sandbox = Sandbox::new();
     let scenario = std::fs::read_to_string(shipped("quickstart")).unwrap();
-    let late = sandbox.write("quickstart.yaml", &scenario.replace("at: 30%", "at: 60s"));
+    let late = sandbox.write("quickstart.yaml", &scenario.replace("at: 30%", "at: 15s"));
     let pass = shipped("m1-static");
     let said = sandbox
         .run(&[&["run", &pass, &late, &pass], &QUICK[..], &["--set", "sweep.params=20"]].concat());
