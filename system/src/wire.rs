@@ -167,6 +167,7 @@ impl TaskResult {
             worker_id: get(fields, "worker_id").unwrap_or("unknown").to_owned(),
             duration_seconds: get(fields, "duration_seconds")
                 .and_then(|text| text.parse().ok())
+                .filter(|seconds: &f64| seconds.is_finite())
                 .unwrap_or(0.0),
             completed_at: get(fields, "completed_at").unwrap_or_default().to_owned(),
             stats: serde_json::from_str(data)
@@ -264,7 +265,9 @@ fn number(fields: &Fields, name: &str) -> Result<u64, String> {
 fn optional_number(fields: &Fields, name: &str) -> Result<Option<u64>, String> {
     get(fields, name)
         .map(|text| {
-            text.parse().map_err(|_| format!("{name} is {:?}, not a whole number", bounded(text)))
+            let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+            let number = text.parse().ok().filter(|_| digits);
+            number.ok_or_else(|| format!("{name} is {:?}, not a whole number", bounded(text)))
         })
         .transpose()
 }

@@ -4,7 +4,7 @@
 //! delivery of that very chunk that was lost, by a cause that was seen, has the same value, and the
 //! aggregator left it out.
 
-use crate::facts::{Duplicates, Facts};
+use crate::facts::{Duplicates, Facts, Strike};
 use crate::fault::BROKER;
 use crate::plan::{Backend, Plan};
 use crate::words::{FirstLines, chunk_id, counted};
@@ -49,7 +49,7 @@ fn why_not(facts: &Facts, (chunk, it): (&u64, &Duplicates)) -> Option<String> {
         return Some(format!("chunk {id} has {results} results, and was delivered {times}"));
     }
     let lost = facts.lost_deliveries.get(chunk).copied().unwrap_or(0);
-    let caused = it.count <= lost || has_cause(facts, it);
+    let caused = it.count <= lost || has_cause(facts, *chunk, it);
     (!caused).then(|| {
         format!(
             "chunk {id} has {results} results, and nothing was seen that would have lost a delivery of \
@@ -64,25 +64,15 @@ fn unequal(chunk: u64, it: &Duplicates) -> Option<String> {
     Some(format!("chunk {id} has results of different values: sum {first} and sum {other}"))
 }
 
-/// Whether something happened to one of the chunk's workers, or to the broker, before its last result
-/// came.
-fn has_cause(facts: &Facts, it: &Duplicates) -> bool {
+/// Whether a fault struck whoever had the chunk, or the broker, before its last result came.
+fn has_cause(facts: &Facts, chunk: u64, it: &Duplicates) -> bool {
     let until = it.between_s.1 + OUT_OF_ORDER_S;
-    let struck = facts.strikes.iter().any(|strike| {
-        let hits = strike.target == BROKER
-            || it
-                .workers
-                .iter()
-                .any(|worker| *worker == strike.target || strike.cuts_off(worker, 0.0, until));
-        strike.bit && strike.t_s <= until && hits
-    });
-    let ended = |worker: &String| {
-        facts
-            .exits
-            .iter()
-            .any(|exit| exit.process == *worker && !exit.is_clean() && exit.t_s <= until)
+    let hits = |strike: &Strike| {
+        let held = strike.held.iter().any(|held| facts.ledger.index(&held.chunk_id) == Some(chunk));
+        let cut_off = it.workers.iter().any(|worker| strike.cuts_off(worker, 0.0, until));
+        strike.target == BROKER || held || cut_off
     };
-    struck || it.workers.iter().any(ended)
+    facts.strikes.iter().any(|strike| strike.bit && strike.t_s <= until && hits(strike))
 }
 
 #[cfg(test)]
@@ -90,7 +80,7 @@ mod tests {
     use super::super::coverage;
     use super::super::testing::{History, plan, told};
     use super::*;
-    use crate::history::Event;
+    use crate::history::{Event, HeldChunk};
     use std::collections::BTreeMap;
 
     use insta::assert_snapshot;
@@ -196,20 +186,19 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_that_struck_one_of_its_workers_is_a_cause_and_one_that_struck_another_is_none() {
-        let strike = |target: &str| Event::FaultInjected {
+    fn a_fault_that_struck_who_had_the_chunk_is_a_cause_and_one_for_another_chunk_is_none() {
+        let strike = |held: &str| Event::FaultInjected {
             fault: "pause-1".into(),
             kind: "pause".into(),
-            target: target.into(),
+            target: "worker-1".into(),
             bit: true,
             proof: "seen".into(),
-            held: Vec::new(),
+            held: vec![HeldChunk { chunk_id: held.into(), delivery: 1 }],
         };
-        let struck = |target| {
-            told(&given_back(plan()).with(11.0, strike(target)).judged_by(coverage::judge))
-        };
-        assert!(struck("worker-1").starts_with("pass"), "{}", struck("worker-1"));
-        assert!(struck("worker-2").starts_with("fail"), "{}", struck("worker-2"));
+        let struck =
+            |held| told(&given_back(plan()).with(11.0, strike(held)).judged_by(coverage::judge));
+        assert!(struck("00031").starts_with("pass"), "{}", struck("00031"));
+        assert!(struck("00030").starts_with("fail"), "{}", struck("00030"));
     }
 
     #[test]

@@ -22,6 +22,9 @@ pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
         EndReason::WorkersGone if facts.sweep_started_s.is_none() => {
             Outcome::inconclusive("every worker left before a task was there")
         }
+        EndReason::Stalled if facts.sweep_started_s.is_none() => Outcome::inconclusive(
+            "the sweep had not begun when the run was ended: no task was there",
+        ),
         EndReason::WorkersGone | EndReason::Stalled
             if !facts.left_before_the_sweep().is_empty() =>
         {

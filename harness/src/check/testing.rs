@@ -262,6 +262,7 @@ impl History {
                 stored: results,
                 lost: 0,
                 changed: 0,
+                unreadable: 0,
                 chunks: Vec::new(),
             },
         );
@@ -281,6 +282,14 @@ impl History {
 
     /// Inserts an event where it belongs by its time; before the end of the run, which waits for it.
     pub(crate) fn with(mut self, t_s: f64, event: Event) -> Self {
+        if matches!(event, Event::DeadLettered { .. }) {
+            // What is seen is there at the end.
+            for record in &mut self.records {
+                if let Event::Depths { letters, .. } = &mut record.event {
+                    *letters += 1;
+                }
+            }
+        }
         let end = self.records.len() - 1;
         let at = self.records[..end].partition_point(|record| record.t_s <= t_s);
         self.records.insert(at, Record { t_s, event });

@@ -34,6 +34,11 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Adds some of no known number: a count that somebody reports may be any.
+    fn add_unplaced(&mut self, count: u64) {
+        self.unplaced = self.unplaced.saturating_add(count);
+    }
+
     /// How many.
     pub fn count(&self) -> u64 {
         self.set.len().saturating_add(self.unplaced)
@@ -245,7 +250,7 @@ impl Ledger {
 
     /// Takes in what was among the results and is none.
     pub fn unreadable(&mut self, t_s: f64, reason: &str) {
-        self.unexpected.unplaced += 1;
+        self.unexpected.add_unplaced(1);
         let reason = quoted(reason);
         self.unexpected
             .evidence
@@ -262,7 +267,7 @@ impl Ledger {
             let (noun, name) = self.named(start, end);
             self.dead_lettered.letters.push(Some(noun), name, reason);
         } else {
-            tally.unplaced += 1;
+            tally.add_unplaced(1);
             self.letters_of_no_chunk += 1;
             tally.letters.push(None, String::new(), reason);
         }
@@ -393,7 +398,7 @@ impl Ledger {
             if let Some(index) = self.index(&result.chunk_id) {
                 return Some(self.sweep.chunk(index));
             }
-            self.unexpected.unplaced += result.count.max(1);
+            self.unexpected.add_unplaced(result.count.max(1));
             let last = chunk_id(self.sweep.chunks().saturating_sub(1));
             self.unexpected.evidence.push(|| {
                 let (id, worker) = (quoted(&result.chunk_id), quoted(&result.worker));
@@ -411,7 +416,7 @@ impl Ledger {
                 self.unexpected.set.insert(start, end.min(self.sweep.start).max(start));
                 self.unexpected.set.insert(start.max(self.sweep.end).min(end), end);
             } else {
-                self.unexpected.unplaced += result.count.max(1);
+                self.unexpected.add_unplaced(result.count.max(1));
             }
             let (whole, worker) = (self.sweep.end, quoted(&result.worker));
             self.unexpected.evidence.push(|| {

@@ -277,8 +277,10 @@ pub struct Reread {
     pub stored: u64,
     /// Of those that were seen, how many are gone.
     pub lost: u64,
-    /// Of those that are there, how many are other than what was seen.
+    /// Of those that are there, how many are other than what was seen, or there more often.
     pub changed: u64,
+    /// How many messages are there that are no results, beyond those that were seen.
+    pub unreadable: u64,
     /// The first chunks whose results are gone.
     pub chunks: Vec<String>,
 }
@@ -455,10 +457,12 @@ impl Facts {
             Event::LastSeen { chunk_id, holder } => {
                 self.last_seen.insert(chunk_id.clone(), holder.clone());
             }
-            Event::Reread { place, seen, stored, lost, changed, chunks } => {
+            Event::Reread { place, seen, stored, lost, changed, unreadable, chunks } => {
                 let (place, chunks) = (place.clone(), chunks.clone());
                 let (seen, stored, lost, changed) = (*seen, *stored, *lost, *changed);
-                self.reread = Some(Reread { place, seen, stored, lost, changed, chunks });
+                let unreadable = *unreadable;
+                self.reread =
+                    Some(Reread { place, seen, stored, lost, changed, unreadable, chunks });
             }
             Event::Changed { chunk_id, was, is, worker } => self.changed.push(ChangedResult {
                 chunk_id: chunk_id.clone(),

@@ -19,6 +19,9 @@ const LOOK: Duration = Duration::from_millis(2);
 /// How long a worker that is to end may be without a chunk until it is struck without one.
 const AT_WORK: Duration = Duration::from_secs(1);
 
+/// From the moment at which it is seen to have one, a worker is struck within this share of a chunk.
+const WITHIN: f64 = 0.25;
+
 /// A process that is stopped, or has ended.
 pub(super) struct Victim {
     pub(super) process: Process,
@@ -148,18 +151,17 @@ fn is_to_end_at_work(stage: &Stage, fault: &PlannedFault, process: &Process) -> 
     is_one && is_known && entry(fault.kind).ends != Ends::No
 }
 
-/// Stops a worker that has a chunk: the end of one that has none tests nothing. Between two chunks it
-/// is waited for; where it gets none, it is struck as it is.
+/// Stops a worker somewhere in a chunk: the end of one that has none tests nothing. Between two chunks
+/// it is waited for; where it gets none, it is struck as it is. A worker that acknowledges what it has
+/// not computed yet holds each chunk for a moment only: it must not be struck in just that, always.
 async fn arrest_at_work(stage: &Stage, process: Process) -> Result<Victim, (String, String)> {
     let end = Instant::now() + AT_WORK;
     loop {
         let is_late = Instant::now() >= end || stage.standing().complete;
         if is_late || stage.holders().await.contains(&process.name) {
-            let victim = arrest(stage, process.clone()).await?;
-            if is_late || !victim.held.is_empty() {
-                return Ok(victim);
-            }
-            victim.process.signal(Signal::CONT).await;
+            let share = if is_late { 0.0 } else { stage.draw_share() * WITHIN };
+            sleep(stage.plan.sweep.chunk_time().mul_f64(share)).await;
+            return arrest(stage, process).await;
         }
         if stage.standing().is_over() {
             return Err(is_over(&process.name));

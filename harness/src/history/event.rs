@@ -217,8 +217,11 @@ pub enum Event {
         stored: u64,
         /// Of those that were seen, how many are not there.
         lost: u64,
-        /// Of those that are there, how many are other than what was seen.
+        /// Of those that are there, how many are other than what was seen, or there more often.
         changed: u64,
+        /// How many messages are there that are no results, beyond those that were seen.
+        #[serde(default)]
+        unreadable: u64,
         /// The first chunks whose results are lost.
         chunks: Vec<String>,
     },

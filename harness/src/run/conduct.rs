@@ -304,8 +304,9 @@ async fn watch_until_over(stage: &Stage, tap: &mut Tap, interrupts: &mut Interru
 /// as a chunk takes. An aggregator that was started again reads all from the beginning: half as long as
 /// the sweep took. A foreign worker stays for its idle time.
 fn leave(stage: &Stage, sweep: Duration) -> Duration {
-    let chunk = stage.plan.sweep.chunk_time().max(stage.headway.longest());
-    let patience = stage.strain.allows(LEAVE).max(2 * chunk).max(sweep / 2);
+    // A worker's own word of how long its chunk took is no reason to wait longer than the sweep did.
+    let chunk = stage.plan.sweep.chunk_time().max(stage.headway.longest().min(sweep));
+    let patience = stage.strain.allows(LEAVE).max(chunk.saturating_mul(2)).max(sweep / 2);
     patience + idle_time(&stage.plan)
 }
 

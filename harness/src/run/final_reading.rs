@@ -122,6 +122,7 @@ async fn reread(stage: &Stage, observed: &Observed, broker: &dyn Broker) -> Resu
         stored: found.stored,
         lost: lost.iter().map(|(_, times)| times).sum::<u64>().saturating_sub(found.changed),
         changed: found.changed,
+        unreadable: found.unreadable.saturating_sub(observed.unreadable),
         chunks: lost.iter().take(PAGE).map(|(index, _)| ChunkId(*index).to_string()).collect(),
     });
     Ok(())
@@ -134,21 +135,27 @@ struct Found {
     changed: u64,
     /// How many of the results of a chunk that were seen were found, where one was.
     again: Vec<u32>,
+    /// The same of chunks that no plan has.
+    beyond: BTreeMap<u64, u64>,
+    /// What is no result.
+    unreadable: u64,
     first_changed: Vec<Event>,
 }
 
 impl Found {
     /// Takes in one that is stored; none of its kind where it cannot be read.
     fn take_in(&mut self, observed: &Observed, result: Option<TaskResult>) {
-        // What cannot be read was no result when it was seen, either.
-        let Some(result) = result else { return };
+        // What cannot be read was no result when it was seen, either, if it was.
+        let Some(result) = result else {
+            self.unreadable += 1;
+            return;
+        };
         self.stored += 1;
-        let at = usize::try_from(result.chunk_index).unwrap_or(usize::MAX);
-        if observed.of(result.chunk_index).any(|seen| seen.is(&result)) {
-            if self.again.len() <= at {
-                self.again.resize(at + 1, 0);
-            }
-            self.again[at] += 1;
+        let index = result.chunk_index;
+        let same = observed.of(index).filter(|seen| seen.is(&result)).count() as u64;
+        let again = if same > 0 { self.note(observed, index) } else { 0 };
+        // As often as it was seen: one more is another.
+        if same > 0 && again <= observed.of(index).count() as u64 {
             return;
         }
         self.changed += 1;
@@ -163,11 +170,31 @@ impl Found {
         }
     }
 
+    /// Notes one that was seen. Returns how many of its chunk there were by now.
+    fn note(&mut self, observed: &Observed, index: u64) -> u64 {
+        let seen = || usize::try_from(index).ok().filter(|_| index < Observed::CHUNKS_BOUND);
+        match seen() {
+            Some(at) if observed.first(index).is_some() => {
+                if self.again.len() <= at {
+                    self.again.resize(at + 1, 0);
+                }
+                self.again[at] += 1;
+                u64::from(self.again[at])
+            }
+            _ => {
+                let again = self.beyond.entry(index).or_default();
+                *again += 1;
+                *again
+            }
+        }
+    }
+
     /// Of which chunks how many results that were seen are not there.
     fn lost(&self, observed: &Observed) -> Vec<(u64, u64)> {
         let found = |index: u64| {
             let at = usize::try_from(index).unwrap_or(usize::MAX);
-            u64::from(self.again.get(at).copied().unwrap_or(0))
+            let again = self.again.get(at).copied().map_or(0, u64::from);
+            again + self.beyond.get(&index).copied().unwrap_or(0)
         };
         let lost = |index: u64| (observed.of(index).count() as u64).saturating_sub(found(index));
         observed.chunks().map(|index| (index, lost(index))).filter(|(_, lost)| *lost > 0).collect()

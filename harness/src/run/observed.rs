@@ -63,6 +63,8 @@ pub(super) struct Observed {
     beyond: BTreeMap<u64, Vec<SeenBefore>>,
     /// Results that were seen.
     pub(super) count: u64,
+    /// What was seen among them and is none.
+    pub(super) unreadable: u64,
     /// Chunks with a dead letter.
     dead: BTreeMap<u64, ()>,
     /// Who was seen with a chunk that has no result yet.
@@ -72,7 +74,7 @@ pub(super) struct Observed {
 
 impl Observed {
     /// A chunk of a larger index is of no sweep that a plan may have.
-    const CHUNKS_BOUND: u64 = 10_000_000;
+    pub(super) const CHUNKS_BOUND: u64 = 10_000_000;
 
     pub(super) fn result(&mut self, at_ms: i64, result: &TaskResult) {
         self.count += 1;

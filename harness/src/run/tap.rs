@@ -86,7 +86,10 @@ impl Tap {
                     stage.emit_at_ms(message.at_ms, Event::Result(at_broker(result)));
                     stage.note_result(Some(index), &worker, params);
                 }
-                Err(reason) => stage.emit_at_ms(message.at_ms, Event::UnreadableResult { reason }),
+                Err(reason) => {
+                    self.observed.unreadable += 1;
+                    stage.emit_at_ms(message.at_ms, Event::UnreadableResult { reason });
+                }
             }
         }
         let letters = broker.dead_letters(&mut self.letters, PAGE).await?;
@@ -157,8 +160,29 @@ struct Printed {
     worker_id: String,
     start_param: u64,
     end_param: u64,
+    status: String,
+    #[serde(default)]
     duration_seconds: f64,
     result_data: Stats,
+}
+
+/// What a line must have to be a result, whatever else is wrong with it.
+#[derive(Deserialize)]
+struct MeantAsResult {
+    #[serde(rename = "result_data")]
+    _data: serde::de::IgnoredAny,
+}
+
+/// The result in a line, if it is meant as one; why it is none where it cannot be read or says so.
+fn printed_result(line: &[u8]) -> Option<Result<Printed, String>> {
+    serde_json::from_slice::<MeantAsResult>(line).ok()?;
+    Some(match serde_json::from_slice::<Printed>(line) {
+        Ok(printed) if printed.status == "completed" => Ok(printed),
+        Ok(printed) => {
+            Err(format!("status is {:?}, and a result is \"completed\"", printed.status))
+        }
+        Err(error) => Err(error.to_string()),
+    })
 }
 
 /// Follows what a static worker prints. Lines that are no results, such as its summary, are not
@@ -172,9 +196,12 @@ pub(super) async fn printed_results(stage: Rc<Stage>, stdout: Stdout) {
     let mut line = Vec::new();
     while let Ok(1..) = (&mut reader).take(LINE_BOUND).read_until(b'\n', &mut line).await {
         // Half a line is the last word of a worker that was killed: no result.
-        if line.ends_with(b"\n")
-            && let Ok(printed) = serde_json::from_slice::<Printed>(&line)
-        {
+        let printed = Some(&line).filter(|line| line.ends_with(b"\n"));
+        let printed = printed.and_then(|line| printed_result(line)).transpose();
+        if let Err(reason) = &printed {
+            stage.emit(Event::UnreadableResult { reason: reason.clone() });
+        }
+        if let Ok(Some(printed)) = printed {
             let Stats { sum, count, min, max, avg } = printed.result_data;
             let worker = printed.worker_id;
             stage.note_result(None, &worker, count);

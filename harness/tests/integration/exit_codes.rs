@@ -46,7 +46,7 @@ fn inconclusive_is_2_where_a_fault(#[case] set: &str, #[case] because: &str) {
 fn the_gravest_of_several_scenarios_decides() {
     let sandbox = Sandbox::new();
     let scenario = std::fs::read_to_string(shipped("quickstart")).unwrap();
-    let late = sandbox.write("quickstart.yaml", &scenario.replace("at: 30%", "at: 15s"));
+    let late = sandbox.write("quickstart.yaml", &scenario.replace("at: 30%", "at: 9s"));
     let pass = shipped("m1-static");
     let said = sandbox
         .run(&[&["run", &pass, &late, &pass], &QUICK[..], &["--set", "sweep.params=20"]].concat());
