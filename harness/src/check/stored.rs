@@ -42,7 +42,7 @@ pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
             counted(*unreadable, "more message")
         ));
     }
-    if words.is_empty() && stored + lost != seen + changed {
+    if words.is_empty() && (*stored > seen + changed || stored + lost < *seen) {
         words.push(format!("{stored} are there, and {seen} were seen"));
     }
     if !words.is_empty() {
@@ -187,28 +187,28 @@ mod tests {
 
     #[test]
     fn what_is_there_twice_on_rabbitmq_for_a_cause_is_told_and_passes_if_it_is_equal() {
-        let stored = |was: f64, is: f64, target: &str| {
+        let stored = |id: &str, was: f64, is: f64, target: &str| {
             let mut plan = plan_with_kill();
             plan.backend = Backend::RabbitMq;
-            let (chunk_id, worker) = ("00031".to_owned(), "worker-1".to_owned());
+            let (chunk_id, worker) = (id.to_owned(), "worker-1".to_owned());
             let again = Event::Changed { chunk_id, was: Some(was), is, worker };
-            let history = reread(History::of(plan), &[], 1).with(40.0, again).spoil(|record| {
-                if let Event::FaultInjected { target: struck, .. } = &mut record.event {
-                    target.clone_into(struck);
-                }
-            });
+            let history =
+                reread(History::of(plan), &[], 1).with(40.0, again).spoil(
+                    |record| match &mut record.event {
+                        Event::FaultInjected { target: struck, .. } => target.clone_into(struck),
+                        Event::Reread { stored, .. } => *stored += 1,
+                        _ => {}
+                    },
+                );
             judged(&history)
         };
-        assert_snapshot!(stored(12.5, 12.5, BROKER), @r"
-        fail: 100 are there, and 100 were seen, in the stream ttg:results
-        - chunk 00031 is stored with sum 12.5, by worker-1, and the one that was seen has sum 12.5
-        ");
-        assert!(stored(12.5, 13.0, BROKER).starts_with("fail"));
+        assert_snapshot!(stored("00003", 12.5, 12.5, BROKER), @"pass: 100 results, as they were committed; 1 result of equal value stored again after a delivery was lost");
+        assert!(stored("00003", 12.5, 13.0, BROKER).starts_with("fail"));
         assert!(
-            stored(12.5, 12.5, "worker-1").starts_with("pass"),
-            "it is the one that was struck"
+            stored("00031", 12.5, 12.5, "worker-1").starts_with("pass"),
+            "who was struck had it"
         );
-        assert!(stored(12.5, 12.5, "worker-2").starts_with("fail"));
+        assert!(stored("00003", 12.5, 12.5, "worker-1").starts_with("fail"));
     }
 
     #[test]

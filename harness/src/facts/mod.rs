@@ -3,6 +3,7 @@
 
 mod consistency;
 mod failures;
+mod final_reading;
 mod intervals;
 mod ledger;
 mod letters;
@@ -21,6 +22,7 @@ use crate::words::FirstLines;
 
 use consistency::Consistency;
 pub use failures::{Failures, StillHeld};
+pub use final_reading::{ChangedResult, OpenTask, Reread};
 pub use intervals::IntervalSet;
 pub use ledger::{Duplicates, Ledger, Ranges, Tally, first_ranges};
 pub use oracle::{Formula, Reported, Yield};
@@ -235,54 +237,6 @@ pub struct Facts {
     pub changed: Vec<ChangedResult>,
     /// What is stored at the end.
     pub reread: Option<Reread>,
-}
-
-/// A task that was open at the end.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OpenTask {
-    /// The chunk's id, where the task could be read.
-    pub chunk_id: Option<String>,
-    /// Who had it.
-    pub holder: Option<String>,
-}
-
-/// A stored result that was not seen so.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ChangedResult {
-    /// The chunk's id.
-    pub chunk_id: String,
-    /// The sum that was seen first; none where no result of the chunk was seen.
-    pub was: Option<f64>,
-    /// The sum that is there.
-    pub is: f64,
-    /// Whose result that says it is.
-    pub worker: String,
-}
-
-impl ChangedResult {
-    /// Whether it has the value that was seen; it may have been added up in another order.
-    pub fn is_equal(&self) -> bool {
-        self.was.is_some_and(|was| (was - self.is).abs() <= was.abs() * 4.0 * f64::EPSILON)
-    }
-}
-
-/// What is stored at the end, beside what was seen.
-#[derive(Debug, Clone, Default)]
-pub struct Reread {
-    /// Where.
-    pub place: String,
-    /// Results that were seen.
-    pub seen: u64,
-    /// Results that are there.
-    pub stored: u64,
-    /// Of those that were seen, how many are gone.
-    pub lost: u64,
-    /// Of those that are there, how many are other than what was seen, or there more often.
-    pub changed: u64,
-    /// How many messages are there that are no results, beyond those that were seen.
-    pub unreadable: u64,
-    /// The first chunks whose results are gone.
-    pub chunks: Vec<String>,
 }
 
 /// By the index of a chunk what is said by its id.
