@@ -7,6 +7,7 @@ mod cluster_objects;
 mod cluster_trouble;
 mod compare;
 mod containers;
+mod correct_runs;
 mod docker;
 mod exec_kernel;
 mod exit_codes;
