@@ -30,7 +30,11 @@ pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
             (&*format!("{count} processes"), "those")
         };
         let summary = format!("{processes} ended badly, and no fault explains {them}; {ended}");
-        return Outcome::fail(summary).because(evidence);
+        return match facts.ended {
+            // What explains it may have been told after the history was cut off.
+            None => Outcome::inconclusive(summary).because(evidence),
+            Some(_) => Outcome::fail(summary).because(evidence),
+        };
     }
     match facts.ended {
         Some((_, EndReason::Interrupted | EndReason::Crashed)) | None => {

@@ -1,8 +1,8 @@
 //! What the aggregator has reported, and when, and how it ended: a part of its check. Each one that was
 //! started may report once, what it says must have been so, and its exit code must say the same.
 
-use crate::facts::{Exit, Facts, Report, Strike};
-use crate::plan::{Environment, Plan};
+use crate::facts::{AGGREGATOR, Exit, Facts, Report, Strike};
+use crate::plan::{Environment, Plan, WorkersIn};
 use crate::words::{counted, seconds};
 
 /// By how much the times of a report and of a result may be apart, in seconds, where they are of one
@@ -15,15 +15,18 @@ const CLUSTER_CLOCK_S: f64 = 10.0;
 /// What is wrong with its reports besides their sums, one line each.
 pub(super) fn faults(plan: &Plan, facts: &Facts) -> Vec<String> {
     let mut faults = Vec::new();
-    for exit in facts.aggregator_exits() {
-        faults.extend(wrong_exit(facts, exit));
+    let is_known = whose_reports_are_known(plan, facts);
+    if is_known {
+        for exit in facts.aggregator_exits() {
+            faults.extend(wrong_exit(facts, exit));
+        }
     }
     let Some((last, earlier)) = facts.reports.split_last() else { return faults };
     for (one, next) in facts.reports.iter().zip(&facts.reports[1..]) {
         // One of others may say how far it has come.
         let is_progress =
             plan.has_foreign_aggregator() && (!one.says.complete || one.says == next.says);
-        if one.life == next.life && !is_progress {
+        if is_known && one.life == next.life && !is_progress {
             let (one, next) = (seconds(one.t_s), seconds(next.t_s));
             faults.push(format!("one aggregator reported twice, at {one} and at {next}"));
         }
@@ -36,6 +39,13 @@ pub(super) fn faults(plan: &Plan, facts: &Facts) -> Vec<String> {
         faults.extend(wrong_dead_letters(facts, last));
     }
     faults
+}
+
+/// Whether it is known which aggregator reported what. From a container its output comes when it may have
+/// ended already, and another been started.
+fn whose_reports_are_known(plan: &Plan, facts: &Facts) -> bool {
+    let lives = facts.starts.iter().filter(|(process, _)| process == AGGREGATOR).count();
+    plan.workers_in == WorkersIn::Process || lives < 2
 }
 
 /// Whether the aggregator that ended so has said before that the sweep is incomplete.
@@ -127,7 +137,7 @@ fn wrong_dead_letters(facts: &Facts, last: &Report) -> Option<String> {
 mod tests {
     use super::super::testing::{History, STRUCK_S, plan, told};
     use super::super::{aggregate, processes};
-    use crate::facts::AGGREGATOR;
+    use super::AGGREGATOR;
     use crate::history::{EndReason, Event};
     use crate::plan::Plan;
     use insta::assert_snapshot;
