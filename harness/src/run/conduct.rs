@@ -228,8 +228,13 @@ async fn conduct(stage: Rc<Stage>, interrupts: &mut Interrupts) -> Result<EndRea
             // A broker that is gone is waited for for long: not by somebody who has had enough.
             () = interrupts.next() => Some("interrupted before it was read to the end".to_owned()),
         };
-        if let Some(reason) = lost {
-            stage.emit(Event::BrokerLost { reason });
+        match lost {
+            Some(reason) => stage.emit(Event::BrokerLost { reason }),
+            // All had left because it was, and the broker was slow to say so.
+            None if why == EndReason::WorkersGone && stage.standing().complete => {
+                why = EndReason::Complete;
+            }
+            None => {}
         }
     }
     // One whose output is copied from elsewhere may have ended before that.
