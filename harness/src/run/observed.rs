@@ -1,8 +1,8 @@
 //! What the tap remembers of the results that it has seen, so that what is stored at the end can be
 //! compared with it: some twenty bytes a chunk.
 
-use std::collections::BTreeMap;
 use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
@@ -59,14 +59,14 @@ fn digest(result: &TaskResult) -> u64 {
 pub(super) struct Observed {
     /// The first result of each chunk.
     first: Vec<Option<SeenBefore>>,
-    /// Whose they are is said by few names.
+    /// Those that came after the first of their chunk, or of a chunk that no plan has.
     beyond: BTreeMap<u64, Vec<SeenBefore>>,
     /// Results that were seen.
     pub(super) count: u64,
     /// What was seen among them and is none.
     pub(super) unreadable: u64,
     /// Chunks with a dead letter.
-    dead: BTreeMap<u64, ()>,
+    dead: BTreeSet<u64>,
     /// Who was seen with a chunk that has no result yet.
     holders: BTreeMap<u64, String>,
     looked: Option<Instant>,
@@ -92,7 +92,7 @@ impl Observed {
 
     pub(super) fn dead_letter(&mut self, letter: &DeadLetter) {
         if let Some(task) = letter.task() {
-            self.dead.insert(task.chunk.index, ());
+            self.dead.insert(task.chunk.index);
             self.holders.remove(&task.chunk.index);
         }
     }
@@ -135,7 +135,7 @@ impl Observed {
     pub(super) async fn remember_holders(&mut self, broker: &dyn Broker) -> Result<(), QueueError> {
         for held in broker.held().await? {
             let Some(index) = held.chunk_index else { continue };
-            let is_open = self.first(index).is_none() && !self.dead.contains_key(&index);
+            let is_open = self.first(index).is_none() && !self.dead.contains(&index);
             if is_open && (self.holders.len() < HOLDERS_BOUND || self.holders.contains_key(&index))
             {
                 self.holders.insert(index, held.worker);
