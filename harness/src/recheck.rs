@@ -307,7 +307,7 @@ mod tests {
         assert_eq!(results.verdict, Verdict::Fail);
         insta::assert_snapshot!(differences.join("\n"), @r"
         results.json says verdict pass, the history gives fail
-        results.json says findings[5].verdict pass, the history gives fail
+        results.json says findings[6].verdict pass, the history gives fail
         results.json says seed nothing, the history gives 42
         ");
     }

@@ -1,6 +1,6 @@
 //! Sum, count, minimum, maximum and mean, the same to the last bit in any order.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use xsum::{Xsum, XsumSmall};
 
 /// What a chunk's values, or a whole sweep's, come to: `result_data` on the wire.
@@ -9,6 +9,7 @@ pub struct Stats {
     /// Sum of the values.
     pub sum: f64,
     /// Number of values.
+    #[serde(deserialize_with = "whole")]
     pub count: u64,
     /// Smallest value.
     pub min: f64,
@@ -16,6 +17,18 @@ pub struct Stats {
     pub max: f64,
     /// `sum / count`.
     pub avg: f64,
+}
+
+/// Reads a count. Some languages have one kind of number only, and write ten as `10.0`.
+fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    /// Up to here every whole number is a float.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let number = serde_json::Number::deserialize(deserializer)?;
+    let is_count = |float: &f64| (0.0..=EXACT).contains(float) && float.fract() == 0.0;
+    let of_float = || number.as_f64().filter(is_count).map(|float| float as u64);
+    number.as_u64().or_else(of_float).ok_or_else(|| {
+        serde::de::Error::custom(format_args!("count is {number}, not a whole number"))
+    })
 }
 
 /// Collects values or the stats of chunks.
@@ -78,6 +91,16 @@ mod tests {
         let mut collector = Collector::default();
         chunks.iter().for_each(|chunk| collector.merge(chunk));
         collector.stats()
+    }
+
+    #[test]
+    fn a_count_may_be_written_as_a_float_but_must_be_whole() {
+        let read = |count: &str| {
+            let text = format!(r#"{{"sum":1,"count":{count},"min":0,"max":1,"avg":1}}"#);
+            serde_json::from_str::<Stats>(&text).map(|stats| stats.count).ok()
+        };
+        assert_eq!(["10", "10.0", "1e3"].map(read), [Some(10), Some(10), Some(1000)]);
+        assert_eq!(["-1", "10.5", "1e300", "\"10\"", "null"].map(read), [None; 5]);
     }
 
     #[test]

@@ -18,6 +18,21 @@ const FIELDS_BOUND: usize = 64;
 /// The `status` of a result.
 const COMPLETED: &str = "completed";
 
+/// What is read of a task.
+const TASK: &[&str] = &[
+    "chunk_id",
+    "start_param",
+    "end_param",
+    "params_count",
+    "total_params",
+    "total_chunks",
+    "retry_count",
+    "replays",
+];
+
+/// What is read of a result.
+const RESULT: &[&str] = &["chunk_id", "worker_id", "status", "duration_seconds", "result_data"];
+
 /// The fields of a message, in the order in which they are written.
 pub type Fields = Vec<(String, String)>;
 
@@ -82,6 +97,7 @@ impl Task {
     /// # Errors
     /// One fragment that says which field is wrong: the reason for a dead letter.
     pub fn from_fields(fields: &Fields) -> Result<Self, String> {
+        once(fields, TASK)?;
         let chunk = Chunk {
             index: number(fields, "chunk_id")?,
             start: number(fields, "start_param")?,
@@ -153,6 +169,7 @@ impl TaskResult {
     /// # Errors
     /// One fragment that says which field is wrong. What is not `completed` is no result.
     pub fn from_fields(fields: &Fields) -> Result<Self, String> {
+        once(fields, RESULT)?;
         match get(fields, "status") {
             Some(COMPLETED) => {}
             Some(other) => {
@@ -262,6 +279,15 @@ fn number(fields: &Fields, name: &str) -> Result<u64, String> {
     optional_number(fields, name)?.ok_or_else(|| format!("{name} is missing"))
 }
 
+/// A name that is there twice is read in two ways by two readers.
+fn once(fields: &Fields, names: &[&str]) -> Result<(), String> {
+    let times = |name: &str| fields.iter().filter(|(field, _)| field == name).count();
+    match names.iter().find(|name| times(name) > 1) {
+        Some(name) => Err(format!("{name} is there twice")),
+        None => Ok(()),
+    }
+}
+
 fn optional_number(fields: &Fields, name: &str) -> Result<Option<u64>, String> {
     get(fields, name)
         .map(|text| {
@@ -359,6 +385,19 @@ mod tests {
     #[case::garbage("\u{0} not json", "chunk_id is missing")]
     fn a_task_that_cannot_be_read_says_why(#[case] text: &str, #[case] reason: &str) {
         assert_eq!(Task::from_fields(&from_json(text)), Err(reason.to_owned()));
+    }
+
+    #[test]
+    fn a_field_that_is_there_twice_makes_no_task_and_no_result() {
+        let twice = |mut fields: Fields, name: &str| {
+            fields.push((name.to_owned(), "1".to_owned()));
+            fields
+        };
+        let fields = twice(task().to_fields(), "start_param");
+        assert_eq!(Task::from_fields(&fields), Err("start_param is there twice".to_owned()));
+        assert_eq!(Task::from_fields(&twice(twice(task().to_fields(), "x"), "x")), Ok(task()));
+        let fields = twice(from_json(r#"{"chunk_id": "1"}"#), "chunk_id");
+        assert_eq!(TaskResult::from_fields(&fields), Err("chunk_id is there twice".to_owned()));
     }
 
     #[test]

@@ -374,7 +374,9 @@ async fn a_broker_that_is_killed_while_chunks_are_submitted_has_all_of_them_in_t
         if page.is_empty() {
             break;
         }
-        page.iter().for_each(|task| times[task.what.chunk.index as usize] += 1);
+        for task in page {
+            times[task.what.expect("a task").chunk.index as usize] += 1;
+        }
     }
     assert!(times.iter().all(|times| *times == 1));
 }

@@ -200,7 +200,7 @@ fn missing_evidence(plan: &Plan, facts: &Facts, missing: &IntervalSet) -> Vec<St
 
 /// That their tasks are settled, where they are, and who was seen with them last.
 fn settled_by(plan: &Plan, facts: &Facts, (start, end): (u64, u64)) -> String {
-    let all_submitted = facts.submitted.is_some_and(|(chunks, _)| chunks == plan.sweep.chunks());
+    let all_submitted = facts.submitted.chunks == plan.sweep.chunks();
     if !facts.nothing_is_open() || !all_submitted {
         return String::new();
     }

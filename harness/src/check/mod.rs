@@ -27,6 +27,7 @@ mod throughput;
 mod untested;
 mod values;
 mod wiped;
+mod workers;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -47,6 +48,7 @@ pub(crate) use untested::proof;
 const CHECKS: &[(&str, Check)] = &[
     ("ending", ending::judge),
     (COVERAGE, coverage::judge),
+    ("workers", workers::judge),
     ("values", values::judge),
     ("settled", settled::judge),
     ("stored", stored::judge),
@@ -181,6 +183,7 @@ mod tests {
         let judged = [
             "ending",
             "coverage",
+            "workers",
             "values",
             "settled",
             "stored",

@@ -13,24 +13,26 @@ pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
     if plan.expect.coverage == Coverage::LostWithBroker {
         return Outcome::not_judged("its data is gone");
     }
-    let (chunks, wrong) = facts.submitted.unwrap_or_default();
+    let submitted = &facts.submitted;
     let mut words = Vec::new();
-    if wrong > 0 {
-        let ask = if wrong == 1 { "asks" } else { "ask" };
-        words.push(format!("{} {ask} for something else than the plan", counted(wrong, "task")));
+    if submitted.wrong > 0 {
+        let ask = if submitted.wrong == 1 { "asks" } else { "ask" };
+        let tasks = counted(submitted.wrong, "task");
+        words.push(format!("{tasks} {ask} for something else than the plan"));
     }
-    if facts.resubmitted > 0 {
-        words.push(format!("{} submitted other than once", counted(facts.resubmitted, "chunk")));
+    if submitted.unreadable > 0 {
+        words.push(format!("{} that cannot be read", counted(submitted.unreadable, "task")));
+    }
+    if submitted.again > 0 {
+        words.push(format!("{} submitted other than once", counted(submitted.again, "chunk")));
     }
     if !words.is_empty() {
-        let mut evidence = facts.wrong_tasks();
-        evidence.extend(facts.resubmissions());
-        return Outcome::fail(words.join(", ")).because(evidence);
+        return Outcome::fail(words.join(", ")).because(submitted.evidence());
     }
-    if facts.submitted.is_none() {
+    if !submitted.is_known {
         return Outcome::inconclusive("not known: the tasks could not be read at the end");
     }
-    let unseen = plan.sweep.chunks().saturating_sub(chunks);
+    let unseen = plan.sweep.chunks().saturating_sub(submitted.chunks);
     let is_complete = matches!(facts.ended, Some((_, EndReason::Complete)));
     match unseen {
         0 => {
@@ -40,7 +42,7 @@ pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
         // What is missing then is a matter of coverage.
         _ if !is_complete => Outcome::pass(format!(
             "{} of {} submitted, none twice, with the range of the plan",
-            chunks,
+            submitted.chunks,
             counted(plan.sweep.chunks(), "chunk")
         )),
         _ => Outcome::inconclusive(format!(
@@ -74,20 +76,39 @@ mod tests {
 
     #[test]
     fn a_task_with_another_range_fails_and_says_both() {
-        let wrong = |id: &str, range| Event::WrongTask { chunk_id: id.into(), range };
+        let wrong =
+            |id: &str, range, totals| Event::WrongTask { chunk_id: id.into(), range, totals };
         let history = History::of(plan())
             .spoil(|record| {
                 if let Event::Submitted { wrong, .. } = &mut record.event {
-                    *wrong = 2;
+                    *wrong = 3;
                 }
             })
-            .with(40.0, wrong("00050", (0, 10)))
-            .with(40.0, wrong("00100", (1000, 1010)));
+            .with(40.0, wrong("00050", (0, 10), (1000, 100)))
+            .with(40.0, wrong("00060", (600, 610), (70, 7)))
+            .with(40.0, wrong("00100", (1000, 1010), (1000, 100)));
         insta::assert_snapshot!(told(&history.judged_by(judge)), @r"
-        fail: 2 tasks ask for something else than the plan
+        fail: 3 tasks ask for something else than the plan
         - the task of chunk 00050 asks for 0..10, and the plan has 500..510
+        - the task of chunk 00060 speaks of 70 parameters in 7 chunks, and the plan has 1000 in 100
         - the task of chunk 00100 asks for 1000..1010, and the sweep ends with chunk 00099
         ");
+    }
+
+    #[test]
+    fn a_task_that_cannot_be_read_fails_and_says_why() {
+        let reason = "start_param is \"one\", not a whole number".to_owned();
+        let history = History::of(plan())
+            .spoil(|record| {
+                if let Event::Submitted { unreadable, .. } = &mut record.event {
+                    *unreadable = 1;
+                }
+            })
+            .with(40.0, Event::UnreadableTask { reason });
+        insta::assert_snapshot!(told(&history.judged_by(judge)), @r#"
+        fail: 1 task that cannot be read
+        - one of the tasks cannot be read: start_param is "one", not a whole number
+        "#);
     }
 
     #[test]

@@ -252,7 +252,7 @@ impl History {
 
     fn read_at_the_end(&mut self, t_s: f64, facts: &Facts) {
         let (chunks, results) = (self.plan.sweep.chunks(), facts.ledger.chunks_committed());
-        self.add(t_s, Event::Submitted { chunks, wrong: 0 });
+        self.add(t_s, Event::Submitted { chunks, wrong: 0, unreadable: 0 });
         self.add(t_s, Event::Depths { tasks: 0, results, retry: 0, letters: 0 });
         self.add(
             t_s,

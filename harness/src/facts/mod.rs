@@ -9,6 +9,7 @@ mod ledger;
 mod letters;
 mod oracle;
 mod paces;
+mod submitted;
 mod unexplained_retries;
 
 use std::collections::BTreeMap;
@@ -18,7 +19,6 @@ use serde::{Deserialize, Serialize};
 use crate::fault::{BROKER, Ends, Lasts, Role, entry_named};
 use crate::history::{EndReason, Event, HeldChunk, PartialAggregate, Record, SeenAggregate};
 use crate::plan::Plan;
-use crate::words::FirstLines;
 
 use consistency::Consistency;
 pub use failures::{Failures, StillHeld};
@@ -27,6 +27,7 @@ pub use intervals::IntervalSet;
 pub use ledger::{Duplicates, Ledger, Ranges, Tally, first_ranges};
 pub use oracle::{Formula, Reported, Yield};
 pub use paces::{Paces, Slowed};
+pub use submitted::Submitted;
 pub use unexplained_retries::UnexplainedRetries;
 
 /// How far two moments may seem to be the wrong way round: a broker's stamp is of its millisecond, and
@@ -205,9 +206,6 @@ pub struct Facts {
     pub exits: Vec<Exit>,
     /// Processes that the harness told to end because the run was over, and when.
     pub stops: Vec<(String, f64)>,
-    /// Chunks that were submitted other than once.
-    pub resubmitted: u64,
-    resubmissions: FirstLines,
     /// Every report of the aggregator.
     pub reports: Vec<Report>,
     /// The last of them.
@@ -224,9 +222,8 @@ pub struct Facts {
     pub redelivered_chunks: BTreeMap<u64, u64>,
     /// How many of them because the connection before was seen to be gone.
     pub lost_deliveries: BTreeMap<u64, u64>,
-    /// Chunks that have a task at the broker, and tasks that ask for something else than the plan.
-    pub submitted: Option<(u64, u64)>,
-    wrong_tasks: FirstLines,
+    /// The tasks that are at the broker at the end.
+    pub submitted: Submitted,
     /// Attempts that no failure explains.
     pub unexplained_retries: UnexplainedRetries,
     /// Tasks that were open at the end, as far as they are named.
@@ -269,8 +266,6 @@ impl Facts {
             starts: Vec::new(),
             exits: Vec::new(),
             stops: Vec::new(),
-            resubmitted: 0,
-            resubmissions: FirstLines::default(),
             reports: Vec::new(),
             aggregate: None,
             partial_aggregate: None,
@@ -279,8 +274,7 @@ impl Facts {
             redelivered: None,
             redelivered_chunks: BTreeMap::new(),
             lost_deliveries: BTreeMap::new(),
-            submitted: None,
-            wrong_tasks: FirstLines::default(),
+            submitted: Submitted::default(),
             unexplained_retries: UnexplainedRetries::new(plan),
             open_tasks: Vec::new(),
             last_seen: BTreeMap::new(),
@@ -375,13 +369,6 @@ impl Facts {
                     after_ms: *after_ms,
                 });
             }
-            Event::Resubmitted { chunk_id, times } => {
-                self.resubmitted += 1;
-                self.resubmissions.push(|| {
-                    let id = crate::words::quoted(chunk_id);
-                    format!("chunk {id} was submitted {times} times")
-                });
-            }
             Event::PartialAggregate(report) => self.partial_aggregate = Some(report.clone()),
             Event::Aggregate(says) => {
                 let life = self.starts.iter().filter(|(name, _)| name == AGGREGATOR).count();
@@ -402,8 +389,13 @@ impl Facts {
                 self.redelivered_chunks.extend(by_index(&self.ledger, chunks));
                 self.lost_deliveries.extend(by_index(&self.ledger, lost));
             }
-            Event::Submitted { chunks, wrong } => self.submitted = Some((*chunks, *wrong)),
-            Event::WrongTask { chunk_id, range } => self.wrong_task(chunk_id, *range),
+            Event::Submitted { .. } | Event::UnreadableTask { .. } => {
+                self.submitted.observe(self.ledger.sweep(), None, &record.event);
+            }
+            Event::WrongTask { chunk_id, .. } | Event::Resubmitted { chunk_id, .. } => {
+                let index = self.ledger.index(chunk_id);
+                self.submitted.observe(self.ledger.sweep(), index, &record.event);
+            }
             Event::OpenTask { chunk_id, holder } => {
                 let (chunk_id, holder) = (chunk_id.clone(), holder.clone());
                 self.open_tasks.push(OpenTask { chunk_id, holder });
@@ -521,33 +513,9 @@ impl Facts {
         starts.count() > ends.count()
     }
 
-    fn wrong_task(&mut self, id: &str, (start, end): (u64, u64)) {
-        let sweep = self.ledger.sweep();
-        let planned = self.ledger.index(id).map(|index| sweep.chunk(index));
-        let last = sweep.chunks().saturating_sub(1);
-        self.wrong_tasks.push(|| {
-            let id = crate::words::quoted(id);
-            let planned = planned.map_or_else(
-                || format!("the sweep ends with chunk {}", crate::words::chunk_id(last)),
-                |(start, end)| format!("the plan has {start}..{end}"),
-            );
-            format!("the task of chunk {id} asks for {start}..{end}, and {planned}")
-        });
-    }
-
-    /// The first lines on tasks that ask for something else than the plan.
-    pub fn wrong_tasks(&self) -> Vec<String> {
-        self.wrong_tasks.lines()
-    }
-
     /// Whether nothing was left to do for anybody at the end, as far as the queues tell.
     pub fn nothing_is_open(&self) -> bool {
         self.depths.is_some_and(|depths| depths.tasks + depths.retry == 0)
-    }
-
-    /// The first lines on chunks that were submitted other than once.
-    pub fn resubmissions(&self) -> Vec<String> {
-        self.resubmissions.lines()
     }
 
     /// What became of a process, as in `was killed at 3.1 s`, if something did.

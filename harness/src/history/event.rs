@@ -153,6 +153,13 @@ pub enum Event {
         chunk_id: String,
         /// The half-open range that it asks for.
         range: (u64, u64),
+        /// The parameters and the chunks of the whole sweep that it speaks of.
+        totals: (u64, u64),
+    },
+    /// A message among the tasks that cannot be read. Written at the end.
+    UnreadableTask {
+        /// Why.
+        reason: String,
     },
     /// How many of the plan's chunks have a task at the broker. Written at the end.
     Submitted {
@@ -160,6 +167,8 @@ pub enum Event {
         chunks: u64,
         /// Tasks that ask for something else than the plan.
         wrong: u64,
+        /// Messages among the tasks that cannot be read.
+        unreadable: u64,
     },
     /// Dead letters were replayed. Those that are still there are told again after this.
     Replayed {

@@ -117,6 +117,12 @@ mod tests {
               ]
             },
             {
+              "check": "workers",
+              "verdict": "pass",
+              "summary": "every result is by one of 3 workers",
+              "evidence": []
+            },
+            {
               "check": "values",
               "verdict": "pass",
               "summary": "repeat every 1000 parameters: a result over parameters 1000 further on cannot be told from the right one",

@@ -138,6 +138,7 @@ mod tests {
         | --- | --- | --- |
         | ending | pass | the sweep completed |
         | coverage | fail | of 1000 parameters: 10 missing |
+        | workers | pass | every result is by one of 3 workers |
         | values | pass | repeat every 1000 parameters: a result over parameters 1000 further on cannot be told from the right one |
         | settled | pass | no task is open |
         | stored | pass | 100 results, as they were committed |

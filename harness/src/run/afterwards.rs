@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use tokio::time::Instant;
 use ttg_system::queue::{Broker, Cursor, QueueError};
 
 use super::tap::Tap;
@@ -32,12 +31,11 @@ pub(super) async fn replay(
         let letters = before.saturating_sub(count(broker).await?);
         stage.emit(Event::Replayed { letters });
         tap.forget_letters(stage);
-        stage.headway.forgets_the_dead();
         // The sweep is open again: that must be known before anybody waits for its end.
         tap.drain(stage, broker).await
     };
     let Some(()) = known(stage, after.await) else { return Ok(()) };
-    stage.last_result.set(Instant::now());
+    stage.headway.waits_anew();
     start(stage, "worker-0", env).await?;
     if !stage.plan.aggregator.is_none() {
         start(stage, "aggregator", &BTreeMap::new()).await?;

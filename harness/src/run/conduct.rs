@@ -241,7 +241,7 @@ async fn conduct(stage: Rc<Stage>, interrupts: &mut Interrupts) -> Result<EndRea
     stage.reports.tell_last(&stage);
     let is_watched = !matches!(why, EndReason::Interrupted | EndReason::BrokerGone);
     if why == EndReason::Complete || (is_watched && stage.plan.loses_with_broker()) {
-        let took = stage.last_result.get().saturating_duration_since(begun);
+        let took = stage.headway.last().saturating_duration_since(begun);
         tokio::select! {
             () = recompute(&stage, took) => {}
             () = interrupts.next() => why = EndReason::Interrupted,
@@ -289,7 +289,10 @@ async fn watch_until_over(stage: &Stage, tap: &mut Tap, interrupts: &mut Interru
     match why {
         EndReason::Complete => {
             let left = stage.until(|now| now.exits == now.starts || now.crashed);
-            let _ = timeout(leave(stage, begun.elapsed()), left).await;
+            tokio::select! {
+                _ = timeout(leave(stage, begun.elapsed()), left) => {}
+                () = interrupts.next() => return EndReason::Interrupted,
+            }
             if stage.standing().crashed {
                 return EndReason::Crashed;
             }
@@ -458,7 +461,7 @@ async fn the_end(stage: &Stage) -> EndReason {
                         return EndReason::Stalled;
                     }
                 }
-                let silent = stage.last_result.get().elapsed() >= stall_after;
+                let silent = stage.headway.is_silent(stall_after);
                 let now = stage.standing();
                 if silent && now.in_flight == 0 && !stage.expects_fault(&now) {
                     return EndReason::Stalled;

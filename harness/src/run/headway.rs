@@ -1,48 +1,46 @@
 //! Whether a sweep gets on: when it last came to something that was not there before, and how long its
-//! chunks take. A chunk that is committed again and again gets nobody anywhere.
+//! chunks take.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::facts::IntervalSet;
+/// How long workers may take to come to anything at all, whatever silence is allowed later: what a program
+/// needs to start is no silence of the sweep.
+const START: Duration = Duration::from_secs(15);
 
 /// See the file.
 pub(super) struct Headway {
-    committed: RefCell<IntervalSet>,
-    dead: RefCell<IntervalSet>,
     last: Cell<Instant>,
+    /// From when on silence counts: what a fault held up has all the time again.
+    counts_from: Cell<Instant>,
+    has_begun: Cell<bool>,
     longest: Cell<Duration>,
 }
 
 impl Headway {
     /// Nothing is done yet.
     pub(super) fn none() -> Self {
+        let now = Instant::now();
         Self {
-            committed: RefCell::default(),
-            dead: RefCell::default(),
-            last: Cell::new(Instant::now()),
+            last: Cell::new(now),
+            counts_from: Cell::new(now),
+            has_begun: Cell::new(false),
             longest: Cell::default(),
         }
     }
 
-    /// Takes note of a result, and says whether its chunk had none before.
-    pub(super) fn commits(&self, chunk: u64) -> bool {
-        let is_new = is_added(&mut self.committed.borrow_mut(), chunk);
-        self.comes_on(is_new)
+    /// The sweep has come to something new.
+    pub(super) fn comes_on(&self) {
+        self.has_begun.set(true);
+        self.last.set(Instant::now());
+        self.waits_anew();
     }
 
-    /// Takes note of a dead letter, and says whether its chunk had none before.
-    pub(super) fn buries(&self, chunk: u64) -> bool {
-        let is_new = is_added(&mut self.dead.borrow_mut(), chunk);
-        self.comes_on(is_new)
-    }
-
-    /// Dead letters were replayed: whatever dies now has a life of its own.
-    pub(super) fn forgets_the_dead(&self) {
-        self.dead.take();
-        self.comes_on(true);
+    /// Silence counts from now on.
+    pub(super) fn waits_anew(&self) {
+        self.counts_from.set(Instant::now());
     }
 
     /// Takes note of how long a chunk took, as its worker says.
@@ -56,44 +54,48 @@ impl Headway {
         self.longest.get()
     }
 
-    /// How long nothing new has come.
+    /// When it last came to something new.
+    pub(super) fn last(&self) -> Instant {
+        self.last.get()
+    }
+
+    /// How long nothing new has come, whatever faults are about.
     pub(super) fn silent_for(&self) -> Duration {
         self.last.get().elapsed()
     }
 
-    /// Takes note of something, if it is new.
-    pub(super) fn comes_on(&self, does: bool) -> bool {
-        if does {
-            self.last.set(Instant::now());
-        }
-        does
+    /// Whether it is silent for longer than this, faults aside.
+    pub(super) fn is_silent(&self, allowed: Duration) -> bool {
+        let allowed = if self.has_begun.get() { allowed } else { allowed.max(START) };
+        self.counts_from.get().elapsed() >= allowed
     }
-}
-
-fn is_added(set: &mut IntervalSet, chunk: u64) -> bool {
-    set.insert(chunk, chunk.saturating_add(1)).is_empty()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn only_what_was_not_there_before_is_headway() {
+    #[tokio::test(start_paused = true)]
+    async fn silence_begins_anew_after_a_fault_but_that_is_nothing_new() {
         let headway = Headway::none();
-        let comes_on = |what: &dyn Fn() -> bool| {
-            let before = headway.last.get();
-            let said = what();
-            assert_eq!(said, headway.last.get() > before, "it is what the silence goes by");
-            said
-        };
-        assert!(comes_on(&|| headway.commits(7)));
-        assert!(!comes_on(&|| headway.commits(7)));
-        assert!(comes_on(&|| headway.commits(8)));
-        assert!(comes_on(&|| headway.buries(9)));
-        assert!(!comes_on(&|| headway.buries(9)));
-        headway.forgets_the_dead();
-        assert!(comes_on(&|| headway.buries(9)));
+        headway.comes_on();
+        tokio::time::advance(Duration::from_secs(8)).await;
+        assert!(headway.is_silent(Duration::from_secs(8)));
+        headway.waits_anew();
+        assert!(!headway.is_silent(Duration::from_secs(8)));
+        assert_eq!(headway.silent_for(), Duration::from_secs(8));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_program_needs_to_start_is_no_silence() {
+        let headway = Headway::none();
+        tokio::time::advance(Duration::from_secs(8)).await;
+        assert!(!headway.is_silent(Duration::from_secs(2)));
+        tokio::time::advance(Duration::from_secs(8)).await;
+        assert!(headway.is_silent(Duration::from_secs(2)));
+        headway.comes_on();
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert!(headway.is_silent(Duration::from_secs(2)));
     }
 
     #[test]

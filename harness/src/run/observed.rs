@@ -97,6 +97,11 @@ impl Observed {
         }
     }
 
+    /// Letters are told from the first on again.
+    pub(super) fn forget_letters(&mut self) {
+        self.dead.clear();
+    }
+
     /// The first result of this chunk.
     pub(super) fn first(&self, index: u64) -> Option<SeenBefore> {
         *self.first.get(usize::try_from(index).ok()?)?

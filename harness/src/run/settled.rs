@@ -8,7 +8,8 @@ use ttg_system::queue::{self, Broker};
 
 use super::Stage;
 
-/// Chunks of the plan that have a result or a dead letter.
+/// Chunks of the plan that have a result or a dead letter. Whoever is told of one learns whether that is
+/// new: a chunk that is committed again and again gets nobody anywhere.
 #[derive(Debug)]
 pub(super) struct Settled {
     committed: Vec<bool>,
@@ -28,21 +29,22 @@ impl Settled {
         self.committed.get(usize::try_from(chunk).ok()?).copied()
     }
 
-    /// A chunk has a result.
-    pub(super) fn commit(&mut self, chunk: u64) {
-        if self.is_committed(chunk) == Some(false) {
+    /// A chunk has a result. Whether it had none before.
+    pub(super) fn commit(&mut self, chunk: u64) -> bool {
+        let is_new = self.is_committed(chunk) == Some(false);
+        if is_new {
             self.committed[chunk as usize] = true;
             self.open -= u64::from(!self.dead.contains(&chunk));
         }
+        is_new
     }
 
-    /// A chunk has a dead letter.
-    pub(super) fn bury(&mut self, chunk: u64) {
-        if let Some(is_committed) = self.is_committed(chunk)
-            && self.dead.insert(chunk)
-        {
-            self.open -= u64::from(!is_committed);
-        }
+    /// A chunk has a dead letter. Whether it had none before.
+    pub(super) fn bury(&mut self, chunk: u64) -> bool {
+        let Some(is_committed) = self.is_committed(chunk) else { return false };
+        let is_new = self.dead.insert(chunk);
+        self.open -= u64::from(is_new && !is_committed);
+        is_new
     }
 
     /// Dead letters are told anew.
@@ -94,11 +96,8 @@ mod tests {
     #[test]
     fn a_sweep_is_whole_when_every_chunk_has_a_result_or_a_letter() {
         let mut settled = Settled::none_of(3);
-        settled.commit(0);
-        settled.commit(0);
-        settled.bury(1);
-        settled.commit(7);
-        settled.bury(9);
+        assert_eq!([0, 0, 7].map(|chunk| settled.commit(chunk)), [true, false, false]);
+        assert_eq!([1, 1, 9].map(|chunk| settled.bury(chunk)), [true, false, false]);
         assert!(!settled.is_whole(), "chunk 2 is open");
         settled.commit(2);
         assert!(settled.is_whole());

@@ -73,7 +73,6 @@ pub struct Stage {
     pub(super) broker: Option<Rc<dyn Broker>>,
     pub(super) broker_process: Option<BrokerProcess>,
     standing: watch::Sender<Standing>,
-    pub(super) last_result: Cell<Instant>,
     pub(super) headway: Headway,
     pub(super) strain: Strain,
     began: Instant,
@@ -107,7 +106,6 @@ impl Stage {
             broker,
             broker_process,
             standing: watch::Sender::new(Standing::default()),
-            last_result: Cell::new(Instant::now()),
             headway: Headway::none(),
             strain: Strain::here(),
             began: Instant::now(),
@@ -187,7 +185,7 @@ impl Stage {
 
     /// A fault has struck, and healed where it heals. What it held up has all the time again.
     pub fn fault_is_over(&self, name: &str) {
-        self.last_result.set(Instant::now());
+        self.headway.waits_anew();
         self.change(|standing| {
             standing.in_flight -= 1;
             standing.struck.insert(name.to_owned());
@@ -341,17 +339,15 @@ impl Stage {
 
     /// Takes note of a result.
     pub(super) fn note_result(&self, chunk_index: Option<u64>, worker: &str, params: u64) {
-        let sweep = &self.plan.sweep;
         let is_new = match chunk_index {
-            Some(index) => index < sweep.chunks() && self.headway.commits(index),
+            Some(index) => self.settled.borrow_mut().commit(index),
             // Static results have ranges of their own.
-            None => self.headway.comes_on(self.standing.borrow().params < sweep.params()),
+            None => self.standing.borrow().params < self.plan.sweep.params(),
         };
         if is_new {
-            self.last_result.set(Instant::now());
+            self.headway.comes_on();
         }
         if let Some(index) = chunk_index {
-            self.settled.borrow_mut().commit(index);
             self.looks.note_result(index, worker);
         }
         self.change(|standing| standing.params += params);
@@ -359,8 +355,8 @@ impl Stage {
 
     /// Takes note of a dead letter: that chunk is settled too.
     pub(super) fn note_letter(&self, chunk_index: u64) {
-        if chunk_index < self.plan.sweep.chunks() && self.headway.buries(chunk_index) {
-            self.last_result.set(Instant::now());
+        if self.settled.borrow_mut().bury(chunk_index) {
+            self.headway.comes_on();
         }
     }
 

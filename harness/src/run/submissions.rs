@@ -28,6 +28,11 @@ pub(super) struct Submissions {
     /// The first tasks that ask for something else than the plan, and how many there are.
     wrong: Vec<Task>,
     wrong_count: u64,
+    /// The first messages that are no tasks, and how many there are.
+    unreadable: Vec<String>,
+    unreadable_count: u64,
+    /// Whether anybody was to replay letters.
+    replays: bool,
     attempts: u64,
     /// Retries and replays that were seen: the chunk, how often it was replayed, and its failures since.
     attempted: BTreeSet<(u64, u32, u32)>,
@@ -51,6 +56,9 @@ impl Submissions {
             again: BTreeMap::new(),
             wrong: Vec::new(),
             wrong_count: 0,
+            unreadable: Vec::new(),
+            unreadable_count: 0,
+            replays: stage.plan.afterwards.is_some(),
             attempts: 0,
             attempted: BTreeSet::new(),
             failures: BTreeMap::new(),
@@ -58,8 +66,11 @@ impl Submissions {
         let mut cursor = Cursor::default();
         loop {
             let from = cursor.clone();
-            for task in broker.tasks(&mut cursor, PAGE).await? {
-                all.take_in(observed, task);
+            for Stamped { at_ms, what } in broker.tasks(&mut cursor, PAGE).await? {
+                match what {
+                    Ok(task) => all.take_in(observed, at_ms, &task),
+                    Err(reason) => all.unreadable(reason),
+                }
             }
             if cursor == from {
                 return Ok(all);
@@ -67,10 +78,19 @@ impl Submissions {
         }
     }
 
-    fn take_in(&mut self, observed: &Observed, Stamped { at_ms, what: task }: Stamped<Task>) {
+    fn unreadable(&mut self, reason: String) {
+        self.unreadable_count += 1;
+        if self.unreadable.len() < NAMED {
+            self.unreadable.push(reason);
+        }
+    }
+
+    fn take_in(&mut self, observed: &Observed, at_ms: i64, task: &Task) {
         let index = task.chunk.index;
+        let totals = (self.sweep.params(), self.sweep.chunks());
         let is_of_plan = index < self.sweep.chunks()
-            && self.sweep.chunk(index) == (task.chunk.start, task.chunk.end);
+            && self.sweep.chunk(index) == (task.chunk.start, task.chunk.end)
+            && totals == (task.total_params, task.total_chunks);
         if !is_of_plan {
             self.wrong_count += 1;
             if self.wrong.len() < NAMED {
@@ -82,7 +102,8 @@ impl Submissions {
             let most = self.failures.entry(index).or_default();
             *most = task.retry_count.max(*most);
         }
-        let is_submission = task.is_first();
+        // What nobody was to replay is submitted again, whatever it calls itself.
+        let is_submission = task.is_first() || (task.replays > 0 && !self.replays);
         // Nobody attempts again what has its result, nor twice after as many failures. RabbitMQ does
         // not say when a task came, and of a server that is killed one may come twice.
         let is_told = self.backend != Backend::RabbitMq;
@@ -102,10 +123,14 @@ impl Submissions {
     pub(super) fn events(self) -> Vec<Event> {
         let id = |index: u64| ChunkId(index).to_string();
         let chunks = self.seen.iter().filter(|seen| **seen).count() as u64;
-        let mut events = vec![Event::Submitted { chunks, wrong: self.wrong_count }];
+        let (wrong, unreadable) = (self.wrong_count, self.unreadable_count);
+        let mut events = vec![Event::Submitted { chunks, wrong, unreadable }];
+        let reasons = self.unreadable.into_iter();
+        events.extend(reasons.map(|reason| Event::UnreadableTask { reason }));
         events.extend(self.wrong.iter().map(|task| Event::WrongTask {
             chunk_id: id(task.chunk.index),
             range: (task.chunk.start, task.chunk.end),
+            totals: (task.total_params, task.total_chunks),
         }));
         let again = self.again.into_iter();
         events

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use ttg_system::chunk::ChunkId;
 use ttg_system::queue::{Broker, Cursor, QueueError};
 use ttg_system::stats::Stats;
@@ -64,7 +64,9 @@ impl Tap {
     /// Tells dead letters from the first one on again.
     pub(super) fn forget_letters(&mut self, stage: &Stage) {
         self.letters = Cursor::default();
+        self.observed.forget_letters();
         stage.settled.borrow_mut().forget_letters();
+        stage.headway.comes_on();
     }
 
     async fn read(
@@ -96,7 +98,6 @@ impl Tap {
         seen += letters.len();
         for letter in letters {
             if let Some(task) = letter.task() {
-                stage.settled.borrow_mut().bury(task.chunk.index);
                 stage.note_letter(task.chunk.index);
             }
             self.observed.dead_letter(&letter);
@@ -120,7 +121,7 @@ async fn wait_for_first_task(stage: &Stage, broker: &dyn Broker) {
             && let Some(first) = first.first()
         {
             stage.first_task_seen(first.at_ms);
-            stage.last_result.set(Instant::now());
+            stage.headway.waits_anew();
             stage.change(|standing| standing.begun = true);
             return;
         }

@@ -281,11 +281,11 @@ pub trait Inspect {
         cursor: &mut Cursor,
         max: usize,
         wait: Duration,
-    ) -> Result<Vec<Stamped<std::result::Result<TaskResult, String>>>>;
+    ) -> Result<Vec<Stamped<Readable<TaskResult>>>>;
 
     /// Up to `max` tasks from `cursor` on, as they came into the queue: submissions, retries and
-    /// replays.
-    async fn tasks(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<Stamped<Task>>>;
+    /// replays. Those that cannot be read come as errors with the reason.
+    async fn tasks(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<Stamped<Readable<Task>>>>;
 
     /// What is with workers at the moment. RabbitMQ tells of a delivery a moment late.
     async fn held(&self) -> Result<Vec<Held>>;
@@ -325,7 +325,10 @@ pub trait Inspect {
 const STORED_PAGE: usize = 1000;
 
 /// Is shown stored results; one that cannot be read comes with the reason.
-pub type EachResult<'a> = dyn FnMut(std::result::Result<TaskResult, String>) + 'a;
+pub type EachResult<'a> = dyn FnMut(Readable<TaskResult>) + 'a;
+
+/// A message, or why it cannot be read.
+pub type Readable<T> = std::result::Result<T, String>;
 
 /// A task that nobody has settled.
 #[derive(Debug, Clone, PartialEq, Eq)]

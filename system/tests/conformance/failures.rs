@@ -62,7 +62,8 @@ async fn a_retry_is_no_submission_and_may_be_committed_by_anybody(
     failing.leave().await.expect("leaves");
     let again = claim_one(&*other).await;
     let tasks = other.tasks(&mut Cursor::default(), 10).await.expect("reads");
-    let first: Vec<_> = tasks.iter().map(|task| task.what.is_first()).collect();
+    let first: Vec<_> =
+        tasks.iter().flat_map(|task| &task.what).map(ttg_system::wire::Task::is_first).collect();
     assert_eq!(first, [true, false]);
     assert_eq!(commit(&*other, &again, "worker-2").await, Commit::Committed);
     bench.assert_exact(&sweep).await;

@@ -86,6 +86,9 @@ async fn garbage_of_any_size_becomes_a_dead_letter_of_a_bounded_one(
     let names: Vec<String> = (0..fields).map(|i| format!("{i}{}", "x".repeat(length))).collect();
     let raw: Raw<'_> = names.iter().map(|name| (name.as_bytes(), name.as_bytes())).collect();
     bench.submit_raw(&raw).await;
+    let told = bench.onlooker().await.tasks(&mut Cursor::default(), 10).await.expect("reads");
+    let told: Vec<_> = told.into_iter().map(|task| task.what).collect();
+    assert_eq!(told, [Err("chunk_id is missing".to_owned())], "an onlooker is told of it");
     assert_it_dies_and_the_sweep_lives(bench, 3, "chunk_id is missing").await;
 }
 

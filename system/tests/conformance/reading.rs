@@ -76,7 +76,8 @@ async fn pages_follow_each_other_without_gaps(
     assert_eq!(chunks, [0, 1, 2, 3]);
     assert_eq!(results[2].stats, stats(&sweep.chunk(2)));
     assert_eq!(results[2].worker_id, "worker-1");
-    let chunks: Vec<_> = tasks.iter().map(|task| task.what.chunk.index).collect();
+    let chunks: Vec<_> =
+        tasks.iter().flat_map(|task| &task.what).map(|task| task.chunk.index).collect();
     assert_eq!(chunks, [0, 1, 2, 3, 4, 5, 6]);
     let chunks: Vec<_> =
         letters.iter().filter_map(DeadLetter::task).map(|task| task.chunk.index).collect();
@@ -101,7 +102,7 @@ async fn a_retry_is_a_task_that_says_so(
     let mut cursor = Cursor::default();
     for expected in [(0, 0), (0, 1), (1, 0)] {
         let page = onlooker.tasks(&mut cursor, 1).await.expect("reads");
-        let found = page.iter().map(|it| (it.what.chunk.index, it.what.retry_count));
+        let found = page.iter().flat_map(|it| &it.what).map(|it| (it.chunk.index, it.retry_count));
         assert_eq!(found.collect::<Vec<_>>(), [expected]);
     }
     assert_eq!(onlooker.tasks(&mut cursor, 1).await.expect("reads"), []);

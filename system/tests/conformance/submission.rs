@@ -15,7 +15,8 @@ const SWEEP: Sweep = Sweep { start: 5, params: 1234, chunk_size: 10 };
 
 async fn assert_each_chunk_is_there_once(broker: &dyn Broker) {
     let submitted = broker.tasks(&mut Cursor::default(), 10_000).await.expect("reads");
-    let chunks: Vec<_> = submitted.iter().map(|task| task.what.chunk).collect();
+    let chunks: Vec<_> =
+        submitted.iter().flat_map(|task| &task.what).map(|task| task.chunk).collect();
     let wanted: Vec<_> = (0..SWEEP.chunks()).map(|index| SWEEP.chunk(index)).collect();
     assert_eq!(chunks, wanted);
     let standing = broker.standing().await.expect("reads");

@@ -11,8 +11,8 @@ use tokio::time::{Instant, sleep};
 use ttg_system::chunk::Sweep;
 use ttg_system::queue::{
     Asker, Commit, Cursor, DeadLetters, Decide, Decision, Delivery, Depths, Failure, Held, Inspect,
-    OpenTask, Progress, Queue, QueueError, Redelivered, Result, Settings, Stamped, Submit,
-    SweepInfo, Token, replayed,
+    OpenTask, Progress, Queue, QueueError, Readable, Redelivered, Result, Settings, Stamped,
+    Submit, SweepInfo, Token, replayed,
 };
 use ttg_system::wire::{self, DeadLetter, Task, TaskResult};
 
@@ -372,8 +372,9 @@ impl Inspect for Member {
         }
     }
 
-    async fn tasks(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<Stamped<Task>>> {
-        let tasks: Vec<_> = self.state.borrow().tasks.iter().map(|it| it.task.clone()).collect();
+    async fn tasks(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<Stamped<Readable<Task>>>> {
+        let tasks: Vec<_> =
+            self.state.borrow().tasks.iter().map(|it| Ok(it.task.clone())).collect();
         Ok(page(&tasks, cursor, max).into_iter().map(|what| Stamped { at_ms: 0, what }).collect())
     }
 

@@ -22,7 +22,7 @@ use crate::plan::{Backend, Plan};
 use crate::run::RunError;
 
 /// Runs on RabbitMQ at a time: its start takes two processors for seconds.
-const ON_RABBITMQ: usize = 2;
+const ON_RABBITMQ: usize = 3;
 
 /// How long a run may take to hear of an interrupt before it is told again.
 const AGAIN: Duration = Duration::from_secs(1);

@@ -39,7 +39,7 @@ pub(super) struct Args {
     #[arg(long, default_value = "runs/selftest", value_name = "DIRECTORY")]
     out: PathBuf,
     /// How many runs go on at once.
-    #[arg(long, default_value = "4", value_name = "N")]
+    #[arg(long, default_value = "6", value_name = "N")]
     jobs: NonZeroUsize,
     /// List the defects, and run nothing.
     #[arg(long)]

@@ -10,8 +10,8 @@ use super::submit::{SWEEP, read_sweep};
 use super::{Embedded, WATCH, liveness, now_ms, text};
 use crate::chunk::Sweep;
 use crate::queue::{
-    Cursor, Depths, Held, Inspect, OpenTask, Progress, Redelivered, Result, Stamped, SweepInfo,
-    Token,
+    Cursor, Depths, Held, Inspect, OpenTask, Progress, Readable, Redelivered, Result, Stamped,
+    SweepInfo, Token,
 };
 use crate::wire::{self, DeadLetter, Task, TaskResult};
 
@@ -64,22 +64,17 @@ impl Inspect for Embedded {
         }
     }
 
-    async fn tasks(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<Stamped<Task>>> {
-        loop {
-            let rows = self
-                .page(
-                    "SELECT id, submitted_ms, task FROM tasks WHERE id > ? ORDER BY id LIMIT ?",
-                    cursor,
-                    max,
-                    |row| Ok((row.get(1)?, text(row, 2)?)),
-                )
-                .await?;
-            let tasks: Vec<_> = rows.iter().filter_map(task).collect();
-            // A page of what is no task is not the end.
-            if rows.is_empty() || !tasks.is_empty() {
-                return Ok(tasks);
-            }
-        }
+    async fn tasks(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<Stamped<Readable<Task>>>> {
+        self.page(
+            "SELECT id, submitted_ms, task FROM tasks WHERE id > ? ORDER BY id LIMIT ?",
+            cursor,
+            max,
+            |row| {
+                let task = Task::from_fields(&wire::from_json(&text(row, 2)?));
+                Ok(Stamped { at_ms: row.get(1)?, what: task })
+            },
+        )
+        .await
     }
 
     async fn held(&self) -> Result<Vec<Held>> {
@@ -178,11 +173,6 @@ impl Embedded {
         }
         Ok(rows.into_iter().map(|(_, row)| row).collect())
     }
-}
-
-fn task((at_ms, text): &(i64, String)) -> Option<Stamped<Task>> {
-    let task = Task::from_fields(&wire::from_json(text)).ok()?;
-    Some(Stamped { at_ms: *at_ms, what: task })
 }
 
 pub(super) fn progress(connection: &mut Connection) -> rusqlite::Result<Progress> {

@@ -94,7 +94,7 @@ impl Digest {
                 self.delivered_again(chunk);
             }
             Record::Repeated(chunk) => self.delivered_again(chunk),
-            Record::Result(_) | Record::Mark(_) | Record::Other => {}
+            Record::NoTask(_) | Record::Result(_) | Record::Mark(_) | Record::Other => {}
         }
     }
 

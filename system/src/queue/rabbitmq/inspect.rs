@@ -17,8 +17,8 @@ use super::record::{self, Record};
 use super::trace::Trace;
 use super::{Queues, RabbitMq};
 use crate::queue::{
-    Cursor, Depths, EachResult, Held, Inspect, OpenTask, Progress, Redelivered, Result, Stamped,
-    SweepInfo,
+    Cursor, Depths, EachResult, Held, Inspect, OpenTask, Progress, Readable, Redelivered, Result,
+    Stamped, SweepInfo,
 };
 use crate::wire::{self, DeadLetter, Fields, Task, TaskResult};
 
@@ -70,14 +70,15 @@ impl Inspect for RabbitMq {
         Ok(page.await?.into_iter().map(stamp).collect())
     }
 
-    async fn tasks(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<Stamped<Task>>> {
+    async fn tasks(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<Stamped<Readable<Task>>>> {
         let page = self.page(Kind::Tasks, cursor, max, Duration::ZERO, |record| match record {
-            Record::Task(task) => Some(task),
+            Record::Task(task) => Some(Ok(task)),
+            Record::NoTask(reason) => Some(Err(reason)),
             _ => None,
         });
-        let stamp = |(_, task): (Option<i64>, Task)| Stamped {
-            at_ms: ms(&task.created_at).unwrap_or_else(now_ms),
-            what: task,
+        let stamp = |(_, task): (Option<i64>, Readable<Task>)| {
+            let said = task.as_ref().ok().and_then(|task| ms(&task.created_at));
+            Stamped { at_ms: said.unwrap_or_else(now_ms), what: task }
         };
         Ok(page.await?.into_iter().map(stamp).collect())
     }

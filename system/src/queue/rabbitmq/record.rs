@@ -20,6 +20,8 @@ pub(super) enum Record {
     Sweep(SweepInfo),
     /// A task was published: a submission, a retry or a replay.
     Task(Task),
+    /// What was published as one and cannot be read: why.
+    NoTask(String),
     /// A task that the journal has already was published again: its queue may have lost it.
     Again(Task),
     /// All chunks below this one are in the queue for good.
@@ -103,7 +105,8 @@ impl Record {
                     (Ok(task), _) if (task.retry_count > 0) == (exchange == RETRY_EXCHANGE) => {
                         Self::Task(task)
                     }
-                    _ => Self::Other,
+                    (Ok(_), _) => Self::Other,
+                    (Err(reason), _) => Self::NoTask(reason),
                 }
             }
             RESULTS_EXCHANGE => Self::Result(TaskResult::from_fields(&wire::from_json(&text))),

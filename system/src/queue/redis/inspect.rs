@@ -10,8 +10,8 @@ use super::keys::{GROUP, LETTERS, MEMBERS, METADATA, PROGRESS, RESULTS, RETRY, T
 use super::submit::from_metadata;
 use super::{Entry, Read, Redis, entry_ms, to_fields};
 use crate::queue::{
-    Cursor, Depths, Held, Inspect, OpenTask, Progress, RELEASED, Redelivered, Result, Stamped,
-    SweepInfo, Token,
+    Cursor, Depths, Held, Inspect, OpenTask, Progress, RELEASED, Readable, Redelivered, Result,
+    Stamped, SweepInfo, Token,
 };
 use crate::wire::{self, DeadLetter, Task, TaskResult};
 
@@ -65,15 +65,13 @@ impl Inspect for Redis {
             .collect())
     }
 
-    async fn tasks(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<Stamped<Task>>> {
-        loop {
-            let entries = self.range(TASKS, cursor, "+", max).await?;
-            let tasks: Vec<_> = entries.iter().filter_map(task).collect();
-            // A page of what is no task is not the end.
-            if entries.is_empty() || !tasks.is_empty() {
-                return Ok(tasks);
-            }
-        }
+    async fn tasks(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<Stamped<Readable<Task>>>> {
+        let entries = self.range(TASKS, cursor, "+", max).await?;
+        let task = |(id, values): &Entry| Stamped {
+            at_ms: entry_ms(id),
+            what: Task::from_fields(&to_fields(values)),
+        };
+        Ok(entries.iter().map(task).collect())
     }
 
     async fn held(&self) -> Result<Vec<Held>> {
@@ -249,11 +247,6 @@ fn first_of_each(pending: &[(String, String, u64, u64)]) -> HashSet<String> {
         }
     }
     first.into_values().map(|(_, id)| id.to_owned()).collect()
-}
-
-fn task((id, values): &Entry) -> Option<Stamped<Task>> {
-    let task = Task::from_fields(&to_fields(values)).ok()?;
-    Some(Stamped { at_ms: entry_ms(id), what: task })
 }
 
 fn advance(cursor: &mut Cursor, entries: &[Entry]) {
