@@ -23,7 +23,9 @@ pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
             absent(facts)
         };
     };
-    let faults = reports::faults(plan, facts);
+    let mut faults = reports::faults(plan, facts);
+    let of_others = other_aggregate::wrong_partials(plan, facts);
+    faults.extend(of_others.iter().map(|wrong| format!("another of its reports: {wrong}")));
     let differences = differences(plan, facts, aggregate);
     let has_all = aggregate.count == plan.sweep.params();
     let is_right = differences.is_empty() && aggregate.complete == has_all;

@@ -36,7 +36,7 @@ pub(super) fn of_harness(plan: &Plan, facts: &Facts) -> Outcome {
 /// The report of an aggregator of others that has left out some of it, or said nothing: what it says must
 /// be so, and what it does not say is not judged.
 pub(super) fn of_others(plan: &Plan, facts: &Facts) -> Outcome {
-    let Some(report) = &facts.partial_aggregate else {
+    let Some(report) = facts.partial_aggregates.last() else {
         return Outcome::inconclusive(match facts.ended {
             Some((_, EndReason::Complete)) => {
                 "not judged: the aggregator printed no report (a line of JSON with complete, chunks, \
@@ -45,13 +45,8 @@ pub(super) fn of_others(plan: &Plan, facts: &Facts) -> Outcome {
             _ => "the run ended before the aggregator had reported anything",
         });
     };
-    let (filled, left_out) = filled(plan, facts, report);
-    let has_all = filled.count == plan.sweep.params();
-    let mut wrong = differences(plan, facts, &filled);
-    if let Some(complete) = report.complete.filter(|complete| *complete != has_all) {
-        wrong.push(format!("complete {complete} instead of {has_all}"));
-    }
-    let left_out = left_out.join(", ");
+    let left_out = filled(plan, facts, report).1.join(", ");
+    let wrong = wrong_partials(plan, facts);
     if wrong.is_empty() {
         return Outcome::inconclusive(format!(
             "not judged: the aggregator's report leaves out {left_out}"
@@ -62,6 +57,25 @@ pub(super) fn of_others(plan: &Plan, facts: &Facts) -> Outcome {
         true => Outcome::fail(summary).because(wrong),
         false => Outcome::inconclusive(summary).because(wrong),
     }
+}
+
+/// What is not so in reports that leave out some of it: in those that call the sweep complete, whatever
+/// else was reported, and in the last thing that was reported at all.
+pub(super) fn wrong_partials(plan: &Plan, facts: &Facts) -> Vec<String> {
+    let counts =
+        |report: &&PartialAggregate| facts.aggregate.is_none() || report.complete == Some(true);
+    let partials = facts.partial_aggregates.iter().filter(counts);
+    partials.flat_map(|report| wrong(plan, facts, report)).collect()
+}
+
+fn wrong(plan: &Plan, facts: &Facts, report: &PartialAggregate) -> Vec<String> {
+    let (filled, _) = filled(plan, facts, report);
+    let has_all = filled.count == plan.sweep.params();
+    let mut wrong = differences(plan, facts, &filled);
+    if let Some(complete) = report.complete.filter(|complete| *complete != has_all) {
+        wrong.push(format!("complete {complete} instead of {has_all}"));
+    }
+    wrong
 }
 
 /// A report with what it leaves out as it should be, and the names of that.
@@ -173,6 +187,23 @@ mod tests {
         assert_snapshot!(judged(&with_foreign(Some(denies))), @r"
         fail: the aggregate is not what the sweep implies (it leaves out chunks, duplicates_removed, result.min, result.max, result.avg)
         - complete false instead of true
+        ");
+    }
+
+    #[test]
+    fn what_it_calls_complete_must_be_so_beside_a_whole_report_too() {
+        let with = |report: PartialAggregate| {
+            let mut history = History::of(plan());
+            let program = ForeignProgram { command: vec!["sum.py".into()], image: None };
+            history.plan.aggregator = RoleProgram::Foreign(program);
+            judged(&history.with(20.0, Event::PartialAggregate(report)))
+        };
+        let halfway = PartialAggregate { sum: Some(7.0), count: Some(30), ..Default::default() };
+        assert!(with(halfway.clone()).starts_with("pass"), "it says how far it has come");
+        assert_snapshot!(with(PartialAggregate { complete: Some(true), ..halfway }), @r"
+        fail: the aggregator's numbers are right, and the rest of what it says is not
+        - another of its reports: count 30 instead of 1000
+        - another of its reports: complete true instead of false
         ");
     }
 

@@ -210,8 +210,9 @@ pub struct Facts {
     pub reports: Vec<Report>,
     /// The last of them.
     pub aggregate: Option<SeenAggregate>,
-    /// As much as a foreign aggregator reported last, where it left out some of it.
-    pub partial_aggregate: Option<PartialAggregate>,
+    /// What a foreign aggregator reported with some of it left out: all that it called complete, and the
+    /// last.
+    pub partial_aggregates: Vec<PartialAggregate>,
     /// How much was in each queue when the sweep was over.
     pub depths: Option<Depths>,
     /// Attempts that failed and were made again.
@@ -268,7 +269,7 @@ impl Facts {
             stops: Vec::new(),
             reports: Vec::new(),
             aggregate: None,
-            partial_aggregate: None,
+            partial_aggregates: Vec::new(),
             depths: None,
             retried: None,
             redelivered: None,
@@ -369,7 +370,12 @@ impl Facts {
                     after_ms: *after_ms,
                 });
             }
-            Event::PartialAggregate(report) => self.partial_aggregate = Some(report.clone()),
+            Event::PartialAggregate(report) => {
+                // How far one had come is nothing that it stands by once it has said more.
+                self.partial_aggregates
+                    .pop_if(|last| last.complete != Some(true) || last == report);
+                self.partial_aggregates.push(report.clone());
+            }
             Event::Aggregate(says) => {
                 let life = self.starts.iter().filter(|(name, _)| name == AGGREGATOR).count();
                 self.reports.push(Report { t_s, life, says: says.clone() });

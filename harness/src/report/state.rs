@@ -94,6 +94,9 @@ impl State {
             0 => {}
             letters => line += &format!(", {}", counted(letters, "dead letter")),
         }
+        if ledger.recomputed > 0 {
+            return format!("{line}, {} computed again", ledger.recomputed);
+        }
         if self.is_leaving() {
             let left: Vec<String> = self.alive.iter().map(|(name, _)| name.clone()).collect();
             return format!("{line}, {} to leave", crate::words::first_listed(&left));
@@ -118,7 +121,8 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::testing::plan;
+    use crate::check::testing::{History, plan};
+    use crate::plan::Kernel;
 
     #[test]
     fn each_phase_of_a_run_has_its_words() {
@@ -145,5 +149,16 @@ mod tests {
             at(9.5, letter),
             "0 of 100 chunks, 37 attempts failed (3 wait), 1 dead letter, 1 worker"
         );
+    }
+
+    #[test]
+    fn what_is_computed_again_is_counted() {
+        let mut history = History::of(plan());
+        history.plan.sweep.kernel = Kernel::Exec { command: vec!["f".to_owned()] };
+        let mut state = State::new(&history.plan);
+        history.records.iter().for_each(|record| state.observe(record));
+        let Event::Result(result) = history.result_of("00017") else { panic!() };
+        state.observe(&Record { t_s: 60.0, event: Event::Recomputed(result) });
+        assert_eq!(state.line(), "100 of 100 chunks, 1 computed again");
     }
 }
