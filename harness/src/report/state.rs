@@ -79,6 +79,9 @@ impl State {
         let ledger = &self.facts.ledger;
         let (chunks, of) = (ledger.chunks_committed(), self.plan.sweep.chunks());
         let mut line = format!("{chunks} of {}", counted(of, "chunk"));
+        if ledger.recomputed > 0 {
+            return format!("{line}, {} computed again", ledger.recomputed);
+        }
         let left = self.plan.sweep.params().saturating_sub(ledger.committed().len());
         if let Some(rate) = self.rate().filter(|_| left > 0 || !self.is_leaving()) {
             line += &format!(", {rate:.0} params/s, {:.0} s left", left as f64 / rate);
@@ -93,9 +96,6 @@ impl State {
         match self.facts.failures.letters {
             0 => {}
             letters => line += &format!(", {}", counted(letters, "dead letter")),
-        }
-        if ledger.recomputed > 0 {
-            return format!("{line}, {} computed again", ledger.recomputed);
         }
         if self.is_leaving() {
             let left: Vec<String> = self.alive.iter().map(|(name, _)| name.clone()).collect();
