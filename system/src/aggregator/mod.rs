@@ -10,7 +10,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::queue::{Cursor, Inspect, Progress, QueueError, Result, Stamped};
+use crate::queue::{Cursor, Inspect, Progress, QueueError, Readable, Result, Stamped};
 use crate::stats::{Collector, Stats};
 use crate::wire::TaskResult;
 
@@ -131,11 +131,7 @@ struct Tally {
 }
 
 impl Tally {
-    fn add(
-        &mut self,
-        message: Stamped<std::result::Result<TaskResult, String>>,
-        total: Option<u64>,
-    ) {
+    fn add(&mut self, message: Stamped<Readable<TaskResult>>, total: Option<u64>) {
         let result = match message.what {
             Ok(result) if result.chunk_index < total.unwrap_or(CHUNKS_BOUND) => result,
             Ok(result) => {
@@ -215,7 +211,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn message(chunk: u64, sum: f64) -> Stamped<std::result::Result<TaskResult, String>> {
+    fn message(chunk: u64, sum: f64) -> Stamped<Readable<TaskResult>> {
         Stamped {
             at_ms: 1_000 + chunk as i64,
             what: Ok(TaskResult {
@@ -228,10 +224,7 @@ mod tests {
         }
     }
 
-    fn report(
-        messages: Vec<Stamped<std::result::Result<TaskResult, String>>>,
-        total: u64,
-    ) -> Report {
+    fn report(messages: Vec<Stamped<Readable<TaskResult>>>, total: u64) -> Report {
         let mut tally = Tally::default();
         for message in messages {
             tally.add(message, Some(total));

@@ -361,7 +361,7 @@ impl Inspect for Member {
         cursor: &mut Cursor,
         max: usize,
         wait: Duration,
-    ) -> Result<Vec<Stamped<std::result::Result<TaskResult, String>>>> {
+    ) -> Result<Vec<Stamped<Readable<TaskResult>>>> {
         let deadline = Instant::now() + wait;
         loop {
             let found = page(&self.state.borrow().results, cursor, max);

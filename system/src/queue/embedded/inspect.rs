@@ -38,7 +38,7 @@ impl Inspect for Embedded {
         cursor: &mut Cursor,
         max: usize,
         wait: Duration,
-    ) -> Result<Vec<Stamped<std::result::Result<TaskResult, String>>>> {
+    ) -> Result<Vec<Stamped<Readable<TaskResult>>>> {
         let deadline = Instant::now() + wait;
         let mut pause = WATCH.0;
         loop {

@@ -58,12 +58,12 @@ impl Inspect for RabbitMq {
         cursor: &mut Cursor,
         max: usize,
         wait: Duration,
-    ) -> Result<Vec<Stamped<std::result::Result<TaskResult, String>>>> {
+    ) -> Result<Vec<Stamped<Readable<TaskResult>>>> {
         let page = self.page(Kind::Results, cursor, max, wait, |record| match record {
             Record::Result(result) => Some(result),
             _ => None,
         });
-        let stamp = |(seen_ms, result): (Option<i64>, std::result::Result<TaskResult, String>)| {
+        let stamp = |(seen_ms, result): (Option<i64>, Readable<TaskResult>)| {
             let said = result.as_ref().ok().and_then(|it| ms(&it.completed_at));
             Stamped { at_ms: seen_ms.or(said).unwrap_or_else(now_ms), what: result }
         };

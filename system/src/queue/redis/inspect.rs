@@ -40,7 +40,7 @@ impl Inspect for Redis {
         cursor: &mut Cursor,
         max: usize,
         wait: Duration,
-    ) -> Result<Vec<Stamped<std::result::Result<TaskResult, String>>>> {
+    ) -> Result<Vec<Stamped<Readable<TaskResult>>>> {
         let from = if cursor.0.is_empty() { "0" } else { &cursor.0 };
         let read: Read = self
             .reader
