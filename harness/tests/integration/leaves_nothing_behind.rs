@@ -300,10 +300,11 @@ fn what_a_worker_detached_ends_when_that_worker_is_killed_and_nobody_elses_does(
     let sandbox = Sandbox::new();
     let fault = "faults: [{ at: 100ms, kill: { worker: 0 } }]";
     let mut harness = sandbox.start(&["run", &daemonic(&sandbox, 100_000, fault)]);
-    let exited = |it: &serde_json::Value| it["event"] == "process-exited";
+    let exited =
+        |it: &serde_json::Value| it["event"] == "process-exited" && it["process"] == "worker-0";
     eventually(|| match events(&sandbox.latest("daemonic")).iter().any(exited) {
         true => Ok(()),
-        false => Err("no worker has ended".to_owned()),
+        false => Err("worker 0 has not ended".to_owned()),
     });
     assert!(!lives(daemon_of(&sandbox, 0)), "it was gone when its worker's end was told");
     assert!(lives(daemon_of(&sandbox, 1)), "{:#?}", sandbox.living());
