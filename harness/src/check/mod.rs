@@ -24,6 +24,7 @@ mod submission;
 #[cfg(test)]
 pub(crate) mod testing;
 mod throughput;
+mod unsettled;
 mod untested;
 mod values;
 mod wiped;

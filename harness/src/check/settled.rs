@@ -2,8 +2,8 @@
 //! would compute it again, whatever became of its result.
 
 use super::Outcome;
+use super::unsettled::causes;
 use crate::facts::{Depths, Facts, OpenTask};
-use crate::fault::BROKER;
 use crate::plan::{Backend, Coverage, Plan};
 use crate::words::{FirstLines, counted, quoted};
 
@@ -54,34 +54,34 @@ fn evidence(facts: &Facts) -> Vec<String> {
     lines.lines()
 }
 
-/// A RabbitMQ server that is killed or cut off brings tasks back that were acknowledged, and a message
-/// that is sent again after that is there twice. Of a chunk that has its result, that is harmless: a
-/// worker of ours looks before it computes what comes again.
+/// A RabbitMQ server that is killed or cut off brings tasks back that were acknowledged at that time, and a
+/// message that is sent again after that is there twice. Of a chunk that has its result, that is harmless:
+/// a worker of ours looks before it computes what comes again.
 fn left_by_the_server(plan: &Plan, facts: &Facts, open: u64) -> Option<String> {
-    let is_struck = facts.strikes.iter().any(|strike| {
-        strike.bit && (strike.target == BROKER || strike.cuts_off(&strike.target, 0.0, f64::MAX))
-    });
-    let has_result = |task: &OpenTask| {
+    let is_harmless = |task: &OpenTask| {
         let index = task.chunk_id.as_deref().and_then(|id| facts.ledger.index(id));
-        index.is_some_and(|index| facts.ledger.committed_s(index).is_some())
+        index.is_some_and(|index| {
+            facts.ledger.committed_s(index).is_some() && causes(facts, index) > 0
+        })
     };
-    let all_named = facts.open_tasks.len() as u64 == open;
     let harmless = plan.backend == Backend::RabbitMq
         && plan.foreign.is_none()
-        && is_struck
-        && all_named
-        && facts.open_tasks.iter().all(has_result);
+        && facts.open_tasks.len() as u64 == open
+        && facts.open_tasks.iter().all(is_harmless);
     harmless.then(|| {
         let tasks = counted(open, "task");
-        format!("{tasks} of chunks that have their results came back when the broker was struck")
+        format!(
+            "{tasks} of chunks that have their results came back when their workers lost the broker"
+        )
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{History, plan, plan_with_kill, told};
+    use super::super::testing::{History, STRUCK_S, plan, plan_with_kill, told};
     use super::*;
-    use crate::history::{EndReason, Event};
+    use crate::fault::BROKER;
+    use crate::history::{EndReason, Event, Record};
     use insta::assert_snapshot;
 
     fn with_open(plan: Plan, tasks: u64, retry: u64) -> History {
@@ -138,14 +138,22 @@ mod tests {
     fn what_a_struck_rabbitmq_brings_back_of_settled_chunks_is_told_and_passes() {
         let mut struck = plan_with_kill();
         struck.backend = Backend::RabbitMq;
-        let history = with_open(struck, 1, 0).with(40.0, open_task(None));
-        assert!(judged(&history).starts_with("fail"), "a worker was struck, and not the broker");
-        let history = history.spoil(|record| {
+        let open = |id: &str| {
+            let open = Event::OpenTask { chunk_id: Some(id.to_owned()), holder: None };
+            with_open(struck.clone(), 1, 0).with(40.0, open)
+        };
+        assert!(judged(&open("00030")).starts_with("fail"), "another than the struck one had it");
+        let by_broker = |record: &mut Record| {
             if let Event::FaultInjected { target, .. } = &mut record.event {
                 *target = BROKER.to_owned();
             }
-        });
-        assert_snapshot!(judged(&history), @"pass: 1 task of chunks that have their results came back when the broker was struck");
+        };
+        let healed =
+            Event::FaultHealed { fault: "kill-1".into(), target: BROKER.into(), seen: None };
+        let late = open("00090").spoil(by_broker).with(STRUCK_S + 1.0, healed);
+        assert!(judged(&late).starts_with("fail"), "it was committed long after the strike");
+        let history = open("00031").spoil(by_broker);
+        assert_snapshot!(judged(&history), @"pass: 1 task of chunks that have their results came back when their workers lost the broker");
         let unsettled = history.without_chunk("00031");
         assert!(judged(&unsettled).starts_with("fail"));
     }

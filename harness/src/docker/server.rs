@@ -1,6 +1,6 @@
 //! A broker in a container: a port of the loopback and a volume that both outlive its process.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use super::engine::{Run, failed};
 use super::image::parse;
 use super::network::Network;
 use super::volume;
-use crate::environment::{Downtime, Seen, Server, Unavailable};
+use crate::environment::{Downtime, Seen, Server, Unavailable, ports};
 
 /// How long a server may take until it is ready: RabbitMQ is slow to start on a busy machine.
 const START: Duration = Duration::from_secs(90);
@@ -336,7 +336,7 @@ impl Keep<'_> {
         let name = self.run.name(self.flavour.host());
         let mut last = Unavailable(String::new());
         for _ in 0..PORTS {
-            let port = free_port()?;
+            let [port] = ports::free()?;
             match self.request(&name, network, port).start().await {
                 Ok(container) => return Ok((container, port)),
                 Err(error) => last = self.not_started(&error),
@@ -425,11 +425,4 @@ async fn until_ready(
         let said = container.last_words().await;
         return Err(Unavailable(format!("{} does not start: {problem}: {said}", flavour.host())));
     }
-}
-
-fn free_port() -> Result<u16, Unavailable> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .and_then(|listener| listener.local_addr())
-        .map(|address| address.port())
-        .map_err(|error| Unavailable(format!("no free port on 127.0.0.1: {error}")))
 }

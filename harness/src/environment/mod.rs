@@ -10,6 +10,7 @@ mod host;
 pub mod janitor;
 mod kubernetes;
 mod life;
+pub(crate) mod ports;
 mod process;
 mod rabbitmq_server;
 pub mod reaper;

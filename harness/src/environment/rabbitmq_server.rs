@@ -2,7 +2,7 @@
 //! server in a directory of its own. Another server on this machine is not touched.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use super::life::{self, Life};
 use super::server::{Seen, Server};
-use super::{Unavailable, guard};
+use super::{Unavailable, guard, ports};
 use crate::last_words;
 
 /// How long a server may take until it is ready: it is slow to start on a busy machine.
@@ -51,7 +51,8 @@ impl RabbitMqServer {
     /// # Errors
     /// Where there is no `rabbitmq-server`, or it does not start.
     pub async fn start(directory: &Path) -> Result<Self, Unavailable> {
-        let ports = free_ports()?;
+        let [clients, nodes, names] = ports::free()?;
+        let ports = Ports { clients, nodes, names };
         let names = write_configuration(directory, ports.clients)
             .and_then(|()| spawn_names(ports.names))
             .map_err(|error| cannot_be_run(&error))?;
@@ -204,20 +205,6 @@ fn write_configuration(directory: &Path, port: u16) -> std::io::Result<()> {
     let trace = "[{rabbit, [{trace_vhosts, [<<\"/\">>]}]}].\n";
     fs::write(directory.join("advanced.config"), trace)?;
     fs::write(directory.join("enabled_plugins"), "[].\n")
-}
-
-fn free_ports() -> Result<Ports, Unavailable> {
-    let free = || -> std::io::Result<Ports> {
-        let listen = || TcpListener::bind(("127.0.0.1", 0));
-        let taken = [listen()?, listen()?, listen()?];
-        let [clients, nodes, names] = &taken;
-        Ok(Ports {
-            clients: clients.local_addr()?.port(),
-            nodes: nodes.local_addr()?.port(),
-            names: names.local_addr()?.port(),
-        })
-    };
-    free().map_err(|error| Unavailable(format!("no free port on 127.0.0.1: {error}")))
 }
 
 fn last_line(text: &str) -> &str {

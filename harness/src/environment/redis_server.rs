@@ -1,6 +1,6 @@
 //! A `redis-server` of our own: a free port of the loopback, its data in a directory of its own.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use super::life::{self, Life};
 use super::server::{Seen, Server};
-use super::{Unavailable, guard};
+use super::{Unavailable, guard, ports};
 use crate::last_words;
 use crate::plan::Fsync;
 
@@ -42,7 +42,7 @@ impl RedisServer {
         let version = version().await?;
         let mut last = String::new();
         for _ in 0..PORTS {
-            let port = free_port()?;
+            let [port] = ports::free()?;
             match start_on(port, directory, fsync).await {
                 Ok(child) => {
                     let (life, directory) = (Life::of(child), directory.to_owned());
@@ -164,13 +164,6 @@ async fn answerer(port: u16) -> Option<u32> {
     };
     let info = asked.await.ok()?;
     info.lines().find_map(|line| line.strip_prefix("process_id:"))?.trim().parse().ok()
-}
-
-fn free_port() -> Result<u16, Unavailable> {
-    TcpListener::bind(("127.0.0.1", 0))
-        .and_then(|listener| listener.local_addr())
-        .map(|address| address.port())
-        .map_err(|error| Unavailable(format!("no free port on 127.0.0.1: {error}")))
 }
 
 fn log_path(directory: &Path) -> PathBuf {

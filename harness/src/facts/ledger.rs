@@ -291,7 +291,13 @@ impl Ledger {
 
     /// When the first result of this chunk came, in seconds since the run began.
     pub fn committed_s(&self, index: u64) -> Option<f64> {
-        self.commit_of(index).map(|commit| commit.t_s.into())
+        self.commit(index).map(|(_, t_s)| t_s)
+    }
+
+    /// Whose the first result of this chunk is, and when it came.
+    pub fn commit(&self, index: u64) -> Option<(&str, f64)> {
+        let commit = self.commit_of(index)?;
+        Some((&self.workers[commit.worker as usize].0, commit.t_s.into()))
     }
 
     fn commit_of(&self, index: u64) -> Option<&Commit> {

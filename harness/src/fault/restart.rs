@@ -43,9 +43,12 @@ impl Fault for Restart {
             Some(_) => Proof::bit(format!("{} had left", victim.describe())),
             None => Kill.inject(stage, fault, victim).await,
         };
-        match stage.start(&victim.name).await {
-            Ok(new) if killed.bit => Proof::bit(format!("{}, now {}", killed.seen, new.describe())),
-            Ok(_) => killed,
+        match stage.replace(victim).await {
+            Ok(Some(new)) if killed.bit => {
+                Proof::bit(format!("{}, now {}", killed.seen, new.describe()))
+            }
+            Ok(Some(_)) => killed,
+            Ok(None) => Proof::missed(format!("{}, and another fault replaced it", killed.seen)),
             Err(error) => {
                 Proof::missed(format!("{}, and cannot start again: {error}", killed.seen))
             }

@@ -5,13 +5,13 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{Ends, becomes_stopped, entry, of};
 use crate::environment::Process;
 use crate::history::HeldChunk;
 use crate::plan::{Backend, Environment, FaultKind, PlannedFault, Target};
-use crate::run::Stage;
+use crate::run::{Stage, Standing};
 
 /// How often to look for a busy worker.
 const LOOK: Duration = Duration::from_millis(2);
@@ -21,6 +21,9 @@ const AT_WORK: Duration = Duration::from_secs(1);
 
 /// From the moment at which it is seen to have one, a worker is struck within this share of a chunk.
 const WITHIN: f64 = 0.25;
+
+/// How often a worker is let go again that was stopped between two chunks.
+const CHANCES: u32 = 3;
 
 /// A process that is stopped, or has ended.
 pub(super) struct Victim {
@@ -153,15 +156,26 @@ fn is_to_end_at_work(stage: &Stage, fault: &PlannedFault, process: &Process) -> 
 
 /// Stops a worker somewhere in a chunk: the end of one that has none tests nothing. Between two chunks
 /// it is waited for; where it gets none, it is struck as it is. A worker that acknowledges what it has
-/// not computed yet holds each chunk for a moment only: it must not be struck in just that, always.
+/// not computed yet holds each chunk for a moment only: it must not be struck in just that, always, so
+/// that one that was stopped without a chunk is given a few chances and no more.
 async fn arrest_at_work(stage: &Stage, process: Process) -> Result<Victim, (String, String)> {
     let end = Instant::now() + AT_WORK;
+    let mut chances = CHANCES;
     loop {
-        let is_late = Instant::now() >= end || stage.standing().complete;
+        let is_late = Instant::now() >= end || stage.standing().complete || chances == 0;
         if is_late || stage.holders().await.contains(&process.name) {
             let share = if is_late { 0.0 } else { stage.draw_share() * WITHIN };
-            sleep(stage.plan.sweep.chunk_time().mul_f64(share)).await;
-            return arrest(stage, process).await;
+            let within = stage.plan.sweep.chunk_time().mul_f64(share);
+            let _ = timeout(within, stage.until(Standing::is_over)).await;
+            if stage.standing().is_over() {
+                return Err(is_over(&process.name));
+            }
+            let victim = arrest(stage, process.clone()).await?;
+            if is_late || !victim.held.is_empty() {
+                return Ok(victim);
+            }
+            victim.process.signal(Signal::CONT).await;
+            chances -= 1;
         }
         if stage.standing().is_over() {
             return Err(is_over(&process.name));

@@ -180,7 +180,7 @@ async fn conduct(stage: Rc<Stage>, interrupts: &mut Interrupts) -> Result<EndRea
     };
     let broker = stage.broker.clone();
     let begun = Instant::now();
-    let mut tap = Tap::default();
+    let mut tap = Tap::of(stage.plan.sweep.chunks());
     let mut why = match started {
         Some(()) => {
             for fault in stage.plan.faults.clone() {

@@ -1,7 +1,7 @@
 //! What is at the broker once everybody has left: its tasks, all of them, against the plan; what is
 //! still open; and every stored result once more, against what was seen while the run went on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -10,7 +10,7 @@ use ttg_system::queue::{Broker, Depths, QueueError, Redelivered};
 use ttg_system::wire::TaskResult;
 
 use super::Stage;
-use super::observed::Observed;
+use super::observed::{Observed, SeenKey};
 use super::submissions::Submissions;
 use crate::history::Event;
 use crate::plan::Backend;
@@ -105,44 +105,57 @@ fn redelivered(Redelivered { deliveries, chunks, lost }: Redelivered) -> Vec<Eve
 
 /// Compares every stored result with those that were seen.
 async fn reread(stage: &Stage, observed: &Observed, broker: &dyn Broker) -> Result<(), QueueError> {
-    let mut found = Found::default();
-    broker.stored_results(&mut |result| found.take_in(observed, result.ok())).await?;
-    let lost = found.lost(observed);
+    let mut stored = StoredResults::beside(observed);
+    broker.stored_results(&mut |result| stored.take_in(observed, result.ok())).await?;
+    let lost = stored.lost(observed);
     let place = match stage.plan.backend {
         Backend::Redis => "the stream ttg:results",
         Backend::RabbitMq => "the queue of results",
         Backend::Embedded | Backend::Static => "the table results",
     };
-    for event in found.first_changed {
+    for event in stored.first_changed {
         stage.emit(event);
     }
     stage.emit(Event::Reread {
         place: place.to_owned(),
         seen: observed.count,
-        stored: found.stored,
-        lost: lost.iter().map(|(_, times)| times).sum::<u64>().saturating_sub(found.changed),
-        changed: found.changed,
-        unreadable: found.unreadable.saturating_sub(observed.unreadable),
-        chunks: lost.iter().take(PAGE).map(|(index, _)| ChunkId(*index).to_string()).collect(),
+        stored: stored.count,
+        lost: lost.values().sum(),
+        changed: stored.changed.values().sum(),
+        unreadable: stored.unreadable.saturating_sub(observed.unreadable),
+        chunks: lost.keys().take(PAGE).map(|index| ChunkId(*index).to_string()).collect(),
     });
     Ok(())
 }
 
-/// What was found where results are stored.
-#[derive(Default)]
-struct Found {
-    stored: u64,
-    changed: u64,
-    /// How many of the results of a chunk that were seen were found, where one was.
-    again: Vec<u32>,
-    /// The same of chunks that no plan has.
-    beyond: BTreeMap<u64, u64>,
+/// What is stored, each beside one that was seen.
+struct StoredResults {
+    count: u64,
+    /// Whether the result that was seen first of a chunk is there.
+    has_first: Vec<bool>,
+    /// Results that were seen beyond those and were not found yet.
+    missing: HashMap<SeenKey, u64>,
+    /// Of which chunks how many are there that were not seen so, or not so often.
+    changed: BTreeMap<u64, u64>,
     /// What is no result.
     unreadable: u64,
     first_changed: Vec<Event>,
 }
 
-impl Found {
+impl StoredResults {
+    fn beside(observed: &Observed) -> Self {
+        let mut missing = HashMap::new();
+        observed.beyond().for_each(|key| *missing.entry(key).or_default() += 1);
+        Self {
+            count: 0,
+            has_first: vec![false; observed.chunks()],
+            missing,
+            changed: BTreeMap::new(),
+            unreadable: 0,
+            first_changed: Vec::new(),
+        }
+    }
+
     /// Takes in one that is stored; none of its kind where it cannot be read.
     fn take_in(&mut self, observed: &Observed, result: Option<TaskResult>) {
         // What cannot be read was no result when it was seen, either, if it was.
@@ -150,60 +163,54 @@ impl Found {
             self.unreadable += 1;
             return;
         };
-        self.stored += 1;
-        let index = result.chunk_index;
-        let same = observed.of(index).filter(|seen| seen.is(&result)).count() as u64;
-        let again = if same > 0 { self.note(observed, index) } else { 0 };
-        // As often as it was seen: one more is another.
-        if same > 0 && again <= observed.of(index).count() as u64 {
+        self.count += 1;
+        let key = SeenKey::of(&result);
+        let first = observed.first(result.chunk_index);
+        let at = usize::try_from(result.chunk_index).unwrap_or(usize::MAX);
+        if first.is_some_and(|first| first.is(key))
+            && let Some(found @ false) = self.has_first.get_mut(at)
+        {
+            *found = true;
             return;
         }
-        self.changed += 1;
+        if let Some(missing @ 1..) = self.missing.get_mut(&key) {
+            *missing -= 1;
+            return;
+        }
+        *self.changed.entry(result.chunk_index).or_default() += 1;
         if self.first_changed.len() < NAMED {
-            let was = observed.first(result.chunk_index);
             self.first_changed.push(Event::Changed {
                 chunk_id: ChunkId(result.chunk_index).to_string(),
-                was: was.map(|seen| seen.sum),
+                was: first.map(|first| first.sum),
                 is: result.stats.sum,
                 worker: result.worker_id,
             });
         }
     }
 
-    /// Notes one that was seen. Returns how many of its chunk there were by now.
-    fn note(&mut self, observed: &Observed, index: u64) -> u64 {
-        let seen = || usize::try_from(index).ok().filter(|_| index < Observed::CHUNKS_BOUND);
-        match seen() {
-            Some(at) if observed.first(index).is_some() => {
-                if self.again.len() <= at {
-                    self.again.resize(at + 1, 0);
-                }
-                self.again[at] += 1;
-                u64::from(self.again[at])
-            }
-            _ => {
-                let again = self.beyond.entry(index).or_default();
-                *again += 1;
-                *again
+    /// Of which chunks how many results that were seen are not there; one that another stands for is
+    /// changed.
+    fn lost(&self, observed: &Observed) -> BTreeMap<u64, u64> {
+        let first = self.has_first.iter().enumerate().filter(|(_, found)| !**found);
+        let first = first.map(|(at, _)| at as u64).filter(|at| observed.first(*at).is_some());
+        let mut lost: BTreeMap<u64, u64> = first.map(|index| (index, 1)).collect();
+        for (key, missing) in &self.missing {
+            *lost.entry(key.chunk_index()).or_default() += missing;
+        }
+        for (index, changed) in &self.changed {
+            if let Some(lost) = lost.get_mut(index) {
+                *lost = lost.saturating_sub(*changed);
             }
         }
-    }
-
-    /// Of which chunks how many results that were seen are not there.
-    fn lost(&self, observed: &Observed) -> Vec<(u64, u64)> {
-        let found = |index: u64| {
-            let at = usize::try_from(index).unwrap_or(usize::MAX);
-            let again = self.again.get(at).copied().map_or(0, u64::from);
-            again + self.beyond.get(&index).copied().unwrap_or(0)
-        };
-        let lost = |index: u64| (observed.of(index).count() as u64).saturating_sub(found(index));
-        observed.chunks().map(|index| (index, lost(index))).filter(|(_, lost)| *lost > 0).collect()
+        lost.retain(|_, lost| *lost > 0);
+        lost
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ttg_system::stats::Stats;
 
     #[test]
     fn deliveries_are_told_of_each_chunk_and_no_line_is_too_long() {
@@ -225,5 +232,53 @@ mod tests {
         let told = redelivered(Redelivered { deliveries: 7, ..Redelivered::default() });
         let (chunks, lost) = (BTreeMap::new(), BTreeMap::new());
         assert_eq!(told, [Event::Redelivered { deliveries: 7, chunks, lost }]);
+    }
+
+    fn result(chunk_index: u64, sum: f64) -> TaskResult {
+        TaskResult {
+            chunk_index,
+            worker_id: "worker-0".to_owned(),
+            duration_seconds: 1.0,
+            completed_at: String::new(),
+            stats: Stats { sum, count: 1, min: sum, max: sum, avg: sum },
+        }
+    }
+
+    /// Of which chunks how many were lost and how many changed, where these were seen and those are there.
+    fn compared(seen: &[TaskResult], there: &[TaskResult]) -> [BTreeMap<u64, u64>; 2] {
+        let mut observed = Observed::of(3);
+        seen.iter().for_each(|result| observed.result(0, result));
+        let mut stored = StoredResults::beside(&observed);
+        there.iter().for_each(|result| stored.take_in(&observed, Some(result.clone())));
+        [stored.lost(&observed), stored.changed]
+    }
+
+    #[test]
+    fn what_is_there_as_it_was_seen_is_neither_lost_nor_changed() {
+        let seen = [result(0, 1.0), result(1, 2.0), result(1, 2.0), result(7, 1.0)];
+        let there = [result(1, 2.0), result(7, 1.0), result(1, 2.0), result(0, 1.0)];
+        assert_eq!(compared(&seen, &there), [BTreeMap::new(), BTreeMap::new()]);
+    }
+
+    #[test]
+    fn a_result_of_one_chunk_does_not_stand_for_that_of_another() {
+        let seen = [result(0, 1.0), result(1, 2.0)];
+        let there = [result(0, 1.0), result(0, 1.0)];
+        assert_eq!(compared(&seen, &there), [[(1, 1)].into(), [(0, 1)].into()]);
+    }
+
+    #[test]
+    fn one_that_was_changed_in_place_is_changed_and_not_lost() {
+        let none = BTreeMap::new();
+        assert_eq!(compared(&[result(0, 1.0)], &[result(0, 9.0)]), [none.clone(), [(0, 1)].into()]);
+        let seen = [result(0, 1.0), result(0, 2.0)];
+        let there = [result(0, 1.0), result(0, 1.0)];
+        assert_eq!(compared(&seen, &there), [none, [(0, 1)].into()], "the second took its place");
+    }
+
+    #[test]
+    fn what_is_gone_is_lost_as_often_as_it_was_seen() {
+        let seen = [result(0, 1.0), result(0, 1.0), result(9, 1.0)];
+        assert_eq!(compared(&seen, &[]), [[(0, 2), (9, 1)].into(), BTreeMap::new()]);
     }
 }

@@ -1,5 +1,5 @@
 //! What the tap remembers of the results that it has seen, so that what is stored at the end can be
-//! compared with it: some twenty bytes a chunk.
+//! compared with it: 32 bytes a chunk.
 
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,48 +19,51 @@ const HOLDERS_POLL: Duration = Duration::from_millis(100);
 /// Chunks whose holder is remembered, at most.
 const HOLDERS_BOUND: usize = 10_000;
 
-/// A result that was seen.
+/// Which chunk a result is of, and a digest of everything that makes it what it is; not of when it was
+/// written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct SeenKey(u64, u64);
+
+impl SeenKey {
+    pub(super) fn of(result: &TaskResult) -> Self {
+        let mut hasher = DefaultHasher::new();
+        let stats = &result.stats;
+        result.worker_id.hash(&mut hasher);
+        stats.count.hash(&mut hasher);
+        for value in [stats.sum, stats.min, stats.max, stats.avg, result.duration_seconds] {
+            value.to_bits().hash(&mut hasher);
+        }
+        Self(result.chunk_index, hasher.finish())
+    }
+
+    pub(super) fn chunk_index(self) -> u64 {
+        self.0
+    }
+}
+
+/// The first result of a chunk that was seen.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct SeenBefore {
+pub(super) struct FirstSeen {
     /// When, by the broker's clock, in milliseconds since 1970.
     pub(super) at_ms: i64,
     /// The sum that it reported.
     pub(super) sum: f64,
-    /// Of all that it said.
     digest: u64,
 }
 
-impl SeenBefore {
-    fn of(at_ms: i64, result: &TaskResult) -> Self {
-        Self { at_ms, sum: result.stats.sum, digest: digest(result) }
-    }
-
+impl FirstSeen {
     /// Whether this is the same message.
-    pub(super) fn is(&self, result: &TaskResult) -> bool {
-        self.digest == digest(result)
+    pub(super) fn is(&self, key: SeenKey) -> bool {
+        self.digest == key.1
     }
 }
 
-/// Of everything that makes a result what it is; not of when it was written.
-fn digest(result: &TaskResult) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    let stats = &result.stats;
-    result.chunk_index.hash(&mut hasher);
-    result.worker_id.hash(&mut hasher);
-    stats.count.hash(&mut hasher);
-    for value in [stats.sum, stats.min, stats.max, stats.avg, result.duration_seconds] {
-        value.to_bits().hash(&mut hasher);
-    }
-    hasher.finish()
-}
-
-/// See the file.
-#[derive(Default)]
+/// What was seen of a sweep while it went on.
 pub(super) struct Observed {
-    /// The first result of each chunk.
-    first: Vec<Option<SeenBefore>>,
-    /// Those that came after the first of their chunk, or of a chunk that no plan has.
-    beyond: BTreeMap<u64, Vec<SeenBefore>>,
+    /// The first result of each chunk of the plan.
+    first: Vec<Option<FirstSeen>>,
+    /// Those that came after the first of their chunk, or of a chunk that the plan does not have.
+    beyond: Vec<SeenKey>,
     /// Results that were seen.
     pub(super) count: u64,
     /// What was seen among them and is none.
@@ -73,20 +76,29 @@ pub(super) struct Observed {
 }
 
 impl Observed {
-    /// A chunk of a larger index is of no sweep that a plan may have.
-    pub(super) const CHUNKS_BOUND: u64 = 10_000_000;
+    /// Nothing was seen yet of so many chunks.
+    pub(super) fn of(chunks: u64) -> Self {
+        Self {
+            first: vec![None; usize::try_from(chunks).unwrap_or_default()],
+            beyond: Vec::new(),
+            count: 0,
+            unreadable: 0,
+            dead: BTreeSet::new(),
+            holders: BTreeMap::new(),
+            looked: None,
+        }
+    }
 
     pub(super) fn result(&mut self, at_ms: i64, result: &TaskResult) {
         self.count += 1;
-        let (index, seen) = (result.chunk_index, SeenBefore::of(at_ms, result));
-        self.holders.remove(&index);
-        let at = usize::try_from(index).unwrap_or(usize::MAX);
-        if index < Self::CHUNKS_BOUND && self.first.len() <= at {
-            self.first.resize(at + 1, None);
-        }
+        self.holders.remove(&result.chunk_index);
+        let key = SeenKey::of(result);
+        let at = usize::try_from(result.chunk_index).unwrap_or(usize::MAX);
         match self.first.get_mut(at) {
-            Some(first @ None) => *first = Some(seen),
-            _ => self.beyond.entry(index).or_default().push(seen),
+            Some(first @ None) => {
+                *first = Some(FirstSeen { at_ms, sum: result.stats.sum, digest: key.1 });
+            }
+            _ => self.beyond.push(key),
         }
     }
 
@@ -102,21 +114,19 @@ impl Observed {
         self.dead.clear();
     }
 
+    /// Chunks of the plan.
+    pub(super) fn chunks(&self) -> usize {
+        self.first.len()
+    }
+
     /// The first result of this chunk.
-    pub(super) fn first(&self, index: u64) -> Option<SeenBefore> {
+    pub(super) fn first(&self, index: u64) -> Option<FirstSeen> {
         *self.first.get(usize::try_from(index).ok()?)?
     }
 
-    /// Results of each chunk, in the order in which they were seen.
-    pub(super) fn of(&self, index: u64) -> impl Iterator<Item = SeenBefore> {
-        self.first(index).into_iter().chain(self.beyond.get(&index).into_iter().flatten().copied())
-    }
-
-    /// Every chunk that a result was seen of.
-    pub(super) fn chunks(&self) -> impl Iterator<Item = u64> {
-        let beyond = |index: &u64| self.first(*index).is_none();
-        let first = (0..).zip(&self.first).filter(|(_, seen)| seen.is_some()).map(|(at, _)| at);
-        first.chain(self.beyond.keys().copied().filter(beyond))
+    /// Results that were not the first of a chunk of the plan.
+    pub(super) fn beyond(&self) -> impl Iterator<Item = SeenKey> {
+        self.beyond.iter().copied()
     }
 
     /// Who was seen with a chunk that has neither a result nor a dead letter.

@@ -86,6 +86,7 @@ pub struct Stage {
     pub(super) settled: RefCell<Settled>,
     pub(super) reports: Reports,
     broker_turn: Mutex<()>,
+    replacements: Mutex<()>,
     /// What has to be added to the broker's clock to have ours, in milliseconds.
     skew_ms: Cell<i64>,
 }
@@ -118,6 +119,7 @@ impl Stage {
             settled,
             reports: Reports::default(),
             broker_turn: Mutex::default(),
+            replacements: Mutex::default(),
             skew_ms: Cell::new(0),
         }
     }
@@ -280,6 +282,17 @@ impl Stage {
     /// Where it cannot be started.
     pub async fn start(self: &Rc<Self>, name: &str) -> io::Result<Process> {
         self.start_with(name, &BTreeMap::new()).await
+    }
+
+    /// Starts another process in the place of one that has ended; nobody where another fault has done
+    /// so: two of one name would be more than the scenario has.
+    ///
+    /// # Errors
+    /// Where it cannot be started.
+    pub async fn replace(self: &Rc<Self>, ended: &Process) -> io::Result<Option<Process>> {
+        let _turn = self.replacements.lock().await;
+        let is_replaced = self.fleet.get(&ended.name).is_some_and(|now| now.pid != ended.pid);
+        if is_replaced { Ok(None) } else { self.start(&ended.name).await.map(Some) }
     }
 
     /// The same with these environment variables besides.

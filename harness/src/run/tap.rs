@@ -33,7 +33,6 @@ const PAUSE: Duration = Duration::from_millis(50);
 const LINE_BOUND: u64 = 1 << 20;
 
 /// How far the tap has read, and what it has seen.
-#[derive(Default)]
 pub(super) struct Tap {
     results: Cursor,
     letters: Cursor,
@@ -41,6 +40,12 @@ pub(super) struct Tap {
 }
 
 impl Tap {
+    /// Nothing is read yet of a sweep of so many chunks.
+    pub(super) fn of(chunks: u64) -> Self {
+        let (results, letters) = (Cursor::default(), Cursor::default());
+        Self { results, letters, observed: Observed::of(chunks) }
+    }
+
     /// Follows results and dead letters until it is dropped.
     pub(super) async fn follow(&mut self, stage: &Stage, broker: &dyn Broker) {
         wait_for_first_task(stage, broker).await;

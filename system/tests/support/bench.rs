@@ -83,6 +83,7 @@ impl Bench {
             retry_delay: Duration::from_millis(30),
             max_deliveries: 3,
             patience: PATIENCE,
+            first_contact: PATIENCE,
             ..Settings::new(address)
         };
         Self { settings, home }
