@@ -230,6 +230,9 @@ impl Results {
     /// Adds what was found besides.
     #[must_use]
     pub fn and(mut self, finding: Finding) -> Self {
+        if finding.verdict > self.verdict {
+            self.why = Some(finding.summary.clone());
+        }
         self.findings.push(finding);
         self.verdict = verdict(&self.findings);
         self.reasons = reasons(&self.findings);

@@ -67,6 +67,17 @@ pub(crate) fn listed(words: &[impl AsRef<str>]) -> String {
     }
 }
 
+/// As much of a text of others as goes into the history: a line of it must be readable again.
+pub(crate) fn bounded(mut text: String) -> String {
+    /// In bytes.
+    const LONGEST: usize = 4096;
+    if text.len() > LONGEST {
+        text.truncate(text.floor_char_boundary(LONGEST));
+        text.push('…');
+    }
+    text
+}
+
 /// Text that came from outside, safe in one line of a report: without control characters, and
 /// cut off where it is long.
 pub(crate) fn quoted(text: &str) -> String {

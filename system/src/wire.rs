@@ -1,6 +1,9 @@
 //! Tasks, results and dead letters as they travel: the fields that any program must speak.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use crate::chunk::{Chunk, Sweep};
@@ -249,8 +252,8 @@ pub fn to_json(fields: &Fields) -> String {
 /// Fields of a JSON object; strings and numbers are taken alike. Anything else is kept whole
 /// under `raw`, so that nothing is dropped.
 pub fn from_json(text: &str) -> Fields {
-    match serde_json::from_str::<Map<String, Value>>(text) {
-        Ok(object) => object
+    match serde_json::from_str::<Pairs>(text) {
+        Ok(Pairs(pairs)) => pairs
             .into_iter()
             .map(|(name, value)| match value {
                 Value::String(text) => (name, text),
@@ -258,6 +261,33 @@ pub fn from_json(text: &str) -> Fields {
             })
             .collect(),
         Err(_) => vec![("raw".to_owned(), bounded(text))],
+    }
+}
+
+/// The members of a JSON object, those of the same name too.
+struct Pairs(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Pairs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+
+        impl<'de> Visitor<'de> for Members {
+            type Value = Pairs;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut members: M) -> Result<Pairs, M::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = members.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+
+        deserializer.deserialize_map(Members)
     }
 }
 
@@ -396,7 +426,7 @@ mod tests {
         let fields = twice(task().to_fields(), "start_param");
         assert_eq!(Task::from_fields(&fields), Err("start_param is there twice".to_owned()));
         assert_eq!(Task::from_fields(&twice(twice(task().to_fields(), "x"), "x")), Ok(task()));
-        let fields = twice(from_json(r#"{"chunk_id": "1"}"#), "chunk_id");
+        let fields = from_json(r#"{"chunk_id": "1", "status": "failed", "chunk_id": 2}"#);
         assert_eq!(TaskResult::from_fields(&fields), Err("chunk_id is there twice".to_owned()));
     }
 

@@ -76,8 +76,10 @@ fn other_than_stored(plan: &Plan, facts: &Facts) -> Option<String> {
     match there {
         _ if !is_known || there == seen => None,
         _ if there < seen => {
-            let gone = counted(seen - there, "dead letter");
-            Some(format!("{gone} that were seen are not there any more"))
+            let gone = seen - there;
+            let (were, are) = if gone == 1 { ("was", "is") } else { ("were", "are") };
+            let gone = counted(gone, "dead letter");
+            Some(format!("{gone} that {were} seen {are} not there any more"))
         }
         _ => Some(format!("{} of {}", counted(there, "dead letter"), counted(seen, "chunk"))),
     }

@@ -37,10 +37,10 @@ pub(crate) fn lack(plan: &Plan, facts: &Facts) -> Option<String> {
 }
 
 /// The same finding, unless the lack may be why it fails: then nothing can be said.
-pub(super) fn excuse(mut finding: Finding, facts: &Facts) -> Finding {
+pub(super) fn excuse(mut finding: Finding, facts: &Facts, lack: &str) -> Finding {
     if finding.verdict == Verdict::Fail && !is_the_systems_own(&finding.check, facts) {
         finding.verdict = Verdict::Inconclusive;
-        finding.evidence.push("not held against the system, for the reason above".to_owned());
+        finding.evidence.push(format!("not held against the system: {lack}"));
     }
     finding
 }

@@ -132,10 +132,13 @@ pub struct Finding {
 
 /// What every check came to.
 pub fn judge_all(plan: &Plan, facts: &Facts) -> Vec<Finding> {
-    let excused = facts.crash.is_some() || machine::lack(plan, facts).is_some();
+    let lack = facts.crash.clone().or_else(|| machine::lack(plan, facts));
     let judge = |(name, check): &(&str, Check)| {
         let finding = judge_safely(name, *check, plan, facts);
-        if excused { machine::excuse(finding, facts) } else { finding }
+        match &lack {
+            Some(lack) => machine::excuse(finding, facts, lack),
+            None => finding,
+        }
     };
     CHECKS.iter().map(judge).collect()
 }

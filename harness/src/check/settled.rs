@@ -4,8 +4,13 @@
 use super::Outcome;
 use super::unsettled::causes;
 use crate::facts::{Depths, Facts, OpenTask};
+use crate::history::EndReason;
 use crate::plan::{Backend, Coverage, Plan};
 use crate::words::{FirstLines, counted, quoted};
+
+/// How long a worker may take to acknowledge what it has stored, in seconds; or three times as long as a
+/// chunk takes.
+const SETTLE_S: f64 = 5.0;
 
 pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
     if plan.backend == Backend::Static {
@@ -29,11 +34,20 @@ pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
         "{} {are} still open: the next worker computes what they ask for",
         counted(open, "task")
     );
-    if facts.is_final() {
+    if facts.is_final() || nobody_settles(plan, facts) {
         Outcome::fail(summary).because(evidence(facts))
     } else {
         Outcome::inconclusive(summary).because(evidence(facts))
     }
+}
+
+/// Whether all results were there long before a time limit ended the run: whoever has stored the last of
+/// them had the time to acknowledge it too.
+fn nobody_settles(plan: &Plan, facts: &Facts) -> bool {
+    let Some((ended_s, EndReason::TimedOut)) = facts.ended else { return false };
+    let all = facts.flaw.is_none() && facts.ledger.chunks_committed() == plan.sweep.chunks();
+    let patience_s = SETTLE_S.max(3.0 * plan.sweep.chunk_time().as_secs_f64());
+    all && facts.last_result_s.is_some_and(|last_s| ended_s - last_s >= patience_s)
 }
 
 fn evidence(facts: &Facts) -> Vec<String> {

@@ -46,12 +46,12 @@ fn computed_again(plan: &Plan, facts: &Facts) -> Outcome {
         return Outcome::pass(format!("all of {} computed again", counted(of, "chunk")))
             .because(evidence);
     }
-    let percent = again as f64 / of as f64;
+    let share = again as f64 / of as f64;
     let said = format!(
         "{again} of {} computed again ({}): a fault in 1 % of them would have been missed with a \
          chance of {}",
         counted(of, "chunk"),
-        in_percent(percent),
+        in_percent(share),
         in_percent(chance_to_miss(again, of)),
     );
     let outcome = if plan.strict { Outcome::inconclusive(said) } else { Outcome::pass(said) };

@@ -17,7 +17,7 @@ use ttg_system::variables;
 
 use super::Unavailable;
 use super::host::{Host, Hosted, Stdout};
-use super::janitor::Janitor;
+use super::janitor::{self, Janitor};
 use super::reaper::{self, Reaped};
 use super::server::Seen;
 use crate::last_words;
@@ -327,8 +327,16 @@ impl Fleet {
         reapers.push(reaper);
     }
 
-    /// All environment variables of a program on this machine: its own, and of those of whoever called the harness what is nobody's of the system.
-    pub fn environment(&self, program: &Program) -> Vec<(OsString, OsString)> {
+    /// As the environment of `program`, for one that has no reaper: with the run's mark, by which the
+    /// janitor finds what is left of it.
+    pub fn marked_environment(&self, program: &Program) -> Vec<(OsString, OsString)> {
+        let mark = (janitor::VARIABLE.into(), self.janitor.mark().to_owned());
+        self.environment(program).into_iter().chain([mark]).collect()
+    }
+
+    /// All environment variables of a program on this machine: its own, and of those of whoever called
+    /// the harness what is none of the system's.
+    fn environment(&self, program: &Program) -> Vec<(OsString, OsString)> {
         let callers = std::env::vars_os().filter(|(name, _)| !variables::is_of_system(name));
         let own = program.variables.iter().map(|(name, value)| (name.into(), value.into()));
         callers.chain(own).collect()

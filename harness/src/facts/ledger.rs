@@ -70,8 +70,8 @@ struct Commit {
     worker: u32,
     t_s: f32,
     sum: f64,
-    min: f32,
-    max: f32,
+    min: f64,
+    max: f64,
 }
 
 impl Commit {
@@ -80,8 +80,8 @@ impl Commit {
     fn is_equal(&self, result: &SeenResult) -> bool {
         let tolerance = result.count as f64 * f64::EPSILON * self.sum.abs();
         (self.sum - result.sum).abs() <= tolerance
-            && self.min == result.min as f32
-            && self.max == result.max as f32
+            && self.min == result.min
+            && self.max == result.max
     }
 }
 
@@ -200,8 +200,8 @@ impl Ledger {
                 worker,
                 t_s: t_s as f32,
                 sum: result.sum,
-                min: result.min as f32,
-                max: result.max as f32,
+                min: result.min,
+                max: result.max,
             });
             self.note_place(&result.chunk_id);
             self.reported.add(result);

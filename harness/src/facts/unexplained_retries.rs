@@ -6,6 +6,9 @@ use ttg_system::worker::fails_on_purpose;
 use crate::plan::{Kernel, Plan};
 use crate::words::{FirstLines, counted, quoted};
 
+/// No sweep makes more attempts at a chunk; a broker may say any number.
+const DRAWS: u32 = 1000;
+
 /// See the file.
 #[derive(Debug, Clone)]
 pub struct UnexplainedRetries {
@@ -29,7 +32,7 @@ impl UnexplainedRetries {
     pub(super) fn observe(&mut self, index: Option<u64>, id: &str, failures: u32) {
         let (Some((seed, rate)), Some(index)) = (self.planned, index) else { return };
         let failed = |attempt: &u32| fails_on_purpose(seed, rate, index, *attempt);
-        let explained = (0..failures).take_while(failed).count() as u32;
+        let explained = (0..failures.min(DRAWS)).take_while(failed).count() as u32;
         if explained < failures {
             self.count += 1;
             let id = quoted(id);

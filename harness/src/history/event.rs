@@ -368,6 +368,7 @@ pub struct SeenAggregate {
 
 /// As much of an aggregate as a foreign aggregator reported.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "each is that of `SeenAggregate`")]
 pub struct PartialAggregate {
     pub chunks: Option<u64>,

@@ -172,83 +172,111 @@ async fn leave_empty(stage: &Stage) {
 
 async fn conduct(stage: Rc<Stage>, interrupts: &mut Interrupts) -> Result<EndReason, RunError> {
     if let Some(waits) = stage.fleet.host().and_then(Host::waits_for) {
-        tokio::task::spawn_local(tell_waits(Rc::clone(&stage), waits));
+        stage.spawn("the watch over the cluster".to_owned(), tell_waits(Rc::clone(&stage), waits));
     }
-    let started = tokio::select! {
-        started = start_all(&stage) => Some(started?),
-        () = interrupts.next() => None,
-    };
-    let broker = stage.broker.clone();
-    let begun = Instant::now();
     let mut tap = Tap::of(stage.plan.sweep.chunks());
-    let mut why = match started {
-        Some(()) => {
-            for fault in stage.plan.faults.clone() {
-                let what = format!("fault {}", fault.name);
-                stage.spawn(what, fault::carry_out(Rc::clone(&stage), fault));
-            }
-            stage.spawn("the watch over attempts".to_owned(), attempts::watch(Rc::clone(&stage)));
-            watch_until_over(&stage, &mut tap, interrupts).await
-        }
-        None => EndReason::Interrupted,
-    };
-    if why == EndReason::Complete
-        && let (Some(broker), Some(Afterwards::Replay { env })) =
-            (broker.as_deref(), &stage.plan.afterwards)
-    {
-        let replayed = tokio::select! {
-            replayed = afterwards::replay(&stage, &mut tap, broker, env) => Some(replayed?),
-            () = interrupts.next() => None,
-        };
-        why = match replayed {
-            Some(()) => watch_until_over(&stage, &mut tap, interrupts).await,
-            None => EndReason::Interrupted,
-        };
-    }
+    let mut why = sweep(&stage, &mut tap, interrupts).await?;
     if why == EndReason::Crashed {
         return Ok(end_of_a_crash(&stage).await);
     }
-    if let (EndReason::Stalled | EndReason::TimedOut, Some(broker)) = (why, &broker) {
+    if let (EndReason::Stalled | EndReason::TimedOut, Some(broker)) = (why, &stage.broker) {
         still_held(&stage, &**broker).await;
     }
     stage.change(|standing| standing.over = true);
     stop_all(&stage, STOP).await;
-    if let Some(broker) = broker.as_deref().filter(|_| why != EndReason::BrokerGone) {
-        let read = async {
-            if stage.plan.loses_with_broker() {
-                // What a wiped broker held cannot be read any more, however long it is waited for.
-                let _ = timeout(STOP, tap.drain(&stage, broker)).await;
-                return Ok(());
-            }
-            tap.drain(&stage, broker).await?;
-            final_reading::read(&stage, &mut tap.observed, broker).await
-        };
-        let lost = tokio::select! {
-            read = read => read.err().map(|error| error.to_string()),
-            // A broker that is gone is waited for for long: not by somebody who has had enough.
-            () = interrupts.next() => Some("interrupted before it was read to the end".to_owned()),
-        };
-        match lost {
-            Some(reason) => stage.emit(Event::BrokerLost { reason }),
-            // All had left because it was, and the broker was slow to say so.
-            None if why == EndReason::WorkersGone && stage.standing().complete => {
-                why = EndReason::Complete;
-            }
-            None => {}
-        }
-    }
+    why = read_to_the_end(&stage, &mut tap, interrupts, why).await;
     // One whose output is copied from elsewhere may have ended before that.
     stage.reports.tell_last(&stage);
     let is_watched = !matches!(why, EndReason::Interrupted | EndReason::BrokerGone);
     if why == EndReason::Complete || (is_watched && stage.plan.loses_with_broker()) {
-        let took = stage.headway.last().saturating_duration_since(begun);
         tokio::select! {
-            () = recompute(&stage, took) => {}
-            () = interrupts.next() => why = EndReason::Interrupted,
+            () = recompute(&stage, stage.headway.sweep_took()) => {}
+            cut = cut_short(&stage, interrupts) => why = cut,
         }
+    }
+    if why == EndReason::Crashed {
+        return Ok(end_of_a_crash(&stage).await);
     }
     stage.emit(Event::RunEnded { why });
     Ok(why)
+}
+
+/// Why a step is not waited for any longer: somebody has had enough, or a part of the harness has crashed.
+async fn cut_short(stage: &Stage, interrupts: &mut Interrupts) -> EndReason {
+    tokio::select! {
+        () = interrupts.next() => EndReason::Interrupted,
+        () = stage.until(|now| now.crashed) => EndReason::Crashed,
+    }
+}
+
+/// Starts everybody, lets the faults loose, and watches until the sweep is over; and once more where dead
+/// letters are replayed then.
+async fn sweep(
+    stage: &Rc<Stage>,
+    tap: &mut Tap,
+    interrupts: &mut Interrupts,
+) -> Result<EndReason, RunError> {
+    tokio::select! {
+        started = start_all(stage) => started?,
+        cut = cut_short(stage, interrupts) => return Ok(cut),
+    }
+    for fault in stage.plan.faults.clone() {
+        let what = format!("fault {}", fault.name);
+        stage.spawn(what, fault::carry_out(Rc::clone(stage), fault));
+    }
+    stage.spawn("the watch over attempts".to_owned(), attempts::watch(Rc::clone(stage)));
+    let why = watch_until_over(stage, tap, interrupts).await;
+    if why == EndReason::Complete
+        && let (Some(broker), Some(Afterwards::Replay { env })) =
+            (stage.broker.as_deref(), &stage.plan.afterwards)
+    {
+        tokio::select! {
+            replayed = afterwards::replay(stage, tap, broker, env) => replayed?,
+            cut = cut_short(stage, interrupts) => return Ok(cut),
+        }
+        return Ok(watch_until_over(stage, tap, interrupts).await);
+    }
+    Ok(why)
+}
+
+/// Reads what is at the broker once everybody has left. Returns why the run has ended, as it is known then.
+async fn read_to_the_end(
+    stage: &Stage,
+    tap: &mut Tap,
+    interrupts: &mut Interrupts,
+    why: EndReason,
+) -> EndReason {
+    let Some(broker) = stage.broker.as_deref().filter(|_| why != EndReason::BrokerGone) else {
+        return why;
+    };
+    let read = async {
+        if stage.plan.loses_with_broker() {
+            // What a wiped broker held cannot be read any more, however long it is waited for.
+            let _ = timeout(STOP, tap.drain(stage, broker)).await;
+            return Ok(());
+        }
+        tap.drain(stage, broker).await?;
+        final_reading::read(stage, &mut tap.observed, broker).await
+    };
+    let lost = tokio::select! {
+        read = read => read.err().map(|error| error.to_string()),
+        // A broker that is gone is waited for for long: not by somebody who has had enough.
+        cut = cut_short(stage, interrupts) => {
+            if cut == EndReason::Crashed {
+                return cut;
+            }
+            Some("interrupted before it was read to the end".to_owned())
+        }
+    };
+    match lost {
+        Some(reason) => stage.emit(Event::BrokerLost { reason }),
+        // All had left because it was, and the broker was slow to say so.
+        None if why == EndReason::WorkersGone && stage.standing().complete => {
+            return EndReason::Complete;
+        }
+        None => {}
+    }
+    why
 }
 
 /// Ends everything at once, and judges nothing: what is in force may be healed by nobody any more.
@@ -278,8 +306,7 @@ async fn watch_until_over(stage: &Stage, tap: &mut Tap, interrupts: &mut Interru
     let begun = Instant::now();
     let why = tokio::select! {
         why = the_end(stage) => why,
-        () = stage.until(|now| now.crashed) => EndReason::Crashed,
-        () = interrupts.next() => EndReason::Interrupted,
+        cut = cut_short(stage, interrupts) => cut,
         reason = broker_end(stage) => {
             stage.emit(Event::BrokerLost { reason });
             EndReason::BrokerGone
@@ -288,19 +315,16 @@ async fn watch_until_over(stage: &Stage, tap: &mut Tap, interrupts: &mut Interru
     };
     match why {
         EndReason::Complete => {
-            let left = stage.until(|now| now.exits == now.starts || now.crashed);
+            let left = stage.until(|now| now.exits == now.starts);
             tokio::select! {
                 _ = timeout(leave(stage, begun.elapsed()), left) => {}
-                () = interrupts.next() => return EndReason::Interrupted,
-            }
-            if stage.standing().crashed {
-                return EndReason::Crashed;
+                cut = cut_short(stage, interrupts) => return cut,
             }
         }
         EndReason::WorkersGone | EndReason::Stalled if stage.plan.loses_with_broker() => {
             tokio::select! {
                 _ = timeout(stage.strain.allows(LEAVE), aggregator_left(stage)) => {}
-                () = interrupts.next() => {}
+                _ = cut_short(stage, interrupts) => {}
             }
         }
         _ => {}
@@ -351,7 +375,9 @@ async fn start_all(stage: &Rc<Stage>) -> Result<(), RunError> {
     if let Some(broker) = stage.broker.as_deref() {
         wait_for_workers(stage, broker).await;
         match stage.plan.coordinator {
-            RoleProgram::None => drop(tokio::task::spawn_local(submit(Rc::clone(stage)))),
+            RoleProgram::None => {
+                stage.spawn("the submission".to_owned(), submit(Rc::clone(stage)));
+            }
             RoleProgram::Ours | RoleProgram::Foreign(_) => start("coordinator").await?,
         }
         if !stage.plan.aggregator.is_none() {

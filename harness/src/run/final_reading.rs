@@ -14,6 +14,7 @@ use super::observed::{Observed, SeenKey};
 use super::submissions::Submissions;
 use crate::history::Event;
 use crate::plan::Backend;
+use crate::words::bounded;
 
 /// Chunks per line of the history, where each is told.
 const PAGE: usize = 1000;
@@ -46,11 +47,11 @@ pub(super) async fn read(
     if tasks + retry > 0 {
         for task in broker.open_tasks(NAMED).await? {
             let chunk_id = task.chunk_index.map(|index| ChunkId(index).to_string());
-            stage.emit(Event::OpenTask { chunk_id, holder: task.holder });
+            stage.emit(Event::OpenTask { chunk_id, holder: task.holder.map(bounded) });
         }
     }
     for (index, holder) in observed.unanswered().take(NAMED) {
-        let (chunk_id, holder) = (ChunkId(index).to_string(), holder.to_owned());
+        let (chunk_id, holder) = (ChunkId(index).to_string(), bounded(holder.to_owned()));
         stage.emit(Event::LastSeen { chunk_id, holder });
     }
     if stage.plan.backend == Backend::RabbitMq && stage.plan.has_foreign_aggregator() {
@@ -183,7 +184,7 @@ impl StoredResults {
                 chunk_id: ChunkId(result.chunk_index).to_string(),
                 was: first.map(|first| first.sum),
                 is: result.stats.sum,
-                worker: result.worker_id,
+                worker: bounded(result.worker_id),
             });
         }
     }

@@ -12,6 +12,8 @@ const START: Duration = Duration::from_secs(15);
 
 /// See the file.
 pub(super) struct Headway {
+    /// When the first task was there.
+    begun: Cell<Instant>,
     last: Cell<Instant>,
     /// From when on silence counts: what a fault held up has all the time again.
     counts_from: Cell<Instant>,
@@ -24,11 +26,18 @@ impl Headway {
     pub(super) fn none() -> Self {
         let now = Instant::now();
         Self {
+            begun: Cell::new(now),
             last: Cell::new(now),
             counts_from: Cell::new(now),
             has_begun: Cell::new(false),
             longest: Cell::default(),
         }
+    }
+
+    /// The first task is there.
+    pub(super) fn begins(&self) {
+        self.begun.set(Instant::now());
+        self.waits_anew();
     }
 
     /// The sweep has come to something new.
@@ -54,9 +63,9 @@ impl Headway {
         self.longest.get()
     }
 
-    /// When it last came to something new.
-    pub(super) fn last(&self) -> Instant {
-        self.last.get()
+    /// From its first task to the last new thing that it came to.
+    pub(super) fn sweep_took(&self) -> Duration {
+        self.last.get().saturating_duration_since(self.begun.get())
     }
 
     /// How long nothing new has come, whatever faults are about.

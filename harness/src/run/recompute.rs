@@ -18,6 +18,7 @@ use super::programs::program;
 use crate::environment::guard;
 use crate::history::{Event, SeenResult};
 use crate::plan::{Afterwards, Backend, Kernel, Recompute};
+use crate::words::bounded;
 
 /// A sweep may have been shorter than its program takes to start.
 const LEAST: Duration = Duration::from_secs(2);
@@ -29,8 +30,13 @@ const FAILURES: u64 = 100;
 /// drawn from the seed. Dropped, it ends the programs that it has started.
 pub(super) async fn recompute(stage: &Rc<Stage>, sweep_took: Duration) {
     let Kernel::Exec { command } = &stage.plan.sweep.kernel else { return };
-    let (Ok(command), Ok(environment)) = (guard::tied(command), environment(stage)) else { return };
     let pieces = stage.plan.recomputed();
+    let (command, environment) = match (guard::tied(command), environment(stage)) {
+        (Ok(command), Ok(environment)) => (command, environment),
+        (Err(error), _) | (_, Err(error)) => {
+            return not_recomputed(stage, pieces.first(), format!("it cannot be started: {error}"));
+        }
+    };
     let all = pieces.len() as u64;
     let bounds = Bounds::of(stage, sweep_took, all);
     let work = Rc::new(Work {
@@ -46,7 +52,11 @@ pub(super) async fn recompute(stage: &Rc<Stage>, sweep_took: Duration) {
         let kernel = Exec::new(command.clone(), None).in_environment(environment.clone());
         programs.spawn_local(compute(Rc::clone(&work), kernel));
     }
-    while programs.join_next().await.is_some() {}
+    while let Some(ended) = programs.join_next().await {
+        if let Err(panic) = ended {
+            stage.has_crashed("computing again", &panic.to_string());
+        }
+    }
 }
 
 /// How much is computed again at most.
@@ -102,17 +112,14 @@ impl Work {
 async fn compute(work: Rc<Work>, mut kernel: Exec) {
     while let Some(chunk) = work.next() {
         let Ok(computed) = timeout_at(work.bounds.end, kernel.run(&chunk)).await else { return };
-        let chunk_id = chunk.id().to_string();
-        let by_range = work.stage.plan.backend == Backend::Static;
-        let range = by_range.then_some((chunk.start, chunk.end));
         match computed {
             Ok(Stats { sum, count, min, max, avg }) => {
                 work.computed.set(work.computed.get() + 1);
                 let worker = "harness".to_owned();
                 let duration_s = 0.0;
                 work.stage.emit(Event::Recomputed(SeenResult {
-                    chunk_id,
-                    range,
+                    chunk_id: chunk.id().to_string(),
+                    range: range(&work.stage, &chunk),
                     worker,
                     duration_s,
                     sum,
@@ -124,10 +131,21 @@ async fn compute(work: Rc<Work>, mut kernel: Exec) {
             }
             Err(reason) => {
                 work.failed.set(work.failed.get() + 1);
-                work.stage.emit(Event::NotRecomputed { chunk_id, range, reason });
+                not_recomputed(&work.stage, Some(&chunk), reason);
             }
         }
     }
+}
+
+fn not_recomputed(stage: &Stage, chunk: Option<&Chunk>, reason: String) {
+    let Some(chunk) = chunk else { return };
+    let (chunk_id, range) = (chunk.id().to_string(), range(stage, chunk));
+    stage.emit(Event::NotRecomputed { chunk_id, range, reason: bounded(reason) });
+}
+
+/// What tells a static worker's piece from others.
+fn range(stage: &Stage, chunk: &Chunk) -> Option<(u64, u64)> {
+    (stage.plan.backend == Backend::Static).then_some((chunk.start, chunk.end))
 }
 
 /// That of the worker that computed last: the program may need what it was told.
@@ -138,5 +156,5 @@ fn environment(stage: &Stage) -> std::io::Result<Vec<(std::ffi::OsString, std::f
     };
     let broker = stage.broker_process.as_ref();
     let worker = program(&stage.plan, broker, None, "worker-0", &replayed)?;
-    Ok(stage.fleet.environment(&worker))
+    Ok(stage.fleet.marked_environment(&worker))
 }

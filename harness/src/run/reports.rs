@@ -16,8 +16,8 @@ use crate::history::{Event, SeenAggregate};
 /// How often to look for more: a file says nothing by itself.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Longest output of all aggregators of a run that is read, in bytes.
-const BOUND: u64 = 1 << 20;
+/// How much is read at a time, and the longest line that may be a report, in bytes.
+const PAGE: u64 = 1 << 20;
 
 /// How far its output was read.
 #[derive(Default)]
@@ -41,14 +41,20 @@ impl Reports {
     /// Tells what was printed since it was asked last.
     pub(super) fn tell_new(&self, stage: &Stage) {
         let mut read = self.read.borrow_mut();
-        let more = stage.fleet.output_from(AGGREGATOR, *read, BOUND.saturating_sub(*read));
-        let Some(more) = more.filter(|more| !more.is_empty()) else { return };
-        *read += more.len() as u64;
-        let mut begun = self.begun.borrow_mut();
-        begun.extend(more);
-        let whole = begun.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        let lines: Vec<u8> = begun.drain(..whole).collect();
-        lines.split(|byte| *byte == b'\n').for_each(|line| tell(stage, line));
+        while let Some(more) = stage.fleet.output_from(AGGREGATOR, *read, PAGE)
+            && !more.is_empty()
+        {
+            *read += more.len() as u64;
+            let mut begun = self.begun.borrow_mut();
+            begun.extend(more);
+            let whole = begun.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+            let lines: Vec<u8> = begun.drain(..whole).collect();
+            lines.split(|byte| *byte == b'\n').for_each(|line| tell(stage, line));
+            if begun.len() as u64 > PAGE {
+                // No report is as long as that; what comes of it later cannot be read either.
+                begun.clear();
+            }
+        }
     }
 
     /// Tells what is left of an aggregator that has ended. Half a line is the last word of one that was

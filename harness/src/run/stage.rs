@@ -360,10 +360,20 @@ impl Stage {
         if is_new {
             self.headway.comes_on();
         }
+        // What is reported again, or of a size that it has not, brings no sweep further.
+        let sweep = &self.plan.sweep;
+        let params = match chunk_index {
+            Some(index) if is_new => {
+                let (start, end) = sweep.chunk(index);
+                end - start
+            }
+            Some(_) => 0,
+            None => params.min(sweep.params()),
+        };
         if let Some(index) = chunk_index {
             self.looks.note_result(index, worker);
         }
-        self.change(|standing| standing.params += params);
+        self.change(|standing| standing.params = standing.params.saturating_add(params));
     }
 
     /// Takes note of a dead letter: that chunk is settled too.

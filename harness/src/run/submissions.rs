@@ -11,6 +11,7 @@ use super::Stage;
 use super::observed::Observed;
 use crate::history::Event;
 use crate::plan::{Backend, Sweep};
+use crate::words::bounded;
 
 /// Messages per read, and chunks per line of the history.
 const PAGE: usize = 1000;
@@ -81,7 +82,7 @@ impl Submissions {
     fn unreadable(&mut self, reason: String) {
         self.unreadable_count += 1;
         if self.unreadable.len() < NAMED {
-            self.unreadable.push(reason);
+            self.unreadable.push(bounded(reason));
         }
     }
 

@@ -16,6 +16,7 @@ use super::Stage;
 use super::observed::Observed;
 use crate::environment::Stdout;
 use crate::history::{Event, SeenResult};
+use crate::words::bounded;
 
 /// Messages per read.
 const PAGE: usize = 1000;
@@ -95,6 +96,7 @@ impl Tap {
                 }
                 Err(reason) => {
                     self.observed.unreadable += 1;
+                    let reason = bounded(reason);
                     stage.emit_at_ms(message.at_ms, Event::UnreadableResult { reason });
                 }
             }
@@ -126,7 +128,7 @@ async fn wait_for_first_task(stage: &Stage, broker: &dyn Broker) {
             && let Some(first) = first.first()
         {
             stage.first_task_seen(first.at_ms);
-            stage.headway.waits_anew();
+            stage.headway.begins();
             stage.change(|standing| standing.begun = true);
             return;
         }
@@ -139,7 +141,7 @@ fn at_broker(result: TaskResult) -> SeenResult {
     SeenResult {
         chunk_id: ChunkId(result.chunk_index).to_string(),
         range: None,
-        worker: result.worker_id,
+        worker: bounded(result.worker_id),
         duration_s: result.duration_seconds,
         sum,
         count,
@@ -154,7 +156,7 @@ fn dead_lettered(letter: DeadLetter) -> Event {
     Event::DeadLettered {
         chunk_id: chunk.map(|chunk| chunk.id().to_string()),
         range: chunk.map(|chunk| (chunk.start, chunk.end)),
-        reason: letter.last_error,
+        reason: bounded(letter.last_error),
         attempts: letter.retry_count,
     }
 }
@@ -196,6 +198,7 @@ fn printed_result(line: &[u8]) -> Option<Result<Printed, String>> {
 pub(super) async fn printed_results(stage: Rc<Stage>, stdout: Stdout) {
     if !stage.standing().begun {
         stage.emit(Event::SweepStarted);
+        stage.headway.begins();
         stage.change(|standing| standing.begun = true);
     }
     let mut reader = BufReader::new(stdout);
@@ -205,15 +208,15 @@ pub(super) async fn printed_results(stage: Rc<Stage>, stdout: Stdout) {
         let printed = Some(&line).filter(|line| line.ends_with(b"\n"));
         let printed = printed.and_then(|line| printed_result(line)).transpose();
         if let Err(reason) = &printed {
-            stage.emit(Event::UnreadableResult { reason: reason.clone() });
+            stage.emit(Event::UnreadableResult { reason: bounded(reason.clone()) });
         }
         if let Ok(Some(printed)) = printed {
             let Stats { sum, count, min, max, avg } = printed.result_data;
-            let worker = printed.worker_id;
+            let worker = bounded(printed.worker_id);
             stage.note_result(None, &worker, count);
             stage.headway.took(printed.duration_seconds);
             stage.emit(Event::Result(SeenResult {
-                chunk_id: printed.chunk_id,
+                chunk_id: bounded(printed.chunk_id),
                 range: Some((printed.start_param, printed.end_param)),
                 worker,
                 duration_s: printed.duration_seconds,
