@@ -4,7 +4,7 @@ use super::{Outcome, other_aggregate, processes, reports};
 use crate::facts::{Facts, Formula, Reported, Yield};
 use crate::history::{EndReason, SeenAggregate};
 use crate::plan::{Backend, Coverage, Plan};
-use crate::words::counted;
+use crate::words::{counted, quoted};
 
 pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
     if plan.backend == Backend::Static {
@@ -32,6 +32,10 @@ pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
     if is_right && !faults.is_empty() {
         let summary = "the aggregator's numbers are right, and the rest of what it says is not";
         return finally(facts, summary.to_owned(), faults);
+    }
+    if is_right && let Some(reason) = &facts.unreadable_report {
+        return Outcome::inconclusive("one of the aggregator's reports cannot be read")
+            .because(vec![quoted(reason)]);
     }
     if is_right {
         let count = counted(aggregate.count, "parameter");

@@ -65,6 +65,9 @@ fn spoilt(plan: &Plan, facts: &Facts) -> Spoilt {
         evidence: there().flat_map(|(_, tally, _)| tally.evidence()).collect(),
     };
     spoilt.evidence.extend(duplicates::evidence(plan, facts));
+    if !dead_as_expected {
+        spoilt.words.extend(dead::other_than_stored(plan, facts));
+    }
     if dead_as_expected {
         spoilt.words.extend(dead::too_many(plan, facts));
         if !spoilt.words.is_empty() {
@@ -143,7 +146,9 @@ fn lost_with_worker(plan: &Plan, facts: &Facts, missing: &IntervalSet, spoilt: S
     let mut elsewhere = missing.clone();
     for number in (0..plan.workers).filter(|number| struck(facts, *number)) {
         let (start, end) = static_range(plan, number.into());
-        elsewhere = outside(&elsewhere, start, end, plan);
+        // It computes one after another: what it has left out before its last result is not lost with it.
+        let after = facts.ledger.last_end_of(&format!("worker-{number}")).unwrap_or(start);
+        elsewhere = outside(&elsewhere, after.clamp(start, end), end, plan);
     }
     let lost = counted(missing.len(), "parameter");
     if !elsewhere.is_empty() {

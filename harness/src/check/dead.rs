@@ -68,7 +68,7 @@ pub(super) fn as_expected(plan: &Plan, facts: &Facts, again: &str) -> Outcome {
 }
 
 /// That the dead letters at the end are fewer, or more, than the chunks that they are of.
-fn other_than_stored(plan: &Plan, facts: &Facts) -> Option<String> {
+pub(super) fn other_than_stored(plan: &Plan, facts: &Facts) -> Option<String> {
     let (there, seen) = (facts.depths?.letters, letters(plan, facts));
     // A server that is killed may have one letter twice, or in one of its two queues alone.
     let is_known = plan.backend != Backend::RabbitMq
@@ -80,6 +80,9 @@ fn other_than_stored(plan: &Plan, facts: &Facts) -> Option<String> {
             let (were, are) = if gone == 1 { ("was", "is") } else { ("were", "are") };
             let gone = counted(gone, "dead letter");
             Some(format!("{gone} that {were} seen {are} not there any more"))
+        }
+        _ if seen == 0 => {
+            Some(format!("{} that nobody was told of", counted(there, "dead letter")))
         }
         _ => Some(format!("{} of {}", counted(there, "dead letter"), counted(seen, "chunk"))),
     }
@@ -196,7 +199,7 @@ mod tests {
             }
         });
         assert_snapshot!(judged(&gone), @r"
-        fail: of 1000 parameters: 1 dead letter that were seen are not there any more
+        fail: of 1000 parameters: 1 dead letter that was seen is not there any more
         - chunk 00031 is in the dead letters: no luck
         ");
     }

@@ -4,22 +4,21 @@
 //! delivery of that very chunk that was lost, by a cause that was seen, has the same value, and the
 //! aggregator left it out.
 
-use crate::facts::{Duplicates, Facts, Strike};
-use crate::fault::BROKER;
+use super::unsettled;
+use crate::facts::{Duplicates, Facts};
 use crate::plan::{Backend, Plan};
 use crate::words::{FirstLines, chunk_id, counted};
 
-/// The end of a process, or a strike, may be recorded a little after what it has led to, in seconds.
-const OUT_OF_ORDER_S: f64 = 1.0;
-
 /// How many results were stored again, where all of that is as it may be; else nothing.
 pub(super) fn explained(plan: &Plan, facts: &Facts) -> Option<u64> {
-    let stored_again = facts.ledger.duplicates;
-    let removed = facts.aggregate.as_ref().map_or(0, |aggregate| aggregate.duplicates_removed);
+    let ledger = &facts.ledger;
+    // One that came when the aggregator had all that it needed is none that it has seen.
+    let left_out = ledger.duplicates_before_last..=ledger.duplicates;
+    let claims = facts.aggregate.as_ref().map(|aggregate| aggregate.duplicates_removed);
     let may_be = plan.backend == Backend::RabbitMq
-        && facts.ledger.duplicates_of.iter().all(|it| why_not(facts, it).is_none())
-        && stored_again == removed;
-    (stored_again > 0 && may_be).then_some(stored_again)
+        && ledger.duplicates_of.iter().all(|it| why_not(plan, facts, it).is_none())
+        && claims.is_none_or(|claimed| left_out.contains(&claimed));
+    (ledger.duplicates > 0 && may_be).then_some(ledger.duplicates)
 }
 
 /// What more there is to say of them, chunk by chunk.
@@ -27,7 +26,7 @@ pub(super) fn evidence(plan: &Plan, facts: &Facts) -> Vec<String> {
     let mut lines = FirstLines::default();
     for (chunk, it) in &facts.ledger.duplicates_of {
         let why_not = match plan.backend {
-            Backend::RabbitMq => why_not(facts, (chunk, it)),
+            Backend::RabbitMq => why_not(plan, facts, (chunk, it)),
             _ => unequal(*chunk, it),
         };
         if let Some(why_not) = why_not {
@@ -38,22 +37,21 @@ pub(super) fn evidence(plan: &Plan, facts: &Facts) -> Vec<String> {
 }
 
 /// Why the results of this chunk beyond the first are not explained, if so.
-fn why_not(facts: &Facts, (chunk, it): (&u64, &Duplicates)) -> Option<String> {
+fn why_not(plan: &Plan, facts: &Facts, (chunk, it): (&u64, &Duplicates)) -> Option<String> {
     if let Some(unequal) = unequal(*chunk, it) {
         return Some(unequal);
     }
     let (id, results) = (chunk_id(*chunk), it.count + 1);
     let again = facts.redelivered_chunks.get(chunk).copied().unwrap_or(0);
-    if it.count > again {
+    if it.count > again && !unsettled::broker_was_ended(plan, facts, *chunk, it) {
         let times = counted(again + 1, "time");
         return Some(format!("chunk {id} has {results} results, and was delivered {times}"));
     }
-    let lost = facts.lost_deliveries.get(chunk).copied().unwrap_or(0);
-    let caused = it.count <= lost || has_cause(facts, *chunk, it);
+    let caused = it.count <= unsettled::of_duplicates(plan, facts, *chunk, it);
     (!caused).then(|| {
         format!(
             "chunk {id} has {results} results, and nothing was seen that would have lost a delivery of \
-             it: no fault struck who had it, and their connections held"
+             it: no fault struck who had it just then, and their connections held"
         )
     })
 }
@@ -62,17 +60,6 @@ fn unequal(chunk: u64, it: &Duplicates) -> Option<String> {
     let (first, other) = it.unequal?;
     let id = chunk_id(chunk);
     Some(format!("chunk {id} has results of different values: sum {first} and sum {other}"))
-}
-
-/// Whether a fault struck whoever had the chunk, or the broker, before its last result came.
-fn has_cause(facts: &Facts, chunk: u64, it: &Duplicates) -> bool {
-    let until = it.between_s.1 + OUT_OF_ORDER_S;
-    let hits = |strike: &Strike| {
-        let held = strike.held.iter().any(|held| facts.ledger.index(&held.chunk_id) == Some(chunk));
-        let cut_off = it.workers.iter().any(|worker| strike.cuts_off(worker, 0.0, until));
-        strike.target == BROKER || held || cut_off
-    };
-    facts.strikes.iter().any(|strike| strike.bit && strike.t_s <= until && hits(strike))
 }
 
 #[cfg(test)]
@@ -149,7 +136,14 @@ mod tests {
 
     #[test]
     fn one_that_the_aggregator_did_not_leave_out_fails() {
-        assert!(judged(Backend::RabbitMq, &[("00031", 1)], 0).starts_with("fail: "));
+        let with = |at_s: f64| {
+            let history = History::of(Plan { backend: Backend::RabbitMq, ..plan() });
+            let result = history.result_of("00031");
+            let history = history.with(at_s, result).with(40.0, redelivered(true));
+            told(&history.judged_by(coverage::judge))
+        };
+        assert!(with(20.0).starts_with("fail: "), "{}", with(20.0));
+        assert!(with(39.0).starts_with("pass: "), "it had all that it needed: {}", with(39.0));
     }
 
     #[test]
@@ -181,7 +175,7 @@ mod tests {
         assert_snapshot!(told(&given_back(plan()).judged_by(coverage::judge)), @r"
         fail: of 1000 parameters: 10 committed more than once
         - chunk 00031 was committed by worker-1 at 11.5 s and again by worker-1 at 20.0 s
-        - chunk 00031 has 2 results, and nothing was seen that would have lost a delivery of it: no fault struck who had it, and their connections held
+        - chunk 00031 has 2 results, and nothing was seen that would have lost a delivery of it: no fault struck who had it just then, and their connections held
         ");
     }
 

@@ -2,7 +2,7 @@
 //! would compute it again, whatever became of its result.
 
 use super::Outcome;
-use super::unsettled::causes;
+use super::unsettled::of_commit;
 use crate::facts::{Depths, Facts, OpenTask};
 use crate::history::EndReason;
 use crate::plan::{Backend, Coverage, Plan};
@@ -22,7 +22,7 @@ pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
     let Some(Depths { tasks, retry, .. }) = facts.depths else {
         return Outcome::inconclusive("not known: the queues could not be read at the end");
     };
-    let open = tasks + retry;
+    let open = (tasks + retry).max(facts.open_tasks.len() as u64);
     if open == 0 {
         return Outcome::pass("no task is open");
     }
@@ -75,7 +75,7 @@ fn left_by_the_server(plan: &Plan, facts: &Facts, open: u64) -> Option<String> {
     let is_harmless = |task: &OpenTask| {
         let index = task.chunk_id.as_deref().and_then(|id| facts.ledger.index(id));
         index.is_some_and(|index| {
-            facts.ledger.committed_s(index).is_some() && causes(facts, index) > 0
+            facts.ledger.committed_s(index).is_some() && of_commit(plan, facts, index) > 0
         })
     };
     let harmless = plan.backend == Backend::RabbitMq

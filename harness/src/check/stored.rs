@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::Outcome;
-use super::unsettled::{OUT_OF_ORDER_S, UNWRITTEN_S, causes};
+use super::unsettled::{BACK_S, OUT_OF_ORDER_S, of_commit};
 use crate::facts::{ChangedResult, Facts, Reread, Strike};
 use crate::fault::BROKER;
 use crate::plan::{Backend, Coverage, Plan};
 use crate::words::{FirstLines, counted, quoted};
+
+/// How long before its death a server may have left a message in one of its two queues alone, in seconds.
+const UNWRITTEN_S: f64 = 2.0;
 
 pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
     if plan.backend == Backend::Static {
@@ -16,13 +19,13 @@ pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
     if plan.expect.coverage == Coverage::LostWithBroker {
         return Outcome::not_judged("its data is gone");
     }
-    if plan.backend == Backend::RabbitMq && plan.has_foreign_aggregator() {
+    if plan.may_take_unseen() {
         return Outcome::not_judged("a foreign aggregator may take the results from their queue");
     }
     let Some(reread) = &facts.reread else {
         return Outcome::inconclusive("not known: the results could not be read again at the end");
     };
-    let Reread { place, seen, stored, lost, changed, unreadable, .. } = reread;
+    let Reread { place, seen, stored, lost, taken, changed, unreadable, .. } = reread;
     let place = quoted(place);
     let mut words = Vec::new();
     if *lost > 0 && !lost_with_the_server(plan, facts, reread) {
@@ -39,7 +42,7 @@ pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
             counted(*unreadable, "more message")
         ));
     }
-    if words.is_empty() && (*stored > seen + changed || stored + lost < *seen) {
+    if words.is_empty() && (*stored > seen + changed || stored + lost + taken < *seen) {
         words.push(format!("{stored} are there, and {seen} were seen"));
     }
     if !words.is_empty() {
@@ -48,6 +51,9 @@ pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
         return Outcome::fail(format!("{}, in {place}", words.join(", "))).because(evidence);
     }
     let mut told = format!("{}, as they were committed", counted(stored - changed, "result"));
+    if *taken > 0 {
+        told += &format!("; {} were taken by the aggregator", counted(*taken, "result"));
+    }
     if *lost > 0 {
         let lost = counted(*lost, "result");
         told += &format!(
@@ -71,7 +77,7 @@ fn all_stored_again(plan: &Plan, facts: &Facts, changed: u64) -> bool {
         *times.entry(facts.ledger.index(&result.chunk_id)).or_default() += 1;
     }
     let has_causes = |(index, times): (&Option<u64>, &u64)| {
-        index.is_some_and(|index| *times <= causes(facts, index))
+        index.is_some_and(|index| *times <= of_commit(plan, facts, index))
     };
     plan.backend == Backend::RabbitMq
         && changed > 0
@@ -109,17 +115,21 @@ fn lost_chunks(reread: &Reread) -> Vec<String> {
 }
 
 /// A message goes to its queue and to the journal, and of a RabbitMQ server that is killed before it has
-/// confirmed it, the one may be left and the other not. A worker sends it again; one that dies with the
-/// server does not.
+/// confirmed it, the one may be left and the other not. A worker sends it again, unless it has died then
+/// too.
 fn lost_with_the_server(plan: &Plan, facts: &Facts, reread: &Reread) -> bool {
-    let explains = |committed_s: f64, strike: &Strike| {
+    let died_too = |worker: &str, strike: &Strike| {
+        let until_s = strike.healed_s.unwrap_or(strike.t_s) + BACK_S;
+        let meanwhile = strike.t_s - OUT_OF_ORDER_S..=until_s;
+        facts.exits.iter().any(|exit| exit.process == worker && meanwhile.contains(&exit.t_s))
+    };
+    let explains = |(worker, committed_s): (&str, f64), strike: &Strike| {
         let before = committed_s - OUT_OF_ORDER_S..=committed_s + UNWRITTEN_S;
-        kills_the_server(strike) && before.contains(&strike.t_s)
+        kills_the_server(strike) && before.contains(&strike.t_s) && died_too(worker, strike)
     };
     let is_explained = |id: &String| {
-        let index = facts.ledger.index(id);
-        let committed_s = index.and_then(|index| facts.ledger.committed_s(index));
-        committed_s.is_some_and(|at_s| facts.strikes.iter().any(|it| explains(at_s, it)))
+        let commit = facts.ledger.index(id).and_then(|index| facts.ledger.commit(index));
+        commit.is_some_and(|commit| facts.strikes.iter().any(|it| explains(commit, it)))
     };
     plan.backend == Backend::RabbitMq
         && reread.lost < reread.seen
@@ -221,16 +231,26 @@ mod tests {
         plan.backend = Backend::RabbitMq;
         let history = History::of(plan);
         let last = history.records.iter().rev().find_map(|record| match &record.event {
-            Event::Result(result) if record.t_s < STRUCK_S => Some(result.chunk_id.clone()),
+            Event::Result(result) if record.t_s < STRUCK_S => Some(result.clone()),
             _ => None,
         });
-        let history = reread(history, &[&last.unwrap()], 0);
+        let last = last.unwrap();
+        let history = reread(history, &[&last.chunk_id], 0);
         assert!(judged(&history).starts_with("fail"), "a worker was struck, and not the broker");
         let history = history.spoil(|record| {
             if let Event::FaultInjected { target, .. } = &mut record.event {
                 *target = BROKER.to_owned();
             }
         });
+        assert!(judged(&history).starts_with("fail"), "a worker that lives sends it again");
+        let died = Event::ProcessExited {
+            process: last.worker,
+            pid: 7,
+            code: Some(1),
+            signal: None,
+            said: None,
+        };
+        let history = history.with(STRUCK_S + 0.5, died);
         assert_snapshot!(judged(&history), @"pass: 99 results, as they were committed; 1 result in the journal alone, because the server was killed before it had stored them in the stream ttg:results");
     }
 }

@@ -26,6 +26,10 @@ pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
     if submitted.again > 0 {
         words.push(format!("{} submitted other than once", counted(submitted.again, "chunk")));
     }
+    if submitted.bypassed > 0 {
+        let tasks = counted(submitted.bypassed, "task");
+        words.push(format!("{tasks} delivered that did not come by the exchange of tasks"));
+    }
     if !words.is_empty() {
         return Outcome::fail(words.join(", ")).because(submitted.evidence());
     }
@@ -72,6 +76,16 @@ mod tests {
         fail: 1 chunk submitted other than once
         - chunk 00050 was submitted 2 times
         ");
+    }
+
+    #[test]
+    fn a_task_that_came_by_another_way_fails() {
+        let history = History::of(plan()).spoil(|record| {
+            if let Event::Submitted { bypassed, .. } = &mut record.event {
+                *bypassed = 2;
+            }
+        });
+        insta::assert_snapshot!(told(&history.judged_by(judge)), @"fail: 2 tasks delivered that did not come by the exchange of tasks");
     }
 
     #[test]

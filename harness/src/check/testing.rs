@@ -252,7 +252,7 @@ impl History {
 
     fn read_at_the_end(&mut self, t_s: f64, facts: &Facts) {
         let (chunks, results) = (self.plan.sweep.chunks(), facts.ledger.chunks_committed());
-        self.add(t_s, Event::Submitted { chunks, wrong: 0, unreadable: 0 });
+        self.add(t_s, Event::Submitted { chunks, wrong: 0, unreadable: 0, again: 0, bypassed: 0 });
         self.add(t_s, Event::Depths { tasks: 0, results, retry: 0, letters: 0 });
         self.add(
             t_s,
@@ -261,6 +261,7 @@ impl History {
                 seen: results,
                 stored: results,
                 lost: 0,
+                taken: 0,
                 changed: 0,
                 unreadable: 0,
                 chunks: Vec::new(),

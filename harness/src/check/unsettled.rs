@@ -1,32 +1,83 @@
-//! Causes that were seen for a commit of which something is left over. AMQP has no step that both stores a
-//! result and acknowledges its task: whoever loses the broker between the two cannot know what it has
-//! kept. Such a cause excuses one leftover of that one chunk.
+//! Causes that were seen for a commit that was left half done. AMQP has no step that both stores a result
+//! and acknowledges its task: whoever loses the broker, or its life, between the two cannot say what it
+//! has kept. Each cause excuses one leftover of that one chunk: a result that is stored again, a task
+//! that comes back.
 
-use crate::facts::{Facts, Strike};
+use crate::facts::{Duplicates, Facts, Strike};
+use crate::fault::entry_named;
+use crate::plan::Plan;
 
-/// How long before its death a server may have left a message in one of its two queues alone, in seconds.
-pub(super) const UNWRITTEN_S: f64 = 2.0;
+/// How long before a strike a worker may have stored what it had not acknowledged yet, in seconds; or for
+/// two chunks.
+pub(super) const UNACKNOWLEDGED_S: f64 = 2.0;
 
-/// The proof of a strike may be recorded a little after it, in seconds.
+/// The end of a process, or a strike, may be recorded a little after what it has led to, in seconds.
 pub(super) const OUT_OF_ORDER_S: f64 = 1.0;
 
 /// How long a worker may take to be back at the broker, and to send again what was not confirmed, in
 /// seconds.
-const BACK_S: f64 = 10.0;
+pub(super) const BACK_S: f64 = 10.0;
 
-/// How many causes there were for this chunk's commit to be left half done: deliveries that were lost, and
-/// faults that struck whoever had it, cut off who committed it, or ended the broker at that time.
-pub(super) fn causes(facts: &Facts, index: u64) -> u64 {
-    let lost = facts.lost_deliveries.get(&index).copied().unwrap_or(0);
-    let strikes = facts.strikes.iter().filter(|strike| is_cause(facts, index, strike));
-    lost + strikes.count() as u64
+/// The results of a chunk: whose they are, and when the first and the last of them came, in seconds.
+struct Results<'a> {
+    index: u64,
+    workers: Vec<&'a str>,
+    between_s: (f64, f64),
 }
 
-fn is_cause(facts: &Facts, index: u64, strike: &Strike) -> bool {
-    let holds = |id: &str| facts.ledger.index(id) == Some(index);
-    let held = strike.bit && strike.held.iter().any(|held| holds(&held.chunk_id));
-    held || facts
-        .ledger
-        .commit(index)
-        .is_some_and(|(worker, at_s)| strike.cuts_off(worker, at_s - BACK_S, at_s + UNWRITTEN_S))
+/// How many causes there were for the one commit of this chunk.
+pub(super) fn of_commit(plan: &Plan, facts: &Facts, index: u64) -> u64 {
+    let Some((worker, at_s)) = facts.ledger.commit(index) else { return 0 };
+    causes(plan, facts, &Results { index, workers: vec![worker], between_s: (at_s, at_s) })
+}
+
+/// How many causes there were for results of this chunk beyond the first.
+pub(super) fn of_duplicates(plan: &Plan, facts: &Facts, index: u64, it: &Duplicates) -> u64 {
+    causes(plan, facts, &Results::of(index, it))
+}
+
+/// Whether the broker itself was ended meanwhile: then it may not know how often it delivered what it
+/// had.
+pub(super) fn broker_was_ended(plan: &Plan, facts: &Facts, index: u64, it: &Duplicates) -> bool {
+    let results = Results::of(index, it);
+    let is_cause =
+        |strike: &&Strike| strike.is_on_broker() && is_cause(plan, facts, &results, strike);
+    facts.strikes.iter().any(|strike| is_cause(&strike))
+}
+
+impl<'a> Results<'a> {
+    fn of(index: u64, it: &'a Duplicates) -> Self {
+        let workers = it.workers.iter().map(String::as_str).collect();
+        Self { index, workers, between_s: it.between_s }
+    }
+}
+
+fn causes(plan: &Plan, facts: &Facts, results: &Results<'_>) -> u64 {
+    let lost = facts.lost_deliveries.get(&results.index).copied().unwrap_or(0);
+    let strikes = facts.strikes.iter().filter(|strike| is_cause(plan, facts, results, strike));
+    lost.max(strikes.count() as u64)
+}
+
+/// Whether a strike may have come between a result and its acknowledgement: it struck who had the chunk,
+/// or it ended or cut off, at that time, who has stored it, or the broker.
+fn is_cause(plan: &Plan, facts: &Facts, results: &Results<'_>, strike: &Strike) -> bool {
+    let Some(entry) = entry_named(&strike.kind).filter(|_| strike.bit) else { return false };
+    let on_broker = strike.is_on_broker() && strike.ends_broker();
+    if !entry.orphans && !on_broker {
+        return false;
+    }
+    let holds = |id: &str| facts.ledger.index(id) == Some(results.index);
+    if strike.held.iter().any(|held| holds(&held.chunk_id)) {
+        return true;
+    }
+    let is_its_worker = results.workers.contains(&strike.target.as_str())
+        && (strike.ends_process() || entry.kind.is_of_network());
+    let (first_s, last_s) = results.between_s;
+    let over_s = strike.healed_s.unwrap_or(strike.t_s);
+    let over_s = if on_broker { over_s + BACK_S } else { over_s };
+    let before_s = UNACKNOWLEDGED_S.max(2.0 * plan.sweep.chunk_time().as_secs_f64());
+    (is_its_worker || on_broker)
+        && strike.t_s <= last_s.max(first_s + before_s) + OUT_OF_ORDER_S
+        && first_s <= over_s + OUT_OF_ORDER_S
+        && first_s >= strike.t_s - before_s - OUT_OF_ORDER_S
 }

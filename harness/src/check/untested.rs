@@ -14,9 +14,34 @@ pub(super) fn why(plan: &Plan, facts: &Facts, strike: &Strike) -> Option<String>
     if works && facts.came_too_late(strike) {
         return Some("it struck after the last result".to_owned());
     }
+    if never_at_work(plan, facts, strike) {
+        return Some(
+            "it has committed nothing before, so that nothing shows it at work".to_owned(),
+        );
+    }
     held_nothing(plan, facts, strike).then(|| {
         "it held no chunk at that moment, so that nobody had to go on with anything".to_owned()
     })
+}
+
+/// Whether nobody can know what the worker held, and it had never come to anything either.
+fn never_at_work(plan: &Plan, facts: &Facts, strike: &Strike) -> bool {
+    let works = || facts.ledger.workers().any(|(worker, _)| worker == strike.target);
+    takes_work_away(strike)
+        && plan.backend == Backend::RabbitMq
+        && strike.held.is_empty()
+        && !is_known_who_holds(plan, facts, strike)
+        && facts.was_there(&strike.target, strike.t_s)
+        && !works()
+}
+
+/// Whether it is a fault of a worker that is about the chunk that this one has.
+fn takes_work_away(strike: &Strike) -> bool {
+    let is_about_it = entry_named(&strike.kind).is_some_and(|entry| {
+        let ends = entry.ends != Ends::No || entry.kind == FaultKind::Pause;
+        ends && entry.on.contains(&Role::Worker)
+    });
+    is_about_it && is_worker(strike)
 }
 
 /// Whether a strike tested something, and by what that is known.
@@ -40,13 +65,10 @@ fn is_worker(strike: &Strike) -> bool {
     strike.target.starts_with("worker-")
 }
 
-/// Whether a worker was ended that held nothing which somebody else had to do. One that had ended
+/// Whether a worker was ended or frozen that held nothing which somebody else had to do. One that had ended
 /// before, and is only started again, leaves nothing behind and brings somebody back.
 fn held_nothing(plan: &Plan, facts: &Facts, strike: &Strike) -> bool {
-    let ends_workers = entry_named(&strike.kind)
-        .is_some_and(|entry| entry.ends != Ends::No && entry.on.contains(&Role::Worker));
-    ends_workers
-        && is_worker(strike)
+    takes_work_away(strike)
         && strike.held.is_empty()
         && is_known_who_holds(plan, facts, strike)
         && facts.was_there(&strike.target, strike.t_s)
@@ -134,10 +156,10 @@ mod tests {
         inconclusive: 1 of 1 fault did not bite
         - kill-1, on worker-1: it held no chunk at that moment, so that nobody had to go on with anything
         ");
-        for kind in ["terminate", "restart", "out-of-memory"] {
+        for kind in ["terminate", "restart", "out-of-memory", "pause"] {
             assert!(judged(&idle(plan_with_kill(), kind)).starts_with("inconclusive"), "{kind}");
         }
-        for kind in ["pause", "latency", "poison"] {
+        for kind in ["latency", "poison"] {
             assert!(judged(&idle(plan_with_kill(), kind)).starts_with("pass"), "{kind}");
         }
     }

@@ -40,6 +40,8 @@ pub struct Reread {
     pub stored: u64,
     /// Of those that were seen, how many are gone.
     pub lost: u64,
+    /// How many a foreign aggregator has taken.
+    pub taken: u64,
     /// Of those that are there, how many are other than what was seen, or there more often.
     pub changed: u64,
     /// How many messages are there that are no results, beyond those that were seen.

@@ -300,6 +300,12 @@ impl Ledger {
         Some((&self.workers[commit.worker as usize].0, commit.t_s.into()))
     }
 
+    /// Where the last piece of the sweep ends that this worker has committed.
+    pub fn last_end_of(&self, worker: &str) -> Option<u64> {
+        let worker = *self.worker_index.get(worker)?;
+        self.commits.iter().filter(|it| it.worker == worker).map(|it| it.end).max()
+    }
+
     fn commit_of(&self, index: u64) -> Option<&Commit> {
         let place = *self.commit_of.get(usize::try_from(index).ok()?)?;
         self.commits.get(usize::try_from(place).ok()?.checked_sub(1)?)

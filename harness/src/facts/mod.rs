@@ -67,6 +67,12 @@ impl Strike {
         self.bit && self.ends() != Ends::No
     }
 
+    /// Whether it ended the broker, or moved it to another node: then what it had not written yet is gone.
+    pub fn ends_broker(&self) -> bool {
+        let ends = ["kill", "restart", "wipe"].contains(&&*self.kind);
+        self.is_on_broker() && (ends || self.target != BROKER)
+    }
+
     /// What it does to a process.
     pub fn ends(&self) -> Ends {
         entry_named(&self.kind).map_or(Ends::No, |entry| entry.ends)
@@ -213,6 +219,8 @@ pub struct Facts {
     /// What a foreign aggregator reported with some of it left out: all that it called complete, and the
     /// last.
     pub partial_aggregates: Vec<PartialAggregate>,
+    /// Why the first of them cannot be read that cannot.
+    pub unreadable_report: Option<String>,
     /// How much was in each queue when the sweep was over.
     pub depths: Option<Depths>,
     /// Attempts that failed and were made again.
@@ -270,6 +278,7 @@ impl Facts {
             reports: Vec::new(),
             aggregate: None,
             partial_aggregates: Vec::new(),
+            unreadable_report: None,
             depths: None,
             retried: None,
             redelivered: None,
@@ -370,6 +379,9 @@ impl Facts {
                     after_ms: *after_ms,
                 });
             }
+            Event::UnreadableReport { reason } => {
+                self.unreadable_report.get_or_insert_with(|| reason.clone());
+            }
             Event::PartialAggregate(report) => {
                 // How far one had come is nothing that it stands by once it has said more.
                 self.partial_aggregates
@@ -409,12 +421,12 @@ impl Facts {
             Event::LastSeen { chunk_id, holder } => {
                 self.last_seen.insert(chunk_id.clone(), holder.clone());
             }
-            Event::Reread { place, seen, stored, lost, changed, unreadable, chunks } => {
-                let (place, chunks) = (place.clone(), chunks.clone());
+            Event::Reread { place, seen, stored, lost, taken, changed, unreadable, chunks } => {
+                let (place, chunks, taken) = (place.clone(), chunks.clone(), *taken);
                 let (seen, stored, lost, changed) = (*seen, *stored, *lost, *changed);
                 let unreadable = *unreadable;
                 self.reread =
-                    Some(Reread { place, seen, stored, lost, changed, unreadable, chunks });
+                    Some(Reread { place, seen, stored, lost, taken, changed, unreadable, chunks });
             }
             Event::Changed { chunk_id, was, is, worker } => self.changed.push(ChangedResult {
                 chunk_id: chunk_id.clone(),

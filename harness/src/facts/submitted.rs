@@ -17,6 +17,9 @@ pub struct Submitted {
     pub unreadable: u64,
     /// Chunks that were submitted other than once.
     pub again: u64,
+    named_again: u64,
+    /// Deliveries of tasks that came by another way than the wire contract's.
+    pub bypassed: u64,
     lines: [FirstLines; 3],
 }
 
@@ -25,9 +28,10 @@ impl Submitted {
     pub(super) fn observe(&mut self, sweep: &Sweep, index: Option<u64>, event: &Event) {
         let [wrong_lines, unreadable_lines, again_lines] = &mut self.lines;
         match event {
-            Event::Submitted { chunks, wrong, unreadable } => {
+            Event::Submitted { chunks, wrong, unreadable, again, bypassed } => {
                 self.is_known = true;
                 (self.chunks, self.wrong, self.unreadable) = (*chunks, *wrong, *unreadable);
+                (self.again, self.bypassed) = (self.again.max(*again), *bypassed);
             }
             Event::WrongTask { chunk_id, range, totals } => {
                 wrong_lines.push(|| wrong_task(sweep, index, chunk_id, *range, *totals));
@@ -35,7 +39,8 @@ impl Submitted {
             Event::UnreadableTask { reason } => unreadable_lines
                 .push(|| format!("one of the tasks cannot be read: {}", quoted(reason))),
             Event::Resubmitted { chunk_id, times } => {
-                self.again += 1;
+                self.named_again += 1;
+                self.again = self.again.max(self.named_again);
                 let id = quoted(chunk_id);
                 again_lines.push(|| format!("chunk {id} was submitted {times} times"));
             }

@@ -140,7 +140,7 @@ pub(super) async fn arrest(stage: &Stage, process: Process) -> Result<Victim, (S
     }
 }
 
-/// Whether a worker is to be struck that ends of it, and it can be known what it holds.
+/// Whether a worker is to be struck that ends or freezes of it, and it can be known what it holds.
 fn is_to_end_at_work(stage: &Stage, fault: &PlannedFault, process: &Process) -> bool {
     let plan = &stage.plan;
     let is_known = match plan.backend {
@@ -151,7 +151,7 @@ fn is_to_end_at_work(stage: &Stage, fault: &PlannedFault, process: &Process) -> 
         }
     };
     let is_one = matches!(fault.target, Target::Worker(_) | Target::Random);
-    is_one && is_known && entry(fault.kind).ends != Ends::No
+    is_one && is_known && (entry(fault.kind).ends != Ends::No || fault.kind == FaultKind::Pause)
 }
 
 /// Stops a worker somewhere in a chunk: the end of one that has none tests nothing. Between two chunks

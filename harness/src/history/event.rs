@@ -139,7 +139,7 @@ pub enum Event {
         /// Milliseconds from the strike to this moment.
         after_ms: f64,
     },
-    /// What the broker holds of a chunk's task is not one submission. Written at the end.
+    /// What the broker holds of a chunk's task is not one submission. Written at the end, of the first.
     Resubmitted {
         /// The chunk's id.
         chunk_id: String,
@@ -169,6 +169,10 @@ pub enum Event {
         wrong: u64,
         /// Messages among the tasks that cannot be read.
         unreadable: u64,
+        /// Chunks that were submitted other than once.
+        again: u64,
+        /// Deliveries of tasks that came by another way than the wire contract's.
+        bypassed: u64,
     },
     /// Dead letters were replayed. Those that are still there are told again after this.
     Replayed {
@@ -177,6 +181,11 @@ pub enum Event {
     },
     /// A report of the system's own aggregator, when it was seen.
     Aggregate(SeenAggregate),
+    /// What a foreign aggregator printed that looks like a report and cannot be read.
+    UnreadableReport {
+        /// Why.
+        reason: String,
+    },
     /// The same of a foreign aggregator that leaves out some of it.
     PartialAggregate(PartialAggregate),
     /// Attempts that failed and were made again. Written at the end; where they are many, several
@@ -224,8 +233,10 @@ pub enum Event {
         seen: u64,
         /// Results that are there.
         stored: u64,
-        /// Of those that were seen, how many are not there.
+        /// Of those that were seen, how many are not there, and were not taken either.
         lost: u64,
+        /// How many a foreign aggregator has taken.
+        taken: u64,
         /// Of those that are there, how many are other than what was seen, or there more often.
         changed: u64,
         /// How many messages are there that are no results, beyond those that were seen.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Plan;
+use super::{Backend, Environment, Plan};
 
 /// A program in place of our worker, which speaks the wire contract.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,5 +74,12 @@ impl Plan {
     /// Whether the results are combined by a program of others, which may take them from the broker.
     pub fn has_foreign_aggregator(&self) -> bool {
         self.aggregator.foreign().is_some()
+    }
+
+    /// Whether a foreign aggregator may take results from where they are stored, and nobody sees it.
+    pub fn may_take_unseen(&self) -> bool {
+        self.backend == Backend::RabbitMq
+            && self.environment == Environment::External
+            && self.has_foreign_aggregator()
     }
 }

@@ -5,7 +5,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 use tokio::time::{Instant, interval, sleep, timeout};
@@ -13,10 +12,12 @@ use ttg_system::chunk::ChunkId;
 use ttg_system::queue::{self, Broker};
 
 use super::crashes::caught;
+use super::interrupts::{Interrupts, cut_short};
+use super::reading::{read_at_the_end, read_the_rest};
 use super::recompute::recompute;
 use super::submit::submit;
 use super::tap::Tap;
-use super::{RunDirectory, RunError, Stage, afterwards, attempts, final_reading, missing, room};
+use super::{RunDirectory, RunError, Stage, afterwards, attempts, missing, room};
 use crate::environment::{BrokerProcess, Fleet, Host, Unavailable};
 use crate::fault;
 use crate::history::{EndReason, Event, Record};
@@ -175,7 +176,7 @@ async fn conduct(stage: Rc<Stage>, interrupts: &mut Interrupts) -> Result<EndRea
         stage.spawn("the watch over the cluster".to_owned(), tell_waits(Rc::clone(&stage), waits));
     }
     let mut tap = Tap::of(stage.plan.sweep.chunks());
-    let mut why = sweep(&stage, &mut tap, interrupts).await?;
+    let why = sweep(&stage, &mut tap, interrupts).await?;
     if why == EndReason::Crashed {
         return Ok(end_of_a_crash(&stage).await);
     }
@@ -184,29 +185,26 @@ async fn conduct(stage: Rc<Stage>, interrupts: &mut Interrupts) -> Result<EndRea
     }
     stage.change(|standing| standing.over = true);
     stop_all(&stage, STOP).await;
-    why = read_to_the_end(&stage, &mut tap, interrupts, why).await;
+    let mut reading = read_the_rest(&stage, &mut tap, interrupts, why).await;
     // One whose output is copied from elsewhere may have ended before that.
     stage.reports.tell_last(&stage);
-    let is_watched = !matches!(why, EndReason::Interrupted | EndReason::BrokerGone);
-    if why == EndReason::Complete || (is_watched && stage.plan.loses_with_broker()) {
+    let is_watched = !matches!(reading.why, EndReason::Interrupted | EndReason::BrokerGone);
+    let loses = stage.plan.loses_with_broker();
+    if reading.why == EndReason::Complete || (is_watched && loses) {
         tokio::select! {
             () = recompute(&stage, stage.headway.sweep_took()) => {}
-            cut = cut_short(&stage, interrupts) => why = cut,
+            cut = cut_short(&stage, interrupts) => reading.why = cut,
         }
     }
-    if why == EndReason::Crashed {
+    // Last of all: a program that computes again is the user's, and may do anything.
+    if reading.is_whole && !loses {
+        reading = read_at_the_end(&stage, &mut tap, interrupts, reading.why).await;
+    }
+    if reading.why == EndReason::Crashed {
         return Ok(end_of_a_crash(&stage).await);
     }
-    stage.emit(Event::RunEnded { why });
-    Ok(why)
-}
-
-/// Why a step is not waited for any longer: somebody has had enough, or a part of the harness has crashed.
-async fn cut_short(stage: &Stage, interrupts: &mut Interrupts) -> EndReason {
-    tokio::select! {
-        () = interrupts.next() => EndReason::Interrupted,
-        () = stage.until(|now| now.crashed) => EndReason::Crashed,
-    }
+    stage.emit(Event::RunEnded { why: reading.why });
+    Ok(reading.why)
 }
 
 /// Starts everybody, lets the faults loose, and watches until the sweep is over; and once more where dead
@@ -237,46 +235,6 @@ async fn sweep(
         return Ok(watch_until_over(stage, tap, interrupts).await);
     }
     Ok(why)
-}
-
-/// Reads what is at the broker once everybody has left. Returns why the run has ended, as it is known then.
-async fn read_to_the_end(
-    stage: &Stage,
-    tap: &mut Tap,
-    interrupts: &mut Interrupts,
-    why: EndReason,
-) -> EndReason {
-    let Some(broker) = stage.broker.as_deref().filter(|_| why != EndReason::BrokerGone) else {
-        return why;
-    };
-    let read = async {
-        if stage.plan.loses_with_broker() {
-            // What a wiped broker held cannot be read any more, however long it is waited for.
-            let _ = timeout(STOP, tap.drain(stage, broker)).await;
-            return Ok(());
-        }
-        tap.drain(stage, broker).await?;
-        final_reading::read(stage, &mut tap.observed, broker).await
-    };
-    let lost = tokio::select! {
-        read = read => read.err().map(|error| error.to_string()),
-        // A broker that is gone is waited for for long: not by somebody who has had enough.
-        cut = cut_short(stage, interrupts) => {
-            if cut == EndReason::Crashed {
-                return cut;
-            }
-            Some("interrupted before it was read to the end".to_owned())
-        }
-    };
-    match lost {
-        Some(reason) => stage.emit(Event::BrokerLost { reason }),
-        // All had left because it was, and the broker was slow to say so.
-        None if why == EndReason::WorkersGone && stage.standing().complete => {
-            return EndReason::Complete;
-        }
-        None => {}
-    }
-    why
 }
 
 /// Ends everything at once, and judges nothing: what is in force may be healed by nobody any more.
@@ -442,24 +400,6 @@ async fn broker_end(stage: &Stage) -> String {
     match &stage.broker_process {
         Some(process) => process.ended().await,
         None => std::future::pending().await,
-    }
-}
-
-/// Ctrl-C, or its like.
-struct Interrupts([tokio::signal::unix::Signal; 2]);
-
-impl Interrupts {
-    fn listen() -> Result<Self, RunError> {
-        let listen = |kind| signal(kind).map_err(|error| RunError::Internal(error.to_string()));
-        Ok(Self([listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?]))
-    }
-
-    async fn next(&mut self) {
-        let Self([interrupt, terminate]) = self;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
     }
 }
 

@@ -44,18 +44,16 @@ pub(super) async fn read(
     }
     let Depths { tasks, results, retry, letters } = broker.depths().await?;
     stage.emit(Event::Depths { tasks, results, retry, letters });
-    if tasks + retry > 0 {
-        for task in broker.open_tasks(NAMED).await? {
-            let chunk_id = task.chunk_index.map(|index| ChunkId(index).to_string());
-            stage.emit(Event::OpenTask { chunk_id, holder: task.holder.map(bounded) });
-        }
+    // Looked for whatever the depths say: a stream's own count of what is left can be set by anybody.
+    for task in broker.open_tasks(NAMED).await? {
+        let chunk_id = task.chunk_index.map(|index| ChunkId(index).to_string());
+        stage.emit(Event::OpenTask { chunk_id, holder: task.holder.map(bounded) });
     }
     for (index, holder) in observed.unanswered().take(NAMED) {
         let (chunk_id, holder) = (ChunkId(index).to_string(), bounded(holder.to_owned()));
         stage.emit(Event::LastSeen { chunk_id, holder });
     }
-    if stage.plan.backend == Backend::RabbitMq && stage.plan.has_foreign_aggregator() {
-        // It may have taken them.
+    if stage.plan.may_take_unseen() {
         return Ok(());
     }
     reread(stage, observed, broker).await
@@ -106,9 +104,16 @@ fn redelivered(Redelivered { deliveries, chunks, lost }: Redelivered) -> Vec<Eve
 
 /// Compares every stored result with those that were seen.
 async fn reread(stage: &Stage, observed: &Observed, broker: &dyn Broker) -> Result<(), QueueError> {
+    let by_aggregator = stage.plan.has_foreign_aggregator();
+    let taken = if by_aggregator { broker.taken_results().await? } else { Vec::new() };
     let mut stored = StoredResults::beside(observed);
     broker.stored_results(&mut |result| stored.take_in(observed, result.ok())).await?;
-    let lost = stored.lost(observed);
+    let mut lost = stored.lost(observed);
+    let gone: u64 = lost.values().sum();
+    for chunk in &taken {
+        lost.remove(chunk);
+    }
+    let lost_count: u64 = lost.values().sum();
     let place = match stage.plan.backend {
         Backend::Redis => "the stream ttg:results",
         Backend::RabbitMq => "the queue of results",
@@ -121,7 +126,8 @@ async fn reread(stage: &Stage, observed: &Observed, broker: &dyn Broker) -> Resu
         place: place.to_owned(),
         seen: observed.count,
         stored: stored.count,
-        lost: lost.values().sum(),
+        lost: lost_count,
+        taken: gone - lost_count,
         changed: stored.changed.values().sum(),
         unreadable: stored.unreadable.saturating_sub(observed.unreadable),
         chunks: lost.keys().take(PAGE).map(|index| ChunkId(*index).to_string()).collect(),

@@ -7,9 +7,24 @@ use crate::history::{Event, PartialAggregate, SeenAggregate};
 
 /// The report in a line that it printed, if that is one: a JSON object with one of a report's figures.
 pub(super) fn read(line: &[u8]) -> Option<Event> {
-    let line: Value = serde_json::from_slice(line).ok()?;
+    let line: Value = match serde_json::from_slice(line) {
+        Ok(line) => line,
+        Err(error) => {
+            // JSON has no NaN, and some programs write it all the same.
+            let is_meant_as_one = FIGURES.iter().any(|name| contains(line, name));
+            let reason = error.to_string();
+            return is_meant_as_one.then_some(Event::UnreadableReport { reason });
+        }
+    };
     let report = figures(&line);
     (report != PartialAggregate::default()).then(|| told(report))
+}
+
+/// By these a line is known to be meant as a report.
+const FIGURES: [&str; 2] = ["\"complete\"", "\"result\""];
+
+fn contains(line: &[u8], name: &str) -> bool {
+    line.windows(name.len()).any(|window| window == name.as_bytes())
 }
 
 fn figures(line: &Value) -> PartialAggregate {
@@ -66,6 +81,13 @@ mod tests {
         let line = br#"{"chunks":3,"result":{"sum":6.5,"count":"thirty"}}"#;
         let report = PartialAggregate { chunks: Some(3), sum: Some(6.5), ..Default::default() };
         assert_eq!(read(line), Some(Event::PartialAggregate(report)));
+    }
+
+    #[test]
+    fn a_report_that_is_no_json_is_told() {
+        let line = br#"{"complete": true, "result": {"sum": NaN}}"#;
+        let Some(Event::UnreadableReport { reason }) = read(line) else { panic!() };
+        assert_eq!(reason, "expected value at line 1 column 38");
     }
 
     #[test]

@@ -23,9 +23,8 @@ const NAMED: usize = 100;
 pub(super) struct Submissions {
     sweep: Sweep,
     backend: Backend,
-    seen: Vec<bool>,
-    /// Chunks that were submitted more than once, and how often.
-    again: BTreeMap<u64, u64>,
+    /// How often each chunk was submitted.
+    times: Vec<u16>,
     /// The first tasks that ask for something else than the plan, and how many there are.
     wrong: Vec<Task>,
     wrong_count: u64,
@@ -39,6 +38,8 @@ pub(super) struct Submissions {
     attempted: BTreeSet<(u64, u32, u32)>,
     /// Failures before the last attempt of each chunk.
     failures: BTreeMap<u64, u32>,
+    /// Deliveries of tasks that are not among these.
+    bypassed: u64,
 }
 
 impl Submissions {
@@ -49,12 +50,11 @@ impl Submissions {
         broker: &dyn Broker,
     ) -> Result<Self, QueueError> {
         let sweep = stage.plan.sweep.clone();
-        let seen = vec![false; usize::try_from(sweep.chunks()).unwrap_or(0)];
+        let times = vec![0; usize::try_from(sweep.chunks()).unwrap_or(0)];
         let mut all = Self {
             sweep,
             backend: stage.plan.backend,
-            seen,
-            again: BTreeMap::new(),
+            times,
             wrong: Vec::new(),
             wrong_count: 0,
             unreadable: Vec::new(),
@@ -63,6 +63,7 @@ impl Submissions {
             attempts: 0,
             attempted: BTreeSet::new(),
             failures: BTreeMap::new(),
+            bypassed: broker.bypassed().await?,
         };
         let mut cursor = Cursor::default();
         loop {
@@ -111,31 +112,39 @@ impl Submissions {
         let is_late = observed.first(index).is_some_and(|result| result.at_ms < at_ms);
         let attempt = (index, task.replays, task.retry_count);
         let is_late = is_told && !is_submission && (!self.attempted.insert(attempt) || is_late);
-        match self.seen.get_mut(usize::try_from(index).unwrap_or(usize::MAX)) {
-            Some(seen) if is_submission && !*seen => *seen = true,
-            Some(_) if (is_submission || is_late) && self.again.len() < NAMED => {
-                *self.again.entry(index).or_insert(1) += 1;
+        if let Some(times) = self.times.get_mut(usize::try_from(index).unwrap_or(usize::MAX)) {
+            match *times {
+                0 if is_late => *times = 2,
+                _ if is_submission || is_late => *times = times.saturating_add(1),
+                _ => {}
             }
-            _ => {}
         }
     }
 
     /// What there is to tell.
     pub(super) fn events(self) -> Vec<Event> {
         let id = |index: u64| ChunkId(index).to_string();
-        let chunks = self.seen.iter().filter(|seen| **seen).count() as u64;
+        let chunks = self.times.iter().filter(|times| **times > 0).count() as u64;
         let (wrong, unreadable) = (self.wrong_count, self.unreadable_count);
-        let mut events = vec![Event::Submitted { chunks, wrong, unreadable }];
-        let reasons = self.unreadable.into_iter();
+        let again = || (0..).zip(&self.times).filter(|(_, times)| **times > 1);
+        let mut events = vec![Event::Submitted {
+            chunks,
+            wrong,
+            unreadable,
+            again: again().count() as u64,
+            bypassed: self.bypassed,
+        }];
+        let reasons = self.unreadable.iter().cloned();
         events.extend(reasons.map(|reason| Event::UnreadableTask { reason }));
         events.extend(self.wrong.iter().map(|task| Event::WrongTask {
             chunk_id: id(task.chunk.index),
             range: (task.chunk.start, task.chunk.end),
             totals: (task.total_params, task.total_chunks),
         }));
-        let again = self.again.into_iter();
-        events
-            .extend(again.map(|(index, times)| Event::Resubmitted { chunk_id: id(index), times }));
+        events.extend(again().take(NAMED).map(|(index, times)| Event::Resubmitted {
+            chunk_id: id(index),
+            times: u64::from(*times),
+        }));
         events.extend(retried(self.attempts, &self.failures));
         events
     }

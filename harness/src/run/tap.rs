@@ -183,7 +183,12 @@ struct MeantAsResult {
 
 /// The result in a line, if it is meant as one; why it is none where it cannot be read or says so.
 fn printed_result(line: &[u8]) -> Option<Result<Printed, String>> {
-    serde_json::from_slice::<MeantAsResult>(line).ok()?;
+    let is_meant = serde_json::from_slice::<MeantAsResult>(line).is_ok();
+    // JSON has no NaN, and some programs write it all the same.
+    let is_none = || serde_json::from_slice::<serde::de::IgnoredAny>(line).is_err();
+    if !is_meant && !(has_result_data(line) && is_none()) {
+        return None;
+    }
     Some(match serde_json::from_slice::<Printed>(line) {
         Ok(printed) if printed.status == "completed" => Ok(printed),
         Ok(printed) => {
@@ -191,6 +196,11 @@ fn printed_result(line: &[u8]) -> Option<Result<Printed, String>> {
         }
         Err(error) => Err(error.to_string()),
     })
+}
+
+fn has_result_data(line: &[u8]) -> bool {
+    const NAME: &[u8] = b"\"result_data\"";
+    line.windows(NAME.len()).any(|window| window == NAME)
 }
 
 /// Follows what a static worker prints. Lines that are no results, such as its summary, are not
@@ -203,9 +213,24 @@ pub(super) async fn printed_results(stage: Rc<Stage>, stdout: Stdout) {
     }
     let mut reader = BufReader::new(stdout);
     let mut line = Vec::new();
+    let mut too_long = false;
     while let Ok(1..) = (&mut reader).take(LINE_BOUND).read_until(b'\n', &mut line).await {
+        let is_whole = line.ends_with(b"\n");
+        if line.len() as u64 == LINE_BOUND && !is_whole {
+            if !std::mem::replace(&mut too_long, true) {
+                let reason = format!("a line of more than {LINE_BOUND} bytes");
+                stage.emit(Event::UnreadableResult { reason });
+            }
+            line.clear();
+            continue;
+        }
+        if std::mem::take(&mut too_long) {
+            // The end of such a line.
+            line.clear();
+            continue;
+        }
         // Half a line is the last word of a worker that was killed: no result.
-        let printed = Some(&line).filter(|line| line.ends_with(b"\n"));
+        let printed = Some(&line).filter(|_| is_whole);
         let printed = printed.and_then(|line| printed_result(line)).transpose();
         if let Err(reason) = &printed {
             stage.emit(Event::UnreadableResult { reason: bounded(reason.clone()) });

@@ -13,7 +13,8 @@ use super::units::show;
 use crate::plan::{FaultKind, Plan, PlannedFault, Target, Trigger};
 
 /// The longest time without a commit: what the scenario says, or 20 s, ten chunks, the longest
-/// fault and three leases. A kernel without a nominal duration gets ten minutes.
+/// fault and three leases. A kernel without a nominal duration gets ten minutes, and foreign workers, of
+/// whom nobody knows how long they take to start or for a chunk, two more.
 pub(super) fn stall_after(scenario: &Fields<'_>, plan: &Plan) -> Result<Duration, Problem> {
     let chunk_s = nominal::chunk_s(&plan.sweep);
     if let Some(field) = scenario.get("stall_after") {
@@ -28,9 +29,10 @@ pub(super) fn stall_after(scenario: &Fields<'_>, plan: &Plan) -> Result<Duration
         };
     }
     let work_s = chunk_s.map_or(600.0, |chunk| 20.0 + 10.0 * chunk);
+    let foreign_s = if plan.foreign.is_some() { 120.0 } else { 0.0 };
     let longest_fault = plan.faults.iter().filter_map(longest).max();
     let fault_s = longest_fault.unwrap_or_default().as_secs_f64();
-    Ok(duration(work_s + fault_s + 3.0 * lease_s(plan)))
+    Ok(duration(work_s + foreign_s + fault_s + 3.0 * lease_s(plan)))
 }
 
 /// The longest time that a fault holds anything up.

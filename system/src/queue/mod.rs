@@ -299,6 +299,18 @@ pub trait Inspect {
     /// Deliveries beyond the first of each task.
     async fn redelivered(&self) -> Result<Redelivered>;
 
+    /// How many tasks were delivered that came by another way than the wire contract's, where such ways
+    /// are seen.
+    async fn bypassed(&self) -> Result<u64> {
+        Ok(0)
+    }
+
+    /// Chunks whose results somebody has taken from where they are stored, where that is seen; ask before
+    /// [`Inspect::stored_results`]. Nobody does where they stay for whoever reads them.
+    async fn taken_results(&self) -> Result<Vec<u64>> {
+        Ok(Vec::new())
+    }
+
     /// How much is in each queue.
     async fn depths(&self) -> Result<Depths>;
 

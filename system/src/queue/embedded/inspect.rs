@@ -160,7 +160,7 @@ impl Embedded {
         max: usize,
         read: impl Fn(&Row<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<Vec<T>> {
-        let from: i64 = cursor.0.parse().unwrap_or(0);
+        let from: i64 = cursor.0.parse().unwrap_or(i64::MIN);
         let rows: Vec<(i64, T)> = self
             .with(move |connection| {
                 let mut page = connection.prepare_cached(query)?;

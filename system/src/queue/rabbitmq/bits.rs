@@ -36,6 +36,14 @@ impl Bits {
         }
     }
 
+    /// All of them, the first one first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = u64> {
+        let of = |(at, word): (u64, u64)| {
+            (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| 64 * at + bit)
+        };
+        (0..).zip(self.words.iter().copied()).flat_map(of)
+    }
+
     fn place(chunk: u64) -> (usize, u64) {
         ((chunk / 64) as usize, 1 << (chunk % 64))
     }

@@ -94,7 +94,11 @@ impl Digest {
                 self.delivered_again(chunk);
             }
             Record::Repeated(chunk) => self.delivered_again(chunk),
-            Record::NoTask(_) | Record::Result(_) | Record::Mark(_) | Record::Other => {}
+            Record::Stray(_)
+            | Record::NoTask(_)
+            | Record::Result(_)
+            | Record::Mark(_)
+            | Record::Other => {}
         }
     }
 

@@ -72,7 +72,7 @@ impl Inspect for RabbitMq {
 
     async fn tasks(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<Stamped<Readable<Task>>>> {
         let page = self.page(Kind::Tasks, cursor, max, Duration::ZERO, |record| match record {
-            Record::Task(task) => Some(Ok(task)),
+            Record::Task(task) | Record::Stray(task) => Some(Ok(task)),
             Record::NoTask(reason) => Some(Err(reason)),
             _ => None,
         });
@@ -117,6 +117,14 @@ impl Inspect for RabbitMq {
         chunks.retain(|_, times| *times > 0);
         let lost = self.traced(Trace::lost).await?;
         Ok(Redelivered { deliveries: chunks.values().sum(), chunks, lost })
+    }
+
+    async fn bypassed(&self) -> Result<u64> {
+        self.traced(Trace::bypassed).await
+    }
+
+    async fn taken_results(&self) -> Result<Vec<u64>> {
+        self.traced(Trace::taken).await
     }
 
     async fn open_tasks(&self, max: usize) -> Result<Vec<OpenTask>> {

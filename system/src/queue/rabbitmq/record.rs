@@ -20,6 +20,8 @@ pub(super) enum Record {
     Sweep(SweepInfo),
     /// A task was published: a submission, a retry or a replay.
     Task(Task),
+    /// A retry that was published past the queue in which retries wait.
+    Stray(Task),
     /// What was published as one and cannot be read: why.
     NoTask(String),
     /// A task that the journal has already was published again: its queue may have lost it.
@@ -102,7 +104,12 @@ impl Record {
             exchange @ (TASKS_EXCHANGE | RETRY_EXCHANGE) => {
                 match (Task::from_fields(&wire::from_json(&text)), Doubt::of(message)) {
                     (Ok(task), Some(Doubt::Again)) => Self::Again(task),
-                    (Ok(task), _) if (task.retry_count > 0) == (exchange == RETRY_EXCHANGE) => {
+                    // A retry is published to its own queue, from which it comes here when its time has
+                    // come; what is published here as one is one that the other does not have.
+                    (Ok(task), _) if exchange == TASKS_EXCHANGE && !has_waited(message) => {
+                        if task.retry_count > 0 { Self::Stray(task) } else { Self::Task(task) }
+                    }
+                    (Ok(task), _) if exchange == RETRY_EXCHANGE && task.retry_count > 0 => {
                         Self::Task(task)
                     }
                     (Ok(_), _) => Self::Other,
@@ -145,6 +152,12 @@ impl Record {
             _ => Self::Other,
         }
     }
+}
+
+/// Whether a message has come out of another queue, as a retry does when its time has come.
+fn has_waited(message: &Message) -> bool {
+    let headers = message.properties.headers().as_ref();
+    headers.is_some_and(|headers| headers.inner().contains_key("x-death"))
 }
 
 /// The sweep that is opened.

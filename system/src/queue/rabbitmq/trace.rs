@@ -3,6 +3,7 @@
 //! hold anything. Acknowledgements are not traced: what is settled is with nobody, whoever has it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 
 use futures_util::StreamExt;
 use lapin::message::Delivery as Message;
@@ -16,7 +17,7 @@ use super::Queues;
 use super::bits::Bits;
 use super::journal::Journal;
 use super::life::{Life, Outcome, Trouble};
-use super::queues::{LETTERS_EXCHANGE, RESULTS_EXCHANGE, RETRY_EXCHANGE};
+use super::queues::{LETTERS_EXCHANGE, RESULTS_EXCHANGE, RETRY_EXCHANGE, TASKS_EXCHANGE};
 use super::record::Doubt;
 use crate::queue::{Held, Token};
 use crate::wire::{self, Task, TaskResult};
@@ -31,15 +32,23 @@ pub(super) struct Trace {
     held: BTreeMap<u64, Delivered>,
     /// Chunks with a result that was traced. What was settled before is in the journal.
     committed: Bits,
+    /// Chunks whose submission was delivered. A server that was killed may not know that it was.
+    delivered: Bits,
+    /// Over which connection each chunk was delivered last, whatever has become of it since.
+    over: HashMap<u64, Rc<str>>,
     /// Deliveries of each chunk that was delivered more than once.
     again: BTreeMap<u64, u64>,
+    /// Deliveries of tasks that did not come by their exchange: the journal does not have those.
+    bypassed: u64,
+    /// Chunks whose results were delivered to somebody who has brought none.
+    taken: Bits,
     /// Connection to worker.
     names: BTreeMap<String, Name>,
     /// Deliveries that were traced.
     deliveries: u64,
     /// Of each chunk that was delivered again: over which connection it had been delivered before,
     /// and when, by the number of messages traced, it came again.
-    before: BTreeMap<u64, Vec<(String, u64)>>,
+    before: BTreeMap<u64, Vec<(Rc<str>, u64)>>,
     /// When something came over a connection last, by the same count.
     active: HashMap<String, u64>,
     /// Messages that were traced.
@@ -107,13 +116,23 @@ impl Trace {
     /// How many deliveries of each chunk were lost with their connection: nothing came over that any
     /// more once the chunk was delivered again. Whoever gives a task back is there still.
     pub(super) fn lost(&self) -> BTreeMap<u64, u64> {
-        let is_gone = |(connection, again): &&(String, u64)| {
-            self.active.get(connection).is_none_or(|last| last <= again)
+        let is_gone = |(connection, again): &&(Rc<str>, u64)| {
+            self.active.get(&**connection).is_none_or(|last| last <= again)
         };
-        let lost = |(chunk, before): (&u64, &Vec<(String, u64)>)| {
+        let lost = |(chunk, before): (&u64, &Vec<(Rc<str>, u64)>)| {
             (*chunk, before.iter().filter(is_gone).count() as u64)
         };
         self.before.iter().map(lost).filter(|(_, times)| *times > 0).collect()
+    }
+
+    /// How many tasks were delivered that did not come by their exchange.
+    pub(super) fn bypassed(&self) -> u64 {
+        self.bypassed
+    }
+
+    /// Chunks whose results were delivered to somebody who has brought none: an aggregator of others.
+    pub(super) fn taken(&self) -> Vec<u64> {
+        self.taken.iter().collect()
     }
 
     /// Begins anew on a connection where nobody has watched yet.
@@ -150,26 +169,13 @@ impl Trace {
         self.traced += 1;
         self.active.insert(connection.clone(), self.traced);
         if let Some(queue) = key.strip_prefix("deliver.") {
-            let task = Task::from_fields(&wire::from_json(&text));
-            if queue == life.queues.tasks
-                && let Ok(task) = task
+            if queue == life.queues.results && !self.names.contains_key(&connection) {
+                let result = TaskResult::from_fields(&wire::from_json(&text));
+                result.into_iter().for_each(|result| self.taken.set(result.chunk_index));
+            } else if queue == life.queues.tasks
+                && let Ok(task) = Task::from_fields(&wire::from_json(&text))
             {
-                let again = flag(message, "redelivered");
-                let chunk = task.chunk.index;
-                if again || is_another(message) {
-                    *self.again.entry(chunk).or_insert(1) += 1;
-                }
-                if again
-                    && let Some(before) = self.held.get(&chunk)
-                    && before.connection != connection
-                {
-                    let before = (before.connection.clone(), self.traced);
-                    self.before.entry(chunk).or_default().push(before);
-                }
-                let number = self.again.get(&chunk).copied().unwrap_or(1);
-                self.deliveries += 1;
-                let (place, begun) = (self.deliveries, !again);
-                self.held.insert(chunk, Delivered { connection, number, place, begun });
+                self.take_delivery(message, &task, connection);
             }
             return;
         }
@@ -185,7 +191,10 @@ impl Trace {
                 Some("hello") if ours => {
                     self.greet(connection, text.into_owned());
                 }
-                Some("sweep") if ours => self.forget(),
+                Some("sweep") if ours => {
+                    self.forget();
+                    (self.delivered, self.over) = (Bits::default(), HashMap::new());
+                }
                 // Written again after what was there is discarded.
                 Some("store") if ours => self.committed = Bits::default(),
                 Some("redelivered" | "repeated") if ours => {
@@ -212,6 +221,34 @@ impl Trace {
         {
             self.release(task.chunk.index, &connection);
         }
+    }
+
+    fn take_delivery(&mut self, message: &Message, task: &Task, connection: String) {
+        let chunk = task.chunk.index;
+        let flagged = flag(message, "redelivered");
+        let came_before = task.is_first() && self.delivered.has(chunk);
+        if flagged || is_another(message) || came_before {
+            *self.again.entry(chunk).or_insert(1) += 1;
+        }
+        if task.is_first() {
+            self.delivered.set(chunk);
+        }
+        if header(message, "exchange_name").is_some_and(|exchange| exchange != TASKS_EXCHANGE) {
+            self.bypassed += 1;
+        }
+        let over: Rc<str> = match self.over.get(&chunk) {
+            Some(before) if **before == *connection => Rc::clone(before),
+            Some(before) if flagged || came_before => {
+                self.before.entry(chunk).or_default().push((Rc::clone(before), self.traced));
+                connection.as_str().into()
+            }
+            _ => connection.as_str().into(),
+        };
+        self.over.insert(chunk, over);
+        let number = self.again.get(&chunk).copied().unwrap_or(1);
+        self.deliveries += 1;
+        let (place, begun) = (self.deliveries, !flagged);
+        self.held.insert(chunk, Delivered { connection, number, place, begun });
     }
 
     fn forget(&mut self) {
@@ -251,10 +288,11 @@ impl Reading {
         let none = FieldTable::default;
         let own = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
         let queue = channel.queue_declare("".into(), own, none()).await?.name().clone();
-        let deliver = format!("deliver.{}", life.queues.tasks);
+        let Queues { tasks, results, .. } = &life.queues;
+        let deliver = [tasks, results].map(|queue| format!("deliver.{queue}"));
         let publish = ["", RESULTS_EXCHANGE, RETRY_EXCHANGE, LETTERS_EXCHANGE];
         let publish = publish.map(|exchange| format!("publish.{exchange}"));
-        for key in publish.iter().chain([&deliver]) {
+        for key in publish.iter().chain(&deliver) {
             let (exchange, bind) = (TRACE_EXCHANGE.into(), QueueBindOptions::default());
             channel.queue_bind(queue.clone(), exchange, key.as_str().into(), bind, none()).await?;
         }
