@@ -43,7 +43,7 @@ pub(super) struct Args {
     /// Change a value of the scenario, as in --set workers=5 or --set faults.0.at=50%.
     #[arg(long, value_name = "KEY=VALUE", value_parser = assignment)]
     set: Vec<(String, String)>,
-    /// Also write JUnit XML with a test case for each scenario.
+    /// Also write JUnit XML: a test case for each scenario, a skipped one for each check not judged.
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
     /// A right value that could be another chunk's is no pass: the reference kernel's come again every

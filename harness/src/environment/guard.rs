@@ -1,8 +1,8 @@
 //! Processes that cannot outlive the harness: each is started through this program, which asks
 //! the kernel for a SIGKILL at its parent's death and then becomes the program wanted.
 //!
-//! The wish survives the `exec`. It is for the death of the parent's *thread*, so children are
-//! only ever started on the harness's main thread.
+//! The wish survives the `exec`. It is for the death of the parent's *thread*: a run stays on the one on
+//! which it began, and a reaper has one for its program.
 
 use std::ffi::OsString;
 use std::io;

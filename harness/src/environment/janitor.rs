@@ -1,8 +1,8 @@
 //! Ends what a run would leave behind, however the harness itself ends.
 //!
-//! The guard ties the harness's own children to it. What those have started, such as a kernel's
-//! program, is tied to nobody: it may outlive its worker, and a SIGKILL of the harness. So a
-//! process beside the harness waits for the end of the pipe between them, which comes with the end
+//! The guard ties the harness's own children to it, and the reapers end what those have started. What has no
+//! reaper, such as a program that computes chunks again, or a container, may outlive a SIGKILL of the
+//! harness. So a process beside the harness waits for the end of the pipe between them, which comes with the end
 //! of the run or of the harness, and then kills everything that carries the run's mark.
 
 use std::ffi::{OsStr, OsString};
