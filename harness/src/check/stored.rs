@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use super::Outcome;
 use super::unsettled::{BACK_S, OUT_OF_ORDER_S, of_commit};
-use crate::facts::{ChangedResult, Facts, Reread, Strike};
+use crate::facts::{ChangedResult, Facts, Strike};
 use crate::fault::BROKER;
+use crate::history::Reread;
 use crate::plan::{Backend, Coverage, Plan};
 use crate::words::{FirstLines, counted, quoted};
 
@@ -47,6 +48,10 @@ pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
     }
     if !words.is_empty() {
         let mut evidence = changed_results(facts);
+        if reread.taken_by_others > 0 {
+            let taken = counted(reread.taken_by_others, "result");
+            evidence.push(format!("{taken} were delivered to somebody who is not to take any"));
+        }
         evidence.extend(lost_chunks(reread));
         return Outcome::fail(format!("{}, in {place}", words.join(", "))).because(evidence);
     }
@@ -133,6 +138,8 @@ fn lost_with_the_server(plan: &Plan, facts: &Facts, reread: &Reread) -> bool {
     };
     plan.backend == Backend::RabbitMq
         && reread.lost < reread.seen
+        // What was delivered to somebody had reached its queue.
+        && reread.taken_by_others == 0
         && reread.chunks.len() as u64 == reread.lost
         && reread.chunks.iter().all(is_explained)
 }
@@ -146,7 +153,7 @@ mod tests {
 
     fn reread(history: History, lost: &[&str], changed: u64) -> History {
         history.spoil(|record| {
-            if let Event::Reread { stored, lost: gone, changed: other, chunks, .. } =
+            if let Event::Reread(Reread { stored, lost: gone, changed: other, chunks, .. }) =
                 &mut record.event
             {
                 *stored -= lost.len() as u64;
@@ -204,7 +211,7 @@ mod tests {
                 .with(STRUCK_S + 1.0, healed)
                 .spoil(|record| match &mut record.event {
                     Event::FaultInjected { target: struck, .. } => target.clone_into(struck),
-                    Event::Reread { stored, .. } => *stored += 1,
+                    Event::Reread(reread) => reread.stored += 1,
                     _ => {}
                 });
             judged(&history)
@@ -221,7 +228,7 @@ mod tests {
 
     #[test]
     fn what_was_not_read_again_is_inconclusive() {
-        let history = History::of(plan()).without(|event| matches!(event, Event::Reread { .. }));
+        let history = History::of(plan()).without(|event| matches!(event, Event::Reread(_)));
         assert_snapshot!(judged(&history), @"inconclusive: not known: the results could not be read again at the end");
     }
 

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::{Check, Outcome};
 use crate::facts::{AGGREGATOR, Facts, Formula};
-use crate::history::{EndReason, Event, HeldChunk, Record, Recorder, SeenAggregate, SeenResult};
+use crate::history::{
+    EndReason, Event, HeldChunk, Record, Recorder, Reread, SeenAggregate, SeenResult,
+};
 use crate::ideal::static_range;
 use crate::plan::{
     Backend, BrokerSetup, ClusterChoice, Coverage, Environment, Expect, FaultKind, Kernel, Plan,
@@ -256,16 +258,17 @@ impl History {
         self.add(t_s, Event::Depths { tasks: 0, results, retry: 0, letters: 0 });
         self.add(
             t_s,
-            Event::Reread {
+            Event::Reread(Reread {
                 place: "the stream ttg:results".into(),
                 seen: results,
                 stored: results,
                 lost: 0,
                 taken: 0,
+                taken_by_others: 0,
                 changed: 0,
                 unreadable: 0,
                 chunks: Vec::new(),
-            },
+            }),
         );
     }
 

@@ -3,7 +3,7 @@
 //! has kept. Each cause excuses one leftover of that one chunk: a result that is stored again, a task
 //! that comes back.
 
-use crate::facts::{Duplicates, Facts, Strike};
+use crate::facts::{Duplicates, Exit, Facts, Strike};
 use crate::fault::entry_named;
 use crate::plan::Plan;
 
@@ -50,12 +50,33 @@ impl<'a> Results<'a> {
         let workers = it.workers.iter().map(String::as_str).collect();
         Self { index, workers, between_s: it.between_s }
     }
+
+    /// Whether something that began and ended then may have come between the first of them and its
+    /// acknowledgement.
+    fn are_about(&self, plan: &Plan, begun_s: f64, over_s: f64) -> bool {
+        let (first_s, last_s) = self.between_s;
+        let before_s = UNACKNOWLEDGED_S.max(2.0 * plan.sweep.chunk_time().as_secs_f64());
+        begun_s <= last_s.max(first_s + before_s) + OUT_OF_ORDER_S
+            && first_s <= over_s + OUT_OF_ORDER_S
+            && first_s >= begun_s - before_s - OUT_OF_ORDER_S
+    }
 }
 
 fn causes(plan: &Plan, facts: &Facts, results: &Results<'_>) -> u64 {
     let lost = facts.lost_deliveries.get(&results.index).copied().unwrap_or(0);
     let strikes = facts.strikes.iter().filter(|strike| is_cause(plan, facts, results, strike));
-    lost.max(strikes.count() as u64)
+    lost.max(strikes.count() as u64).max(ends(plan, facts, results))
+}
+
+/// How many of the workers ended just then, whatever ended them.
+fn ends(plan: &Plan, facts: &Facts, results: &Results<'_>) -> u64 {
+    let is_one = |exit: &&Exit| {
+        results.workers.contains(&exit.process.as_str())
+            && results.are_about(plan, exit.t_s, exit.t_s)
+            // One that leaves in good order has settled what it had.
+            && !exit.is_clean()
+    };
+    facts.exits.iter().filter(is_one).count() as u64
 }
 
 /// Whether a strike may have come between a result and its acknowledgement: it struck who had the chunk,
@@ -72,12 +93,7 @@ fn is_cause(plan: &Plan, facts: &Facts, results: &Results<'_>, strike: &Strike) 
     }
     let is_its_worker = results.workers.contains(&strike.target.as_str())
         && (strike.ends_process() || entry.kind.is_of_network());
-    let (first_s, last_s) = results.between_s;
     let over_s = strike.healed_s.unwrap_or(strike.t_s);
     let over_s = if on_broker { over_s + BACK_S } else { over_s };
-    let before_s = UNACKNOWLEDGED_S.max(2.0 * plan.sweep.chunk_time().as_secs_f64());
-    (is_its_worker || on_broker)
-        && strike.t_s <= last_s.max(first_s + before_s) + OUT_OF_ORDER_S
-        && first_s <= over_s + OUT_OF_ORDER_S
-        && first_s >= strike.t_s - before_s - OUT_OF_ORDER_S
+    (is_its_worker || on_broker) && results.are_about(plan, strike.t_s, over_s)
 }

@@ -28,24 +28,3 @@ impl ChangedResult {
         self.was.is_some_and(|was| (was - self.is).abs() <= was.abs() * 4.0 * f64::EPSILON)
     }
 }
-
-/// What is stored at the end, beside what was seen.
-#[derive(Debug, Clone, Default)]
-pub struct Reread {
-    /// Where.
-    pub place: String,
-    /// Results that were seen.
-    pub seen: u64,
-    /// Results that are there.
-    pub stored: u64,
-    /// Of those that were seen, how many are gone.
-    pub lost: u64,
-    /// How many a foreign aggregator has taken.
-    pub taken: u64,
-    /// Of those that are there, how many are other than what was seen, or there more often.
-    pub changed: u64,
-    /// How many messages are there that are no results, beyond those that were seen.
-    pub unreadable: u64,
-    /// The first chunks whose results are gone.
-    pub chunks: Vec<String>,
-}

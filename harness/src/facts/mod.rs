@@ -17,12 +17,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::fault::{BROKER, Ends, Lasts, Role, entry_named};
-use crate::history::{EndReason, Event, HeldChunk, PartialAggregate, Record, SeenAggregate};
+use crate::history::{
+    EndReason, Event, HeldChunk, PartialAggregate, Record, Reread, SeenAggregate,
+};
 use crate::plan::Plan;
 
 use consistency::Consistency;
 pub use failures::{Failures, StillHeld};
-pub use final_reading::{ChangedResult, OpenTask, Reread};
+pub use final_reading::{ChangedResult, OpenTask};
 pub use intervals::IntervalSet;
 pub use ledger::{Duplicates, Ledger, Ranges, Tally, first_ranges};
 pub use oracle::{Formula, Reported, Yield};
@@ -421,13 +423,7 @@ impl Facts {
             Event::LastSeen { chunk_id, holder } => {
                 self.last_seen.insert(chunk_id.clone(), holder.clone());
             }
-            Event::Reread { place, seen, stored, lost, taken, changed, unreadable, chunks } => {
-                let (place, chunks, taken) = (place.clone(), chunks.clone(), *taken);
-                let (seen, stored, lost, changed) = (*seen, *stored, *lost, *changed);
-                let unreadable = *unreadable;
-                self.reread =
-                    Some(Reread { place, seen, stored, lost, taken, changed, unreadable, chunks });
-            }
+            Event::Reread(reread) => self.reread = Some(reread.clone()),
             Event::Changed { chunk_id, was, is, worker } => self.changed.push(ChangedResult {
                 chunk_id: chunk_id.clone(),
                 was: *was,

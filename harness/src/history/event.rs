@@ -226,25 +226,7 @@ pub enum Event {
         holder: String,
     },
     /// All results were read once more where they are stored, after everybody had left.
-    Reread {
-        /// Where: a stream, a queue or a table.
-        place: String,
-        /// Results that were seen while the run went on.
-        seen: u64,
-        /// Results that are there.
-        stored: u64,
-        /// Of those that were seen, how many are not there, and were not taken either.
-        lost: u64,
-        /// How many a foreign aggregator has taken.
-        taken: u64,
-        /// Of those that are there, how many are other than what was seen, or there more often.
-        changed: u64,
-        /// How many messages are there that are no results, beyond those that were seen.
-        #[serde(default)]
-        unreadable: u64,
-        /// The first chunks whose results are lost.
-        chunks: Vec<String>,
-    },
+    Reread(Reread),
     /// A stored result is not the one that was seen. Written at the end, of the first.
     Changed {
         /// The chunk's id.
@@ -375,6 +357,31 @@ pub struct SeenAggregate {
     pub max: f64,
     /// Mean value.
     pub avg: f64,
+}
+
+/// What is stored at the end, beside what was seen.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reread {
+    /// Where: a stream, a queue or a table.
+    pub place: String,
+    /// Results that were seen while the run went on.
+    pub seen: u64,
+    /// Results that are there.
+    pub stored: u64,
+    /// Of those that were seen, how many are not there, and were not taken either.
+    pub lost: u64,
+    /// How many a foreign aggregator has taken.
+    pub taken: u64,
+    /// Of the lost ones, how many were delivered to somebody who is not to take any.
+    pub taken_by_others: u64,
+    /// Of those that are there, how many are other than what was seen, or there more often.
+    pub changed: u64,
+    /// How many messages are there that are no results, beyond those that were seen.
+    #[serde(default)]
+    pub unreadable: u64,
+    /// The first chunks whose results are lost.
+    pub chunks: Vec<String>,
 }
 
 /// As much of an aggregate as a foreign aggregator reported.

@@ -6,7 +6,9 @@ mod reader;
 mod recorder;
 mod seal;
 
-pub use event::{EndReason, Event, HeldChunk, PartialAggregate, Record, SeenAggregate, SeenResult};
+pub use event::{
+    EndReason, Event, HeldChunk, PartialAggregate, Record, Reread, SeenAggregate, SeenResult,
+};
 pub use reader::{MAX_LINE, ReadError, Reader, read};
 pub use recorder::{RecordError, Recorder};
 

@@ -1,18 +1,18 @@
 //! What is at the broker once everybody has left: its tasks, all of them, against the plan; what is
 //! still open; and every stored result once more, against what was seen while the run went on.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 use ttg_system::chunk::ChunkId;
-use ttg_system::queue::{Broker, Depths, QueueError, Redelivered};
+use ttg_system::queue::{Broker, Depths, QueueError, Redelivered, TakenResult};
 use ttg_system::wire::TaskResult;
 
 use super::Stage;
 use super::observed::{Observed, SeenKey};
 use super::submissions::Submissions;
-use crate::history::Event;
+use crate::history::{Event, Reread};
 use crate::plan::Backend;
 use crate::words::bounded;
 
@@ -104,16 +104,20 @@ fn redelivered(Redelivered { deliveries, chunks, lost }: Redelivered) -> Vec<Eve
 
 /// Compares every stored result with those that were seen.
 async fn reread(stage: &Stage, observed: &Observed, broker: &dyn Broker) -> Result<(), QueueError> {
-    let by_aggregator = stage.plan.has_foreign_aggregator();
-    let taken = if by_aggregator { broker.taken_results().await? } else { Vec::new() };
+    let taken = broker.taken_results().await?;
     let mut stored = StoredResults::beside(observed);
     broker.stored_results(&mut |result| stored.take_in(observed, result.ok())).await?;
     let mut lost = stored.lost(observed);
     let gone: u64 = lost.values().sum();
-    for chunk in &taken {
-        lost.remove(chunk);
+    // Ours takes nothing.
+    let of_aggregator = |it: &&TakenResult| stage.plan.has_foreign_aggregator() && !it.by_worker;
+    for result in taken.iter().filter(of_aggregator) {
+        lost.remove(&result.chunk_index);
     }
     let lost_count: u64 = lost.values().sum();
+    let by_others: BTreeSet<u64> = taken.iter().map(|it| it.chunk_index).collect();
+    let by_others = lost.iter().filter(|(chunk, _)| by_others.contains(chunk));
+    let taken_by_others = by_others.map(|(_, times)| times).sum();
     let place = match stage.plan.backend {
         Backend::Redis => "the stream ttg:results",
         Backend::RabbitMq => "the queue of results",
@@ -122,16 +126,17 @@ async fn reread(stage: &Stage, observed: &Observed, broker: &dyn Broker) -> Resu
     for event in stored.first_changed {
         stage.emit(event);
     }
-    stage.emit(Event::Reread {
+    stage.emit(Event::Reread(Reread {
         place: place.to_owned(),
         seen: observed.count,
         stored: stored.count,
         lost: lost_count,
         taken: gone - lost_count,
+        taken_by_others,
         changed: stored.changed.values().sum(),
         unreadable: stored.unreadable.saturating_sub(observed.unreadable),
         chunks: lost.keys().take(PAGE).map(|index| ChunkId(*index).to_string()).collect(),
-    });
+    }));
     Ok(())
 }
 

@@ -305,9 +305,9 @@ pub trait Inspect {
         Ok(0)
     }
 
-    /// Chunks whose results somebody has taken from where they are stored, where that is seen; ask before
+    /// Results that somebody has taken from where they are stored, where that is seen; ask before
     /// [`Inspect::stored_results`]. Nobody does where they stay for whoever reads them.
-    async fn taken_results(&self) -> Result<Vec<u64>> {
+    async fn taken_results(&self) -> Result<Vec<TakenResult>> {
         Ok(Vec::new())
     }
 
@@ -341,6 +341,15 @@ pub type EachResult<'a> = dyn FnMut(Readable<TaskResult>) + 'a;
 
 /// A message, or why it cannot be read.
 pub type Readable<T> = std::result::Result<T, String>;
+
+/// A result that somebody has taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TakenResult {
+    /// Of which chunk.
+    pub chunk_index: u64,
+    /// By one who has brought results himself.
+    pub by_worker: bool,
+}
 
 /// A task that nobody has settled.
 #[derive(Debug, Clone, PartialEq, Eq)]

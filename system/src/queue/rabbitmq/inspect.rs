@@ -18,7 +18,7 @@ use super::trace::Trace;
 use super::{Queues, RabbitMq};
 use crate::queue::{
     Cursor, Depths, EachResult, Held, Inspect, OpenTask, Progress, Readable, Redelivered, Result,
-    Stamped, SweepInfo,
+    Stamped, SweepInfo, TakenResult,
 };
 use crate::wire::{self, DeadLetter, Fields, Task, TaskResult};
 
@@ -123,7 +123,7 @@ impl Inspect for RabbitMq {
         self.traced(Trace::bypassed).await
     }
 
-    async fn taken_results(&self) -> Result<Vec<u64>> {
+    async fn taken_results(&self) -> Result<Vec<TakenResult>> {
         self.traced(Trace::taken).await
     }
 

@@ -19,7 +19,7 @@ use super::journal::Journal;
 use super::life::{Life, Outcome, Trouble};
 use super::queues::{LETTERS_EXCHANGE, RESULTS_EXCHANGE, RETRY_EXCHANGE, TASKS_EXCHANGE};
 use super::record::Doubt;
-use crate::queue::{Held, Token};
+use crate::queue::{Held, TakenResult, Token};
 use crate::wire::{self, Task, TaskResult};
 
 const TRACE_EXCHANGE: &str = "amq.rabbitmq.trace";
@@ -40,10 +40,12 @@ pub(super) struct Trace {
     again: BTreeMap<u64, u64>,
     /// Deliveries of tasks that did not come by their exchange: the journal does not have those.
     bypassed: u64,
-    /// Chunks whose results were delivered to somebody who has brought none.
-    taken: Bits,
+    /// Chunks whose results were delivered to somebody who has brought none, and to workers.
+    taken: [Bits; 2],
     /// Connection to worker.
     names: BTreeMap<String, Name>,
+    /// Connection to worker, those that are gone too.
+    owners: HashMap<String, String>,
     /// Deliveries that were traced.
     deliveries: u64,
     /// Of each chunk that was delivered again: over which connection it had been delivered before,
@@ -114,10 +116,12 @@ impl Trace {
     }
 
     /// How many deliveries of each chunk were lost with their connection: nothing came over that any
-    /// more once the chunk was delivered again. Whoever gives a task back is there still.
+    /// more once the chunk was delivered again, and its worker came back over another one. Whoever gives a
+    /// task back is there still, and who is only silent may be.
     pub(super) fn lost(&self) -> BTreeMap<u64, u64> {
         let is_gone = |(connection, again): &&(Rc<str>, u64)| {
-            self.active.get(&**connection).is_none_or(|last| last <= again)
+            let is_silent = self.active.get(&**connection).is_none_or(|last| last <= again);
+            is_silent && self.came_back(connection, *again)
         };
         let lost = |(chunk, before): (&u64, &Vec<(Rc<str>, u64)>)| {
             (*chunk, before.iter().filter(is_gone).count() as u64)
@@ -125,14 +129,29 @@ impl Trace {
         self.before.iter().map(lost).filter(|(_, times)| *times > 0).collect()
     }
 
+    /// Whether the worker of this connection was seen over another one after that message.
+    fn came_back(&self, connection: &str, after: u64) -> bool {
+        let Some(worker) = self.owners.get(connection) else { return false };
+        let is_its_next = |(other, owner): (&String, &String)| {
+            owner == worker
+                && other != connection
+                && self.active.get(other).is_some_and(|last| *last > after)
+        };
+        self.owners.iter().any(is_its_next)
+    }
+
     /// How many tasks were delivered that did not come by their exchange.
     pub(super) fn bypassed(&self) -> u64 {
         self.bypassed
     }
 
-    /// Chunks whose results were delivered to somebody who has brought none: an aggregator of others.
-    pub(super) fn taken(&self) -> Vec<u64> {
-        self.taken.iter().collect()
+    /// Results that were delivered to anybody.
+    pub(super) fn taken(&self) -> Vec<TakenResult> {
+        let of = |by_worker: bool| {
+            let chunks = self.taken[usize::from(by_worker)].iter();
+            chunks.map(move |chunk_index| TakenResult { chunk_index, by_worker })
+        };
+        of(false).chain(of(true)).collect()
     }
 
     /// Begins anew on a connection where nobody has watched yet.
@@ -169,9 +188,11 @@ impl Trace {
         self.traced += 1;
         self.active.insert(connection.clone(), self.traced);
         if let Some(queue) = key.strip_prefix("deliver.") {
-            if queue == life.queues.results && !self.names.contains_key(&connection) {
-                let result = TaskResult::from_fields(&wire::from_json(&text));
-                result.into_iter().for_each(|result| self.taken.set(result.chunk_index));
+            if queue == life.queues.results {
+                let by_worker = self.owners.contains_key(&connection);
+                if let Ok(result) = TaskResult::from_fields(&wire::from_json(&text)) {
+                    self.taken[usize::from(by_worker)].set(result.chunk_index);
+                }
             } else if queue == life.queues.tasks
                 && let Ok(task) = Task::from_fields(&wire::from_json(&text))
             {
@@ -214,6 +235,7 @@ impl Trace {
                 self.release(result.chunk_index, &connection);
                 self.committed.set(result.chunk_index);
                 let worker = result.worker_id;
+                self.owners.insert(connection.clone(), worker.clone());
                 self.names.entry(connection).or_insert(Name { worker, is_ours: false });
             }
         } else if (is(RETRY_EXCHANGE, retry) || is(LETTERS_EXCHANGE, letters))
@@ -258,6 +280,7 @@ impl Trace {
 
     /// A worker has introduced itself. What came over a connection that it had before is lost to it.
     fn greet(&mut self, connection: String, worker: String) {
+        self.owners.insert(connection.clone(), worker.clone());
         let (names, present) = (&mut self.names, &connection);
         names.retain(|other, name| {
             let is_gone = other != present && name.worker == worker;
