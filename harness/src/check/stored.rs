@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Outcome;
 use super::unsettled::{BACK_S, OUT_OF_ORDER_S, of_commit};
-use crate::facts::{ChangedResult, Facts, Strike};
+use crate::facts::{ChangedResult, Exit, Facts, Strike};
 use crate::fault::BROKER;
 use crate::history::Reread;
 use crate::plan::{Backend, Coverage, Plan};
@@ -120,21 +120,28 @@ fn lost_chunks(reread: &Reread) -> Vec<String> {
 }
 
 /// A message goes to its queue and to the journal, and of a RabbitMQ server that is killed before it has
-/// confirmed it, the one may be left and the other not. A worker sends it again, unless it has died then
-/// too.
+/// confirmed it, the one may be left and the other not. A worker sends it again, or whoever has the chunk
+/// then computes it again; unless the worker has died then too, and the journal alone has it.
 fn lost_with_the_server(plan: &Plan, facts: &Facts, reread: &Reread) -> bool {
     let died_too = |worker: &str, strike: &Strike| {
-        let until_s = strike.healed_s.unwrap_or(strike.t_s) + BACK_S;
-        let meanwhile = strike.t_s - OUT_OF_ORDER_S..=until_s;
-        facts.exits.iter().any(|exit| exit.process == worker && meanwhile.contains(&exit.t_s))
+        let healed_s = strike.healed_s.unwrap_or(strike.t_s);
+        let meanwhile = |exit: &Exit| {
+            let until_s = if exit.is_clean() { healed_s } else { healed_s + BACK_S };
+            (strike.t_s - OUT_OF_ORDER_S..=until_s).contains(&exit.t_s)
+        };
+        facts.exits.iter().any(|exit| exit.process == worker && meanwhile(exit))
     };
-    let explains = |(worker, committed_s): (&str, f64), strike: &Strike| {
+    let explains = |index: u64, strike: &Strike| {
+        let Some((worker, committed_s)) = facts.ledger.commit(index) else { return false };
         let before = committed_s - OUT_OF_ORDER_S..=committed_s + UNWRITTEN_S;
-        kills_the_server(strike) && before.contains(&strike.t_s) && died_too(worker, strike)
+        let has_another = || facts.ledger.duplicates_of.contains_key(&index);
+        kills_the_server(strike)
+            && before.contains(&strike.t_s)
+            && (has_another() || died_too(worker, strike))
     };
     let is_explained = |id: &String| {
-        let commit = facts.ledger.index(id).and_then(|index| facts.ledger.commit(index));
-        commit.is_some_and(|commit| facts.strikes.iter().any(|it| explains(commit, it)))
+        let index = facts.ledger.index(id);
+        index.is_some_and(|index| facts.strikes.iter().any(|it| explains(index, it)))
     };
     plan.backend == Backend::RabbitMq
         && reread.lost < reread.seen
