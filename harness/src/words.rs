@@ -72,7 +72,8 @@ pub(crate) fn bounded(mut text: String) -> String {
     /// In bytes.
     const LONGEST: usize = 4096;
     if text.len() > LONGEST {
-        text.truncate(text.floor_char_boundary(LONGEST));
+        let whole = (0..=LONGEST).rfind(|at| text.is_char_boundary(*at));
+        text.truncate(whole.unwrap_or(0));
         text.push('…');
     }
     text

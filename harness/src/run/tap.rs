@@ -186,7 +186,7 @@ fn printed_result(line: &[u8]) -> Option<Result<Printed, String>> {
     let is_meant = serde_json::from_slice::<MeantAsResult>(line).is_ok();
     // JSON has no NaN, and some programs write it all the same.
     let is_none = || serde_json::from_slice::<serde::de::IgnoredAny>(line).is_err();
-    if !is_meant && !(has_result_data(line) && is_none()) {
+    if !(is_meant || has_result_data(line) && is_none()) {
         return None;
     }
     Some(match serde_json::from_slice::<Printed>(line) {
