@@ -40,9 +40,9 @@ pub(super) fn of_duplicates(plan: &Plan, facts: &Facts, index: u64, it: &Duplica
 /// had.
 pub(super) fn broker_was_ended(plan: &Plan, facts: &Facts, index: u64, it: &Duplicates) -> bool {
     let results = Results::of(index, it);
-    let is_cause =
-        |strike: &&Strike| strike.is_on_broker() && is_cause(plan, facts, &results, strike);
-    facts.strikes.iter().any(|strike| is_cause(&strike))
+    let ended_it =
+        |strike: &Strike| strike.is_on_broker() && is_cause(plan, facts, &results, strike);
+    facts.strikes.iter().any(ended_it)
 }
 
 impl<'a> Results<'a> {
@@ -96,4 +96,76 @@ fn is_cause(plan: &Plan, facts: &Facts, results: &Results<'_>, strike: &Strike) 
     let over_s = strike.healed_s.unwrap_or(strike.t_s);
     let over_s = if on_broker { over_s + BACK_S } else { over_s };
     (is_its_worker || on_broker) && results.are_about(plan, strike.t_s, over_s)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{History, plan};
+    use super::*;
+    use crate::fault::BROKER;
+    use crate::history::Event;
+
+    /// The chunk that is stored again, by worker-1, which stored it at 11.5 s; and when.
+    const CHUNK: u64 = 31;
+    const AGAIN_S: f64 = 13.0;
+
+    fn strike(kind: &str, target: &str) -> Event {
+        Event::FaultInjected {
+            fault: "it".into(),
+            kind: kind.into(),
+            target: target.into(),
+            bit: true,
+            proof: "seen".into(),
+            held: Vec::new(),
+        }
+    }
+
+    /// How many causes this is for it, at that time.
+    fn causes(at_s: f64, event: Event) -> u64 {
+        let history = History::of(plan());
+        let again = history.result_of("00031");
+        let history = history.with(AGAIN_S, again).with(at_s, event);
+        let facts = history.facts();
+        of_duplicates(&history.plan, &facts, CHUNK, &facts.ledger.duplicates_of[&CHUNK])
+    }
+
+    #[test]
+    fn whoever_stored_it_was_ended_or_cut_off_just_then() {
+        for kind in ["kill", "restart", "out-of-memory", "reset", "partition", "drop", "half-open"]
+        {
+            assert_eq!(causes(11.6, strike(kind, "worker-1")), 1, "{kind}");
+            assert_eq!(causes(11.6, strike(kind, "worker-2")), 0, "{kind}: another one's");
+            assert_eq!(causes(20.0, strike(kind, "worker-1")), 0, "{kind}: long after");
+            assert_eq!(causes(4.0, strike(kind, "worker-1")), 0, "{kind}: long before");
+        }
+    }
+
+    #[test]
+    fn what_loses_no_connection_is_no_cause() {
+        for kind in ["latency", "bandwidth", "slice", "slow", "pause", "terminate"] {
+            assert_eq!(causes(11.6, strike(kind, "worker-1")), 0, "{kind}");
+        }
+        assert_eq!(causes(11.6, strike("pause", BROKER)), 0);
+    }
+
+    #[test]
+    fn a_broker_that_was_ended_is_one_until_workers_are_back() {
+        assert_eq!(causes(11.6, strike("kill", BROKER)), 1);
+        assert_eq!(causes(4.0, strike("restart", BROKER)), 1, "it was not back for long");
+        assert_eq!(causes(0.3, strike("kill", BROKER)), 0);
+    }
+
+    #[test]
+    fn a_worker_that_ended_badly_is_one_and_one_that_left_is_none() {
+        let ended = |code| Event::ProcessExited {
+            process: "worker-1".into(),
+            pid: 102,
+            code: Some(code),
+            signal: None,
+            said: None,
+        };
+        assert_eq!(causes(11.7, ended(1)), 1);
+        assert_eq!(causes(11.7, ended(0)), 0);
+        assert_eq!(causes(30.0, ended(1)), 0);
+    }
 }
