@@ -10,6 +10,7 @@ mod interrupts;
 mod list;
 mod run;
 mod selftest;
+mod silence;
 mod soak;
 
 use std::ffi::OsString;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::interrupts::Interrupts;
 use super::problem;
 use super::run::{Judged, backend, carry_out_quietly};
+use super::silence::Silence;
 use crate::exit::Exit;
 use crate::history::EndReason;
 use crate::plan::{Backend, Plan};
@@ -57,6 +58,10 @@ pub(super) fn main(args: &Args) -> Exit {
     let mut stopped = None;
     for (at, seed) in seeds(seed).take(args.runs.get() as usize).enumerate() {
         let one = Instant::now();
+        let of = args.runs;
+        let _told = Silence::broken_by(move || {
+            format!("{}/{of} seed {seed} goes on, {}", at + 1, seconds(one.elapsed().as_secs_f64()))
+        });
         let judged = match run(args, seed) {
             Ok(judged) => judged,
             Err(exit) => {

@@ -14,6 +14,8 @@ mod timeline;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::check::{COVERAGE, Finding};
 use crate::history::{self, ReadError};
@@ -223,6 +225,18 @@ fn fault(fault: &FaultFigures) -> String {
 pub fn say(text: std::fmt::Arguments<'_>) {
     let mut out = anstream::stdout().lock();
     let _ = out.write_fmt(text).and_then(|()| out.flush());
+    *said().lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+}
+
+/// How long nothing has been said, at most since this was asked first.
+pub(crate) fn silent_for() -> Duration {
+    said().lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+}
+
+/// When something was said last.
+fn said() -> &'static Mutex<Instant> {
+    static SAID: LazyLock<Mutex<Instant>> = LazyLock::new(|| Mutex::new(Instant::now()));
+    &SAID
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::fs;
 use std::path::Path;
-use std::sync::{Condvar, Mutex, MutexGuard};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use super::matrix::Matrix;
 use crate::cli::interrupts::{Interrupted, Interrupts};
 use crate::cli::problem;
 use crate::cli::run::{Judged, carry_out_quietly};
+use crate::cli::silence::Silence;
 use crate::exit::Exit;
 use crate::history::EndReason;
 use crate::plan::{Backend, Plan};
@@ -46,6 +48,10 @@ pub(super) fn run(cases: &Cases, jobs: usize, out: &Path) -> Exit {
     let begun = Instant::now();
     let queue = Queue::new(cases, jobs.min(ON_RABBITMQ));
     let mut matrix = Matrix::new(cases);
+    let over = Arc::new(AtomicUsize::new(0));
+    let (so_far, all) = (Arc::clone(&over), cases.grounds.len() + cases.planted.len());
+    let told =
+        Silence::broken_by(move || format!("{} of {all} runs are over", so_far.load(Relaxed)));
     let stopped = thread::scope(|scope| {
         let (told, outcomes) = unbounded_channel();
         for _ in 0..jobs {
@@ -54,8 +60,9 @@ pub(super) fn run(cases: &Cases, jobs: usize, out: &Path) -> Exit {
             scope.spawn(move || work(queue, cases, out, &told));
         }
         drop(told);
-        attend(&queue, &mut interrupts, outcomes, &mut matrix)
+        attend(&queue, &mut interrupts, outcomes, &mut matrix, &over)
     });
+    drop(told);
     let exit = matrix.conclude(begun.elapsed());
     // That it was stopped does not undo what was seen before.
     if exit == Exit::Fail { exit } else { stopped.unwrap_or(exit) }
@@ -67,6 +74,7 @@ fn attend(
     interrupts: &mut Interrupts,
     mut outcomes: UnboundedReceiver<Outcome>,
     matrix: &mut Matrix<'_>,
+    over: &AtomicUsize,
 ) -> Option<Exit> {
     let mut stopped = None;
     loop {
@@ -80,7 +88,10 @@ fn attend(
             Ok(Ok(None)) => return stopped,
             Ok(Ok(Some((_, Ok(judged))))) if judged.why == EndReason::Interrupted => queue.stop(),
             Ok(Ok(Some((_, Err(RunError::Interrupted))))) => queue.stop(),
-            Ok(Ok(Some((job, Ok(judged))))) => take(job, &judged, matrix),
+            Ok(Ok(Some((job, Ok(judged))))) => {
+                over.fetch_add(1, Relaxed);
+                take(job, &judged, matrix);
+            }
             Ok(Ok(Some((_, Err(error))))) => {
                 queue.stop();
                 let exit = Exit::from(&error);
