@@ -9,7 +9,7 @@ use crate::plan::Plan;
 
 /// How long before a strike a worker may have stored what it had not acknowledged yet, in seconds; or for
 /// two chunks.
-pub(super) const UNACKNOWLEDGED_S: f64 = 2.0;
+const UNACKNOWLEDGED_S: f64 = 2.0;
 
 /// The end of a process, or a strike, may be recorded a little after what it has led to, in seconds.
 pub(super) const OUT_OF_ORDER_S: f64 = 1.0;
@@ -28,7 +28,9 @@ struct Results<'a> {
 /// How many causes there were for the one commit of this chunk.
 pub(super) fn of_commit(plan: &Plan, facts: &Facts, index: u64) -> u64 {
     let Some((worker, at_s)) = facts.ledger.commit(index) else { return 0 };
-    causes(plan, facts, &Results { index, workers: vec![worker], between_s: (at_s, at_s) })
+    // It would have been acknowledged by then.
+    let between_s = (at_s, at_s + unacknowledged_s(plan));
+    causes(plan, facts, &Results { index, workers: vec![worker], between_s })
 }
 
 /// How many causes there were for results of this chunk beyond the first.
@@ -40,8 +42,11 @@ pub(super) fn of_duplicates(plan: &Plan, facts: &Facts, index: u64, it: &Duplica
 /// had.
 pub(super) fn broker_was_ended(plan: &Plan, facts: &Facts, index: u64, it: &Duplicates) -> bool {
     let results = Results::of(index, it);
-    let ended_it =
-        |strike: &Strike| strike.is_on_broker() && is_cause(plan, facts, &results, strike);
+    let ended_it = |strike: &Strike| {
+        strike.is_on_broker()
+            && strike.t_s <= it.between_s.1
+            && is_cause(plan, facts, &results, strike)
+    };
     facts.strikes.iter().any(ended_it)
 }
 
@@ -55,11 +60,14 @@ impl<'a> Results<'a> {
     /// acknowledgement.
     fn are_about(&self, plan: &Plan, begun_s: f64, over_s: f64) -> bool {
         let (first_s, last_s) = self.between_s;
-        let before_s = UNACKNOWLEDGED_S.max(2.0 * plan.sweep.chunk_time().as_secs_f64());
-        begun_s <= last_s.max(first_s + before_s) + OUT_OF_ORDER_S
+        begun_s <= last_s + OUT_OF_ORDER_S
             && first_s <= over_s + OUT_OF_ORDER_S
-            && first_s >= begun_s - before_s - OUT_OF_ORDER_S
+            && first_s >= begun_s - unacknowledged_s(plan) - OUT_OF_ORDER_S
     }
+}
+
+fn unacknowledged_s(plan: &Plan) -> f64 {
+    UNACKNOWLEDGED_S.max(2.0 * plan.sweep.chunk_time().as_secs_f64())
 }
 
 fn causes(plan: &Plan, facts: &Facts, results: &Results<'_>) -> u64 {

@@ -40,12 +40,21 @@ struct Theirs {
     _directory: TempDir,
 }
 
+/// One whose companions (`ci/rabbitmq` takes two) are none that the kernel gives to connections.
+fn free_port() -> u16 {
+    loop {
+        let free = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = free.local_addr().unwrap().port();
+        if (40_002..52_768).contains(&port) {
+            return port;
+        }
+    }
+}
+
 impl Theirs {
     fn start(kind: Kind) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let free = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
+        let port = free_port();
         let mut command = match kind {
             Redis => redis(port, directory.path()),
             RabbitMq => rabbitmq(port, directory.path()),

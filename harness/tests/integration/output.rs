@@ -217,7 +217,8 @@ fn help_of_run_names_every_flag() {
           --out <DIRECTORY>            Where run directories go [default: runs]
           --set <KEY=VALUE>            Change a value of the scenario, as in --set workers=5 or --set
                                        faults.0.at=50%
-          --junit <FILE>               Also write JUnit XML with a test case for each scenario
+          --junit <FILE>               Also write JUnit XML: a test case for each scenario, a skipped
+                                       one for each check not judged
           --strict                     A right value that could be another chunk's is no pass: the
                                        reference kernel's come again every 1000 parameters
           --keep                       Keep the logs and the broker's data even when the scenario passes

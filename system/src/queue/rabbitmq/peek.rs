@@ -14,9 +14,6 @@ use super::life::{Life, Outcome, Trouble, is_not_found};
 /// Longest wait for a message that the server has counted.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// Messages that the server may send ahead, at most.
-const AHEAD: u64 = 1000;
-
 /// Shows up to `max` messages of a queue, from its head on. One that is not there is empty.
 pub(super) async fn all(
     life: &Life,
@@ -32,9 +29,11 @@ pub(super) async fn all(
         told => told?,
     };
     let count = u64::from(told.message_count()).min(max);
-    // The server sends no more at once than is asked for.
-    let ahead = u16::try_from(count.clamp(1, AHEAD)).expect("it is bounded");
-    channel.basic_qos(ahead, BasicQosOptions::default()).await?;
+    if let Ok(count @ 1..) = u16::try_from(count) {
+        // The server sends no more than is asked for. What is not acknowledged counts, so that a limit
+        // below that would be the end.
+        channel.basic_qos(count, BasicQosOptions::default()).await?;
+    }
     let options = BasicConsumeOptions::default();
     let consume = channel.basic_consume(queue.into(), "".into(), options, FieldTable::default());
     let mut consumer = consume.await?;
