@@ -9,7 +9,8 @@ use crate::words::{counted, seconds};
 /// machine's clock.
 const SAME_CLOCK_S: f64 = 0.1;
 
-/// The same on RabbitMQ, which does not say when a message came.
+/// The same on RabbitMQ, which does not say when a message came; or a quarter of the sweep, since whoever reads
+/// may be behind.
 const AS_SEEN_S: f64 = 1.0;
 
 /// And where a cluster's clock is known by when its first task was seen.
@@ -77,6 +78,9 @@ fn wrong_exit(facts: &Facts, exit: &Exit) -> Option<String> {
 fn too_early(plan: &Plan, facts: &Facts, report: &Report) -> Option<String> {
     let apart_s = match plan.environment {
         Environment::Process | Environment::Container => match plan.backend {
+            Backend::RabbitMq if plan.foreign.is_some() => {
+                AS_SEEN_S.max(facts.wall_s().unwrap_or(0.0) / 4.0)
+            }
             Backend::RabbitMq => AS_SEEN_S,
             _ => SAME_CLOCK_S,
         },

@@ -158,10 +158,16 @@ fn is_to_end_at_work(stage: &Stage, fault: &PlannedFault, process: &Process) -> 
 /// it is waited for; where it gets none, it is struck as it is. A worker that acknowledges what it has
 /// not computed yet holds each chunk for a moment only: it must not be struck in just that, always, so
 /// that one that was stopped without a chunk is given a few chances and no more.
-async fn arrest_at_work(stage: &Stage, process: Process) -> Result<Victim, (String, String)> {
+async fn arrest_at_work(stage: &Stage, mut process: Process) -> Result<Victim, (String, String)> {
     let end = Instant::now() + AT_WORK;
     let mut chances = CHANCES;
     loop {
+        // Another fault may have put somebody else in its place, or be about to.
+        process = stage.fleet.get(&process.name).unwrap_or(process);
+        if process.exit().is_some() && Instant::now() < end && !stage.standing().is_over() {
+            sleep(LOOK).await;
+            continue;
+        }
         let is_late = Instant::now() >= end || stage.standing().complete || chances == 0;
         if is_late || stage.holders().await.contains(&process.name) {
             let share = if is_late { 0.0 } else { stage.draw_share() * WITHIN };
@@ -170,7 +176,11 @@ async fn arrest_at_work(stage: &Stage, process: Process) -> Result<Victim, (Stri
             if stage.standing().is_over() {
                 return Err(is_over(&process.name));
             }
-            let victim = arrest(stage, process.clone()).await?;
+            until_awake(stage, &process).await;
+            let victim = match arrest(stage, process.clone()).await {
+                Err(_) if !is_late => continue,
+                arrested => arrested?,
+            };
             if is_late || !victim.held.is_empty() {
                 return Ok(victim);
             }

@@ -134,17 +134,23 @@ impl Observed {
         self.holders.iter().map(|(index, holder)| (*index, holder.as_str()))
     }
 
-    /// Remembers who has what. RabbitMQ keeps that by itself, as far as it is traced.
+    /// Remembers who has what. RabbitMQ keeps that by itself, as far as it is traced; but what is traced must
+    /// be read, or it grows.
     pub(super) async fn look_at_holders(
         &mut self,
         stage: &Stage,
         broker: &dyn Broker,
     ) -> Result<(), QueueError> {
         let is_due = self.looked.is_none_or(|looked| looked.elapsed() >= HOLDERS_POLL);
-        if stage.plan.backend == Backend::RabbitMq || !is_due {
-            return Ok(());
+        match stage.plan.backend {
+            _ if !is_due => Ok(()),
+            Backend::RabbitMq => {
+                broker.held().await?;
+                self.looked = Some(Instant::now());
+                Ok(())
+            }
+            _ => self.remember_holders(broker).await,
         }
-        self.remember_holders(broker).await
     }
 
     pub(super) async fn remember_holders(&mut self, broker: &dyn Broker) -> Result<(), QueueError> {

@@ -16,6 +16,7 @@ use super::Stage;
 use super::observed::Observed;
 use crate::environment::Stdout;
 use crate::history::{Event, SeenResult};
+use crate::plan::{Backend, Environment, Plan};
 use crate::words::bounded;
 
 /// Messages per read.
@@ -89,9 +90,10 @@ impl Tap {
                 Ok(result) => {
                     let (index, params) = (result.chunk_index, result.stats.count);
                     let worker = result.worker_id.clone();
-                    self.observed.result(message.at_ms, &result);
+                    let at_ms = when(&stage.plan, message.at_ms, &result);
+                    self.observed.result(at_ms, &result);
                     stage.headway.took(result.duration_seconds);
-                    stage.emit_at_ms(message.at_ms, Event::Result(at_broker(result)));
+                    stage.emit_at_ms(at_ms, Event::Result(at_broker(result)));
                     stage.note_result(Some(index), &worker, params);
                 }
                 Err(reason) => {
@@ -120,6 +122,16 @@ impl Tap {
         }
         Ok(seen)
     }
+}
+
+/// When a result came. RabbitMQ does not say, and whoever reads it may be far behind: then a worker of ours
+/// on this machine is believed, that of others is not.
+fn when(plan: &Plan, seen_ms: i64, result: &TaskResult) -> i64 {
+    let is_ours = plan.backend == Backend::RabbitMq
+        && plan.foreign.is_none()
+        && matches!(plan.environment, Environment::Process | Environment::Container);
+    let said = result.completed_at.parse().ok().filter(|_| is_ours);
+    said.map_or(seen_ms, |said: jiff::Timestamp| said.as_millisecond().min(seen_ms))
 }
 
 async fn wait_for_first_task(stage: &Stage, broker: &dyn Broker) {

@@ -145,6 +145,9 @@ impl Inspect for RabbitMq {
     }
 
     async fn stored_results(&self, each: &mut EachResult<'_>) -> Result<()> {
+        if let Some(trace) = &mut *self.trace.lock().await {
+            trace.end().await;
+        }
         let each = RefCell::new(each);
         let shown = Cell::new(0);
         self.link

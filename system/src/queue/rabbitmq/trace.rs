@@ -9,6 +9,7 @@ use futures_util::StreamExt;
 use lapin::message::Delivery as Message;
 use lapin::options::{
     BasicConsumeOptions, BasicPublishOptions, QueueBindOptions, QueueDeclareOptions,
+    QueueDeleteOptions,
 };
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Consumer};
@@ -159,6 +160,14 @@ impl Trace {
         self.reading = Some(Reading::begin(life).await?);
         self.forget();
         Ok(())
+    }
+
+    /// Watches no longer: what is delivered now would be kept for nobody.
+    pub(super) async fn end(&mut self) {
+        if let Some(Reading { channel, queue, .. }) = self.reading.take() {
+            // With its connection it goes in any case.
+            let _ = channel.queue_delete(queue, QueueDeleteOptions::default()).await;
+        }
     }
 
     /// Whether somebody watches on this connection.
