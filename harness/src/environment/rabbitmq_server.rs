@@ -16,8 +16,8 @@ use super::server::{Seen, Server};
 use super::{Unavailable, guard, ports};
 use crate::last_words;
 
-/// How long a server may take until it is ready: it is slow to start on a busy machine.
-const START: Duration = Duration::from_secs(90);
+/// How long a server may take until it is ready: on a busy machine that is minutes. One that cannot start ends.
+const START: Duration = Duration::from_secs(300);
 
 /// Where Debian keeps the program itself; the one on the search path changes the user.
 const PROGRAM: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
