@@ -4,12 +4,16 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use lapin::Channel;
 use lapin::message::Delivery as Message;
 use lapin::options::{BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use tokio::time::timeout;
 
 use super::life::{Life, Outcome, Trouble, is_not_found};
+
+/// Messages that one channel shows.
+const PAGE: u16 = 10_000;
 
 /// Longest wait for a message that the server has counted.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -28,12 +32,33 @@ pub(super) async fn all(
         Err(error) if is_not_found(&error) => return Ok(()),
         told => told?,
     };
-    let count = u64::from(told.message_count()).min(max);
-    if let Ok(count @ 1..) = u16::try_from(count) {
-        // The server sends no more than is asked for. What is not acknowledged counts, so that a limit
-        // below that would be the end.
-        channel.basic_qos(count, BasicQosOptions::default()).await?;
+    let mut left = u64::from(told.message_count()).min(max);
+    // What is not acknowledged counts against a channel's limit, so that each shows one page; together they
+    // have the server send no more ahead than one of them, however much there is.
+    let mut channels = vec![channel];
+    while left > 0 {
+        let page = left.min(PAGE.into());
+        let channel = life.connection.create_channel().await?;
+        show_page(&channel, queue, page as u16, each).await?;
+        channels.push(channel);
+        left -= page;
     }
+    // The last ones first: each puts back in front of what is there.
+    for channel in channels.into_iter().rev() {
+        channel.close(200, "thank you".into()).await?;
+    }
+    Ok(())
+}
+
+/// Shows as many messages from the head of the queue on, and keeps them from everybody else until the channel
+/// is closed.
+async fn show_page(
+    channel: &Channel,
+    queue: &str,
+    count: u16,
+    each: &mut dyn FnMut(&Message),
+) -> Outcome<()> {
+    channel.basic_qos(count, BasicQosOptions::default()).await?;
     let options = BasicConsumeOptions::default();
     let consume = channel.basic_consume(queue.into(), "".into(), options, FieldTable::default());
     let mut consumer = consume.await?;
@@ -43,6 +68,5 @@ pub(super) async fn all(
         let ended = || Trouble::new(format!("{queue} was deleted while it was read"));
         each(&next.ok_or_else(ended)??);
     }
-    channel.close(200, "thank you".into()).await?;
     Ok(())
 }
