@@ -9,7 +9,7 @@ use ttg_system::coordinator;
 use ttg_system::queue::{Broker, Cursor, QueueError};
 
 use crate::support::bench::Backend::{self, Embedded, Model, RabbitMq, Redis};
-use crate::support::bench::{Bench, assert_nothing_to_claim, claim_one, commit};
+use crate::support::bench::{Bench, PATIENCE, assert_nothing_to_claim, claim_one, commit};
 
 const SWEEP: Sweep = Sweep { start: 5, params: 1234, chunk_size: 10 };
 
@@ -149,7 +149,8 @@ async fn a_reset_disturbs_no_worker(
             coordinator::run(&*broker, &SWEEP, None).await.expect("submits");
         }
     };
-    let (claimed, ()) = join!(worker.claim(1, Duration::from_millis(100)), reset);
+    let wait = if with_a_new_sweep { PATIENCE } else { Duration::from_millis(100) };
+    let (claimed, ()) = join!(worker.claim(1, wait), reset);
     assert_eq!(claimed.expect("goes on").len(), usize::from(with_a_new_sweep));
     if !with_a_new_sweep {
         assert_eq!(
