@@ -67,6 +67,12 @@ pub(crate) fn listed(words: &[impl AsRef<str>]) -> String {
     }
 }
 
+/// Whether bytes hold a name in quotation marks, as JSON has it, whatever else is wrong with them.
+pub(crate) fn has_name(bytes: &[u8], name: &str) -> bool {
+    let quoted = format!("\"{name}\"");
+    bytes.windows(quoted.len()).any(|window| window == quoted.as_bytes())
+}
+
 /// As much of a text of others as goes into the history: a line of it must be readable again.
 pub(crate) fn bounded(mut text: String) -> String {
     /// In bytes.

@@ -312,6 +312,58 @@ async fn a_task_that_is_published_again_is_a_delivery_more_of_its_chunk() {
 }
 
 #[tokio::test]
+async fn what_goes_another_way_than_the_contracts_is_seen() {
+    let (bench, sweep) = Bench::start(RabbitMq).with_sweep(2).await;
+    let onlooker = bench.onlooker().await;
+    onlooker.held().await.expect("watches from now on");
+    let server = bench.rabbitmq();
+    let url = format!("amqp://127.0.0.1:{}", server.port);
+    let connection = Connection::connect(&url, Default::default()).await.expect("connects");
+    let channel = connection.create_channel().await.expect("a channel");
+    let named = |name: &str| ShortString::from(name);
+    let (tasks, results) = (named(&server.queues().tasks), named(&server.queues().results));
+    let take = async |from: &ShortString| {
+        let got = channel.basic_get(from.clone(), BasicGetOptions { no_ack: true }).await;
+        got.expect("answers").expect("a message").delivery
+    };
+    let first = take(&tasks).await;
+    // Past the exchange, so that the journal does not have it.
+    let (none, options) = (BasicProperties::default(), Default::default());
+    let sent = channel.basic_publish("".into(), tasks.clone(), options, &first.data, none).await;
+    sent.expect("publishes");
+    // As a retry that has not waited where retries wait.
+    let mut fields = wire::from_json(&String::from_utf8_lossy(&first.data));
+    fields.push(("retry_count".to_owned(), "1".to_owned()));
+    let (stray, none) = (wire::to_json(&fields), BasicProperties::default());
+    let to = "ttg.tasks.exchange".into();
+    let sent = channel.basic_publish(to, tasks.clone(), options, stray.as_bytes(), none).await;
+    sent.expect("publishes");
+    for _ in 0..3 {
+        take(&tasks).await;
+    }
+    assert_eq!(onlooker.bypassed().await.expect("reads"), 1);
+    let told = onlooker.tasks(&mut queue::Cursor::default(), 10).await.expect("reads");
+    let told = told.iter().flat_map(|task| &task.what).map(|it| (it.chunk.index, it.retry_count));
+    assert_eq!(told.collect::<Vec<_>>(), [(0, 0), (1, 0), (0, 1)]);
+    let brought = TaskResult {
+        chunk_index: 0,
+        worker_id: "worker-1".to_owned(),
+        duration_seconds: 0.1,
+        completed_at: wire::now(),
+        stats: support::bench::stats(&sweep.chunk(0)),
+    };
+    let said = wire::to_json(&brought.to_fields());
+    let to = "ttg.results.exchange".into();
+    let (options, none) = (Default::default(), BasicProperties::default());
+    let sent = channel.basic_publish(to, results.clone(), options, said.as_bytes(), none).await;
+    sent.expect("publishes");
+    take(&results).await;
+    let taken = onlooker.taken_results().await.expect("reads");
+    let its_own = queue::TakenResult { chunk_index: 0, by_worker: true };
+    assert_eq!(taken, [its_own], "who took it has brought it");
+}
+
+#[tokio::test]
 async fn a_broker_that_is_killed_twice_keeps_everything_and_nothing_counts_twice() {
     let mut server = RabbitMqServer::start_own();
     let settings = patient(server.address());

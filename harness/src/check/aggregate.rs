@@ -141,6 +141,16 @@ mod tests {
     }
 
     #[test]
+    fn a_report_that_cannot_be_read_beside_a_right_one_is_inconclusive() {
+        let reason = "expected value at line 1 column 38".to_owned();
+        let history = History::of(plan()).with(20.0, Event::UnreadableReport { reason });
+        assert_snapshot!(told(&history.judged_by(judge)), @r"
+        inconclusive: one of the aggregator's reports cannot be read
+        - expected value at line 1 column 38
+        ");
+    }
+
+    #[test]
     fn what_the_sweep_implies_passes() {
         assert_snapshot!(judged(&History::of(plan())), @"pass: sum 500035.5 over 1000 parameters, exactly as implied");
     }

@@ -67,12 +67,11 @@ fn spoilt(plan: &Plan, facts: &Facts) -> Spoilt {
     spoilt.evidence.extend(duplicates::evidence(plan, facts));
     if !dead_as_expected {
         spoilt.words.extend(dead::other_than_stored(plan, facts));
+        return spoilt;
     }
-    if dead_as_expected {
-        spoilt.words.extend(dead::too_many(plan, facts));
-        if !spoilt.words.is_empty() {
-            spoilt.evidence.extend(ledger.dead_lettered.evidence());
-        }
+    spoilt.words.extend(dead::too_many(plan, facts));
+    if !spoilt.words.is_empty() {
+        spoilt.evidence.extend(ledger.dead_lettered.evidence());
     }
     spoilt
 }
@@ -500,6 +499,24 @@ mod tests {
         fail: 10 of 243 parameters missing are of no worker that a fault struck
         - parameters 666..676: of the range of worker-2, which left at 34.6 s
         ");
+    }
+
+    #[test]
+    fn the_control_fails_when_its_struck_worker_left_something_out_long_before() {
+        assert_snapshot!(judged(&History::of(static_plan()).without_chunk("1-353")), @r"
+        fail: 10 of 243 parameters missing are of no worker that a fault struck
+        - parameters 353..363: of the range of worker-1, which was killed at 10.8 s
+        ");
+    }
+
+    #[test]
+    fn a_dead_letter_that_nobody_was_told_of_fails() {
+        let history = History::of(plan()).spoil(|record| {
+            if let Event::Depths { letters, .. } = &mut record.event {
+                *letters = 1;
+            }
+        });
+        assert_snapshot!(judged(&history), @"fail: of 1000 parameters: 1 dead letter that nobody was told of");
     }
 
     #[test]

@@ -68,6 +68,7 @@ mod tests {
     use super::super::testing::{History, plan, told};
     use super::*;
     use crate::history::{Event, HeldChunk};
+    use crate::plan::RoleProgram;
     use std::collections::BTreeMap;
 
     use insta::assert_snapshot;
@@ -144,6 +145,17 @@ mod tests {
         };
         assert!(with(20.0).starts_with("fail: "), "{}", with(20.0));
         assert!(with(39.0).starts_with("pass: "), "it had all that it needed: {}", with(39.0));
+    }
+
+    #[test]
+    fn where_no_aggregator_claims_anything_it_is_told_and_passes() {
+        let mut plan = Plan { backend: Backend::RabbitMq, ..plan() };
+        plan.aggregator = RoleProgram::None;
+        let history = History::of(plan).without(|event| matches!(event, Event::Aggregate(_)));
+        let result = history.result_of("00031");
+        let history = history.with(20.0, result).with(40.0, redelivered(true));
+        let said = told(&history.judged_by(coverage::judge));
+        assert!(said.starts_with("pass: "), "{said}");
     }
 
     #[test]

@@ -150,8 +150,8 @@ mod tests {
     use super::super::testing::{History, STRUCK_S, plan, told};
     use super::super::{aggregate, processes};
     use super::AGGREGATOR;
-    use crate::history::{EndReason, Event};
-    use crate::plan::Plan;
+    use crate::history::{EndReason, Event, SeenAggregate};
+    use crate::plan::{Foreign, ForeignProgram, Plan, RoleProgram};
     use insta::assert_snapshot;
 
     const RIGHT: &str = "pass: sum 500035.5 over 1000 parameters, exactly as implied";
@@ -190,6 +190,25 @@ mod tests {
             history.records.insert(at, crate::history::Record { t_s: STRUCK_S, event });
         }
         history
+    }
+
+    #[test]
+    fn an_aggregator_of_others_may_leave_out_letters_of_others_and_invents_none() {
+        let claims = |letters: u64| {
+            let command = vec!["w".to_owned()];
+            let mut plan = plan();
+            plan.aggregator =
+                RoleProgram::Foreign(ForeignProgram { command: command.clone(), image: None });
+            plan.foreign = Some(Foreign { command, image: None, workers: 3 });
+            let claim =
+                move |aggregate: &mut SeenAggregate| aggregate.dead_lettered = Some(letters);
+            judged(&History::of(plan).spoil_aggregate(claim))
+        };
+        assert!(claims(0).starts_with("pass"), "{}", claims(0));
+        assert_snapshot!(claims(7), @r"
+        fail: the aggregator's numbers are right, and the rest of what it says is not
+        - it says that 7 chunks are dead, and the dead letters are of 0
+        ");
     }
 
     #[test]

@@ -41,6 +41,7 @@ mod tests {
     use super::super::testing::{History, plan, told};
     use super::*;
     use crate::history::Event;
+    use crate::plan::Foreign;
     use insta::assert_snapshot;
     use std::collections::BTreeMap;
     use ttg_system::worker::fails_on_purpose;
@@ -56,6 +57,19 @@ mod tests {
             None => history,
         };
         told(&history.judged_by(judge))
+    }
+
+    #[test]
+    fn of_foreign_workers_nobody_knows_whether_anything_had_failed() {
+        let retried = |expected: u64| {
+            let mut plan = plan();
+            plan.expect.retries_min = expected;
+            plan.foreign = Some(Foreign { command: vec!["w".into()], image: None, workers: 3 });
+            let retried = Event::Retried { attempts: 2, chunks: BTreeMap::new() };
+            told(&History::of(plan).with(40.0, retried).judged_by(judge))
+        };
+        assert_snapshot!(retried(0), @"not judged: 2 attempts made again; whether any had failed, foreign workers do not say");
+        assert_snapshot!(retried(2), @"inconclusive: 2 attempts made again; whether any had failed, foreign workers do not say");
     }
 
     #[test]

@@ -132,6 +132,22 @@ mod tests {
     }
 
     #[test]
+    fn one_that_is_open_long_after_its_result_fails_though_a_time_limit_ended_the_run() {
+        let open = || with_open(plan(), 1, 0).with(40.0, open_task(Some("worker-1")));
+        assert!(judged(&open().ended(EndReason::TimedOut)).starts_with("fail"));
+        let sooner = with_open(plan(), 1, 0).ended(EndReason::TimedOut);
+        assert!(judged(&sooner).starts_with("inconclusive"), "it may have been about to settle it");
+        let more = open().without_chunk("00099").ended(EndReason::TimedOut);
+        assert!(judged(&more).starts_with("inconclusive"), "the sweep was going on");
+    }
+
+    #[test]
+    fn what_is_open_counts_whatever_the_depths_say() {
+        let hidden = History::of(plan()).with(40.0, open_task(None));
+        assert!(judged(&hidden).starts_with("fail: 1 task is still open"), "{}", judged(&hidden));
+    }
+
+    #[test]
     fn one_that_waits_for_another_attempt_fails() {
         assert_snapshot!(judged(&with_open(plan(), 0, 1)), @"fail: 1 task is still open: the next worker computes what they ask for");
     }

@@ -50,14 +50,14 @@ pub(super) fn judge(plan: &Plan, facts: &Facts) -> Outcome {
         let mut evidence = changed_results(facts);
         if reread.taken_by_others > 0 {
             let taken = counted(reread.taken_by_others, "result");
-            evidence.push(format!("{taken} were delivered to somebody who is not to take any"));
+            evidence.push(format!("delivered to somebody who is not to take any: {taken}"));
         }
         evidence.extend(lost_chunks(reread));
         return Outcome::fail(format!("{}, in {place}", words.join(", "))).because(evidence);
     }
     let mut told = format!("{}, as they were committed", counted(stored - changed, "result"));
     if *taken > 0 {
-        told += &format!("; {} were taken by the aggregator", counted(*taken, "result"));
+        told += &format!("; taken by the aggregator: {}", counted(*taken, "result"));
     }
     if *lost > 0 {
         let lost = counted(*lost, "result");
@@ -231,6 +231,29 @@ mod tests {
             "who was struck had it"
         );
         assert!(stored("00003", 12.5, 12.5, "worker-1").starts_with("fail"));
+    }
+
+    #[test]
+    fn what_a_foreign_aggregator_takes_is_told_and_what_others_take_is_gone() {
+        let taken = |by_aggregator: bool| {
+            let plan = Plan { backend: Backend::RabbitMq, ..plan() };
+            judged(&History::of(plan).spoil(move |record| {
+                let Event::Reread(reread) = &mut record.event else { return };
+                reread.stored -= 1;
+                if by_aggregator {
+                    reread.taken = 1;
+                } else {
+                    (reread.lost, reread.taken_by_others) = (1, 1);
+                    reread.chunks = vec!["00003".to_owned()];
+                }
+            }))
+        };
+        assert_snapshot!(taken(true), @"pass: 99 results, as they were committed; taken by the aggregator: 1 result");
+        assert_snapshot!(taken(false), @r"
+        fail: 1 of 100 results that were committed are not there any more, in the stream ttg:results
+        - delivered to somebody who is not to take any: 1 result
+        - the result of chunk 00003 is gone
+        ");
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub(super) const OUT_OF_ORDER_S: f64 = 1.0;
 pub(super) const BACK_S: f64 = 10.0;
 
 /// The results of a chunk: whose they are, and when the first and the last of them came, in seconds.
-struct Results<'a> {
+struct ChunkResults<'a> {
     index: u64,
     workers: Vec<&'a str>,
     between_s: (f64, f64),
@@ -30,27 +30,27 @@ pub(super) fn of_commit(plan: &Plan, facts: &Facts, index: u64) -> u64 {
     let Some((worker, at_s)) = facts.ledger.commit(index) else { return 0 };
     // It would have been acknowledged by then.
     let between_s = (at_s, at_s + unacknowledged_s(plan));
-    causes(plan, facts, &Results { index, workers: vec![worker], between_s })
+    causes(plan, facts, &ChunkResults { index, workers: vec![worker], between_s })
 }
 
 /// How many causes there were for results of this chunk beyond the first.
 pub(super) fn of_duplicates(plan: &Plan, facts: &Facts, index: u64, it: &Duplicates) -> u64 {
-    causes(plan, facts, &Results::of(index, it))
+    causes(plan, facts, &ChunkResults::of(index, it))
 }
 
 /// Whether the broker itself was ended meanwhile: then it may not know how often it delivered what it
 /// had.
 pub(super) fn broker_was_ended(plan: &Plan, facts: &Facts, index: u64, it: &Duplicates) -> bool {
-    let results = Results::of(index, it);
+    let results = ChunkResults::of(index, it);
     let ended_it = |strike: &Strike| {
-        strike.is_on_broker()
+        strike.ends_broker()
             && strike.t_s <= it.between_s.1
             && is_cause(plan, facts, &results, strike)
     };
     facts.strikes.iter().any(ended_it)
 }
 
-impl<'a> Results<'a> {
+impl<'a> ChunkResults<'a> {
     fn of(index: u64, it: &'a Duplicates) -> Self {
         let workers = it.workers.iter().map(String::as_str).collect();
         Self { index, workers, between_s: it.between_s }
@@ -70,14 +70,14 @@ fn unacknowledged_s(plan: &Plan) -> f64 {
     UNACKNOWLEDGED_S.max(2.0 * plan.sweep.chunk_time().as_secs_f64())
 }
 
-fn causes(plan: &Plan, facts: &Facts, results: &Results<'_>) -> u64 {
+fn causes(plan: &Plan, facts: &Facts, results: &ChunkResults<'_>) -> u64 {
     let lost = facts.lost_deliveries.get(&results.index).copied().unwrap_or(0);
     let strikes = facts.strikes.iter().filter(|strike| is_cause(plan, facts, results, strike));
     lost.max(strikes.count() as u64).max(ends(plan, facts, results))
 }
 
 /// How many of the workers ended just then, whatever ended them.
-fn ends(plan: &Plan, facts: &Facts, results: &Results<'_>) -> u64 {
+fn ends(plan: &Plan, facts: &Facts, results: &ChunkResults<'_>) -> u64 {
     let is_one = |exit: &&Exit| {
         results.workers.contains(&exit.process.as_str())
             && results.are_about(plan, exit.t_s, exit.t_s)
@@ -89,10 +89,10 @@ fn ends(plan: &Plan, facts: &Facts, results: &Results<'_>) -> u64 {
 
 /// Whether a strike may have come between a result and its acknowledgement: it struck who had the chunk,
 /// or it ended or cut off, at that time, who has stored it, or the broker.
-fn is_cause(plan: &Plan, facts: &Facts, results: &Results<'_>, strike: &Strike) -> bool {
+fn is_cause(plan: &Plan, facts: &Facts, results: &ChunkResults<'_>, strike: &Strike) -> bool {
     let Some(entry) = entry_named(&strike.kind).filter(|_| strike.bit) else { return false };
-    let on_broker = strike.is_on_broker() && strike.ends_broker();
-    if !entry.orphans && !on_broker {
+    let ends_broker = strike.ends_broker();
+    if !entry.orphans && !ends_broker {
         return false;
     }
     let holds = |id: &str| facts.ledger.index(id) == Some(results.index);
@@ -102,8 +102,8 @@ fn is_cause(plan: &Plan, facts: &Facts, results: &Results<'_>, strike: &Strike) 
     let is_its_worker = results.workers.contains(&strike.target.as_str())
         && (strike.ends_process() || entry.kind.is_of_network());
     let over_s = strike.healed_s.unwrap_or(strike.t_s);
-    let over_s = if on_broker { over_s + BACK_S } else { over_s };
-    (is_its_worker || on_broker) && results.are_about(plan, strike.t_s, over_s)
+    let over_s = if ends_broker { over_s + BACK_S } else { over_s };
+    (is_its_worker || ends_broker) && results.are_about(plan, strike.t_s, over_s)
 }
 
 #[cfg(test)]

@@ -165,6 +165,22 @@ mod tests {
     }
 
     #[test]
+    fn who_has_never_come_to_anything_was_not_at_work_as_far_as_anybody_knows() {
+        let foreign = Some(Foreign { command: vec!["w".into()], image: None, workers: 3 });
+        let plan = Plan { backend: Backend::RabbitMq, foreign, ..plan_with_kill() };
+        let idle = idle(plan, "kill").spoil(|record| match &mut record.event {
+            Event::Result(result) if result.worker == "worker-1" => {
+                result.worker = "worker-0".into();
+            }
+            _ => {}
+        });
+        assert_snapshot!(judged(&idle), @r"
+        inconclusive: 1 of 1 fault did not bite
+        - kill-1, on worker-1: it has committed nothing before, so that nothing shows it at work
+        ");
+    }
+
+    #[test]
     fn where_nobody_knows_who_holds_what_an_empty_hand_says_nothing() {
         assert!(judged(&idle(static_plan(), "kill")).starts_with("pass"));
         let rabbitmq = || Plan { backend: Backend::RabbitMq, ..plan_with_kill() };

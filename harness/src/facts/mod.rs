@@ -20,7 +20,7 @@ use crate::fault::{BROKER, Ends, Lasts, Role, entry_named};
 use crate::history::{
     EndReason, Event, HeldChunk, PartialAggregate, Record, Reread, SeenAggregate,
 };
-use crate::plan::Plan;
+use crate::plan::{FaultKind, Plan};
 
 use consistency::Consistency;
 pub use failures::{Failures, StillHeld};
@@ -71,7 +71,8 @@ impl Strike {
 
     /// Whether it ended the broker, or moved it to another node: then what it had not written yet is gone.
     pub fn ends_broker(&self) -> bool {
-        let ends = ["kill", "restart", "wipe"].contains(&&*self.kind);
+        let kinds = [FaultKind::Kill, FaultKind::Restart, FaultKind::Wipe];
+        let ends = entry_named(&self.kind).is_some_and(|entry| kinds.contains(&entry.kind));
         self.is_on_broker() && (ends || self.target != BROKER)
     }
 

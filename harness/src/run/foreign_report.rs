@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use crate::history::{Event, PartialAggregate, SeenAggregate};
+use crate::words::has_name;
 
 /// The report in a line that it printed, if that is one: a JSON object with one of a report's figures.
 pub(super) fn read(line: &[u8]) -> Option<Event> {
@@ -11,7 +12,7 @@ pub(super) fn read(line: &[u8]) -> Option<Event> {
         Ok(line) => line,
         Err(error) => {
             // JSON has no NaN, and some programs write it all the same.
-            let is_meant_as_one = FIGURES.iter().any(|name| contains(line, name));
+            let is_meant_as_one = FIGURES.iter().any(|name| has_name(line, name));
             let reason = error.to_string();
             return is_meant_as_one.then_some(Event::UnreadableReport { reason });
         }
@@ -21,11 +22,7 @@ pub(super) fn read(line: &[u8]) -> Option<Event> {
 }
 
 /// By these a line is known to be meant as a report.
-const FIGURES: [&str; 2] = ["\"complete\"", "\"result\""];
-
-fn contains(line: &[u8], name: &str) -> bool {
-    line.windows(name.len()).any(|window| window == name.as_bytes())
-}
+const FIGURES: [&str; 2] = ["complete", "result"];
 
 fn figures(line: &Value) -> PartialAggregate {
     let result = |name: &str| line.get("result")?.get(name);

@@ -17,7 +17,7 @@ use super::observed::Observed;
 use crate::environment::Stdout;
 use crate::history::{Event, SeenResult};
 use crate::plan::{Backend, Environment, Plan};
-use crate::words::bounded;
+use crate::words::{bounded, has_name};
 
 /// Messages per read.
 const PAGE: usize = 1000;
@@ -198,7 +198,7 @@ fn printed_result(line: &[u8]) -> Option<Result<Printed, String>> {
     let is_meant = serde_json::from_slice::<MeantAsResult>(line).is_ok();
     // JSON has no NaN, and some programs write it all the same.
     let is_none = || serde_json::from_slice::<serde::de::IgnoredAny>(line).is_err();
-    if !(is_meant || has_result_data(line) && is_none()) {
+    if !(is_meant || has_name(line, "result_data") && is_none()) {
         return None;
     }
     Some(match serde_json::from_slice::<Printed>(line) {
@@ -208,11 +208,6 @@ fn printed_result(line: &[u8]) -> Option<Result<Printed, String>> {
         }
         Err(error) => Err(error.to_string()),
     })
-}
-
-fn has_result_data(line: &[u8]) -> bool {
-    const NAME: &[u8] = b"\"result_data\"";
-    line.windows(NAME.len()).any(|window| window == NAME)
 }
 
 /// Follows what a static worker prints. Lines that are no results, such as its summary, are not
@@ -267,4 +262,24 @@ pub(super) async fn printed_results(stage: Rc<Stage>, stdout: Stdout) {
         line.clear();
     }
     stage.change(|standing| standing.outputs_read += 1);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_is_meant_as_a_result_and_is_none_says_why() {
+        let result = |status: &str, sum: &str| {
+            format!(
+                r#"{{"chunk_id":"0-0","worker_id":"worker-0","start_param":0,"end_param":1,"status":"{status}","result_data":{{"sum":{sum},"count":1,"min":1,"max":1,"avg":1}}}}"#
+            )
+        };
+        let read = |line: &str| printed_result(line.as_bytes()).map(|it| it.map(|_| ()));
+        assert_eq!(read(&result("completed", "1")), Some(Ok(())));
+        assert!(matches!(read(&result("failed", "1")), Some(Err(_))));
+        assert!(matches!(read(&result("completed", "NaN")), Some(Err(_))), "that is no JSON");
+        assert_eq!(read(r#"{"worker_id":"worker-0","chunks_processed":7}"#), None, "a summary");
+        assert_eq!(read("result_data follows"), None);
+    }
 }

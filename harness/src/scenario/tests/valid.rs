@@ -31,7 +31,7 @@ fn every_shipped_scenario_loads_and_lists() {
     embedded-coordinator-restart: embedded 1000/10/20 ms on 3; restart coordinator at 30%
     embedded-dead-letters: embedded 400/10/python3 -c … on 3; 
     embedded-fault: embedded 1000/10/20 ms on 3; kill busy at 30%
-    embedded-poison: embedded 600/10/20 ms on 3; poison chunk 17 from the start
+    embedded-poison: embedded 300/10/100 ms on 3; poison chunk 17 from the start
     embedded-replay: embedded 400/10/python3 -c … on 3; 
     embedded-retry: embedded 1000/10/2 ms on 3; 
     embedded-rolling-kills: embedded 1000/10/10 ms on 3; restart worker 0 at 20%, restart worker 1 at 45%, restart worker 2 at 70%
@@ -55,10 +55,11 @@ fn every_shipped_scenario_loads_and_lists() {
     rabbitmq-chaos: rabbitmq 1500/10/10 ms on 3; chaos of 8 faults for 5s at 5%
     rabbitmq-coordinator-kill: rabbitmq 8000/1/0.01 ms on 3; restart coordinator at 10% submitted
     rabbitmq-dead-letters: rabbitmq 400/10/python3 -c … on 3; 
+    rabbitmq-foreign-chaos: rabbitmq 600/10/20 ms on 3; drop worker 0 for 1s at 20%, kill broker for 200ms at 50%
     rabbitmq-foreign-mixed: rabbitmq 900/10/10 ms on 3; kill worker 1 at 40%
     rabbitmq-foreign-system: rabbitmq 600/10/10 ms on 3; 
     rabbitmq-network: rabbitmq 1500/10/10 ms on 3; latency all for 500ms at 10%, bandwidth worker 0 for 500ms after late, and 7 more
-    rabbitmq-poison: rabbitmq 600/10/20 ms on 3; poison chunk 17 from the start
+    rabbitmq-poison: rabbitmq 300/10/100 ms on 3; poison chunk 17 from the start
     rabbitmq-replay: rabbitmq 400/10/python3 -c … on 3; 
     rabbitmq-retry: rabbitmq 1000/10/2 ms on 3; 
     rabbitmq-wipe: rabbitmq 900/10/10 ms on 3; wipe broker at 40%
@@ -76,7 +77,7 @@ fn every_shipped_scenario_loads_and_lists() {
     redis-foreign-workers-alone: redis 600/10/10 ms on 3; terminate worker 0 at 40%
     redis-network: redis 1500/10/10 ms on 3; latency all for 500ms at 10%, bandwidth worker 0 for 500ms after late, and 7 more
     redis-partition: redis 900/10/20 ms on 3; partition busy for 3s at 20%
-    redis-poison: redis 600/10/20 ms on 3; poison chunk 17 from the start
+    redis-poison: redis 300/10/100 ms on 3; poison chunk 17 from the start
     redis-replay: redis 400/10/python3 -c … on 3; 
     redis-retry: redis 1000/10/2 ms on 3; 
     redis-rolling-kills: redis 1000/10/20 ms on 3; restart worker 0 at 20%, restart worker 1 at 45%, restart worker 2 at 70%
