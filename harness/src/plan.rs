@@ -4,6 +4,7 @@
 mod foreign;
 mod millis;
 mod optional_millis;
+mod percent;
 mod recompute;
 mod settings;
 
@@ -17,6 +18,7 @@ use ttg_system::kernel::is_slow;
 pub use ttg_system::manifests::Fsync;
 
 pub use foreign::{Foreign, ForeignProgram, RoleProgram};
+pub use percent::percent_of;
 pub use recompute::Recompute;
 pub use settings::{Direction, Draw, Settings};
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use crate::plan::Trigger;
+use crate::plan::{Trigger, percent_of};
 use crate::run::Stage;
 
 /// How often to look how much is submitted.
@@ -22,8 +22,8 @@ async fn comes(stage: &Stage, trigger: &Trigger) {
     match trigger {
         Trigger::Start => {}
         Trigger::Submitted(percent) => {
-            let all = stage.plan.sweep.chunks() as f64;
-            while (stage.submitted().await.unwrap_or(0) as f64) < percent / 100.0 * all {
+            let wanted = percent_of(stage.plan.sweep.chunks(), *percent);
+            while stage.submitted().await.unwrap_or(0) < wanted {
                 sleep(LOOK).await;
             }
         }

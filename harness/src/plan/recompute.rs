@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::percent_of;
+
 /// How many chunks are computed again.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -20,9 +22,7 @@ impl Recompute {
         match self {
             Self::All => committed,
             Self::Chunks(chunks) => chunks.min(committed),
-            Self::Percent(percent) => {
-                ((committed as f64 * percent / 100.0).ceil() as u64).min(committed)
-            }
+            Self::Percent(percent) => percent_of(committed, percent),
         }
     }
 }

@@ -23,7 +23,7 @@ use super::tap;
 use crate::environment::{BrokerProcess, Exit, Fleet, Process, Server};
 use crate::facts::AGGREGATOR;
 use crate::history::{Event, Record};
-use crate::plan::{Backend, Environment, Plan, PlannedFault, Trigger};
+use crate::plan::{Backend, Environment, Plan, PlannedFault, Trigger, percent_of};
 
 /// Where the sweep stands, as seen from outside.
 #[derive(Debug, Clone, Default)]
@@ -177,7 +177,7 @@ impl Stage {
 
     /// Whether this share of the sweep is committed.
     pub fn has_come_to(&self, percent: f64, now: &Standing) -> bool {
-        now.params as f64 >= percent / 100.0 * self.plan.sweep.params() as f64
+        now.params >= percent_of(self.plan.sweep.params(), percent)
     }
 
     /// A fault is being carried out from now on.

@@ -12,7 +12,7 @@ use super::fields::{Field, Fields};
 use super::nominal::duration;
 use super::units::show;
 use crate::fault::{Entry, Lasts};
-use crate::plan::{FaultKind, PlannedFault, Settings, Skew, Sweep, Trigger};
+use crate::plan::{FaultKind, PlannedFault, Settings, Skew, Sweep, Trigger, percent_of};
 use crate::words::counted;
 
 /// What lasts for less is over before anybody is held up by it.
@@ -28,14 +28,14 @@ pub(super) fn before_all_is_committed(
     let (start, end) = sweep.chunk(chunks.saturating_sub(1));
     // The last chunk may be smaller than the others.
     let most = params - (end - start);
-    if percent / 100.0 * params as f64 <= most as f64 {
+    if percent_of(params, percent) <= most {
         return Ok(());
     }
     let all = counted(chunks, "chunk");
     Err(field.refuse(if chunks <= 1 {
         format!("is {percent}%, but of {all} nothing is committed before everything is (write a time, as in at: 100ms, or make smaller chunks)")
     } else {
-        let highest = (most as f64 / params as f64 * 1000.0).floor() / 10.0;
+        let highest = (u128::from(most) * 1000 / u128::from(params)) as f64 / 10.0;
         format!("is {percent}%, but of {all} so much is committed only when all is (write {highest}% at most)")
     }))
 }
@@ -47,7 +47,7 @@ pub(super) fn before_all_is_submitted(
     sweep: &Sweep,
 ) -> Result<(), Problem> {
     let chunks = sweep.chunks();
-    if (percent / 100.0 * chunks as f64).ceil() < chunks as f64 {
+    if percent_of(chunks, percent) < chunks {
         return Ok(());
     }
     let all = counted(chunks, "chunk");
