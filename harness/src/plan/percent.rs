@@ -17,8 +17,8 @@ mod tests {
 
     #[test]
     fn a_share_that_comes_out_even_is_that_count() {
-        for whole in 1..=2000 {
-            for thousandths in 0..=1000 {
+        for whole in 1..=2000_u64 {
+            for thousandths in 0..=1000_u64 {
                 let percent = thousandths as f64 / 10.0;
                 let least = (thousandths * whole).div_ceil(1000);
                 assert_eq!(percent_of(whole, percent), least, "{percent} % of {whole}");
