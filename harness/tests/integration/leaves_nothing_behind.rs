@@ -222,13 +222,14 @@ const DAEMONIC_WORKER: &str = "\
 import os, sys
 if os.fork() == 0:
     os.setsid()
-    if os.fork() == 0:
-        with open('daemon-' + os.environ['WORKER_ID'], 'a') as file:
-            file.write(str(os.getpid()) + '\\n')
+    daemon = os.fork()
+    if daemon == 0:
         null = os.open('/dev/null', os.O_RDWR)
         for stream in (0, 1, 2):
             os.dup2(null, stream)
         os.execve('/bin/sleep', ['sleep', '3600'], {})
+    with open('daemon-' + os.environ['WORKER_ID'], 'a') as file:
+        file.write(str(daemon) + '\\n')
     os._exit(0)
 os.wait()
 os.execv('/usr/bin/python3', ['/usr/bin/python3', sys.argv[1]])
@@ -254,10 +255,19 @@ fn daemonic(sandbox: &Sandbox, params: u64, more: &str) -> String {
     )
 }
 
-/// What the worker of this number has started; it is there before its worker works.
+/// What the worker of this number has started; it is told before its worker works.
 fn daemon_of(sandbox: &Sandbox, worker: u32) -> u32 {
-    let written = std::fs::read_to_string(sandbox.path().join(format!("daemon-{worker}"))).unwrap();
-    written.lines().next().unwrap().parse().unwrap()
+    let file = sandbox.path().join(format!("daemon-{worker}"));
+    eventually(|| {
+        let written = std::fs::read_to_string(&file).unwrap_or_default();
+        let told = written.split_once('\n').ok_or(format!("worker {worker} has started nothing"))?;
+        Ok(told.0.parse().unwrap())
+    })
+}
+
+/// It has become what it is meant to be.
+fn assert_it_lives(sandbox: &Sandbox, pid: u32) {
+    eventually(|| if lives(pid) { Ok(()) } else { Err(format!("{:#?}", sandbox.living())) });
 }
 
 fn lives(pid: u32) -> bool {
@@ -286,7 +296,7 @@ fn what_a_worker_detached_does_not_outlive_the_harness(
     let mut harness = sandbox.start(&["run", &daemonic(&sandbox, 100_000, "")]);
     in_mid_run(&sandbox, "daemonic");
     let daemons = [0, 1].map(|worker| daemon_of(&sandbox, worker));
-    assert!(daemons.into_iter().all(lives), "{:#?}", sandbox.living());
+    daemons.into_iter().for_each(|daemon| assert_it_lives(&sandbox, daemon));
     send(&harness, signal);
     harness.wait().unwrap();
     if signal == Signal::KILL {
@@ -307,7 +317,7 @@ fn what_a_worker_detached_ends_when_that_worker_is_killed_and_nobody_elses_does(
         false => Err("worker 0 has not ended".to_owned()),
     });
     assert!(!lives(daemon_of(&sandbox, 0)), "it was gone when its worker's end was told");
-    assert!(lives(daemon_of(&sandbox, 1)), "{:#?}", sandbox.living());
+    assert_it_lives(&sandbox, daemon_of(&sandbox, 1));
     send(&harness, Signal::INT);
     harness.wait().unwrap();
     assert_eq!(sandbox.living(), [""; 0], "everything is gone before the harness is");
