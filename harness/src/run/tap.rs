@@ -64,6 +64,8 @@ impl Tap {
         stage: &Stage,
         broker: &dyn Broker,
     ) -> Result<(), QueueError> {
+        // The whole sweep may have gone by before anybody looked for its first task.
+        look_for_first_task(stage, broker).await?;
         while self.read(stage, broker, Duration::ZERO).await? > 0 {}
         Ok(())
     }
@@ -135,17 +137,28 @@ fn when(plan: &Plan, seen_ms: i64, result: &TaskResult) -> i64 {
 }
 
 async fn wait_for_first_task(stage: &Stage, broker: &dyn Broker) {
-    while !stage.standing().begun {
-        if let Ok(first) = broker.tasks(&mut Cursor::default(), 1).await
-            && let Some(first) = first.first()
-        {
-            stage.first_task_seen(first.at_ms);
-            stage.headway.begins();
-            stage.change(|standing| standing.begun = true);
+    loop {
+        // A broker that does not answer is asked again.
+        let _ = look_for_first_task(stage, broker).await;
+        if stage.standing().begun {
             return;
         }
         sleep(LOOK).await;
     }
+}
+
+/// Tells of the first task, once it is there.
+async fn look_for_first_task(stage: &Stage, broker: &dyn Broker) -> Result<(), QueueError> {
+    if stage.standing().begun {
+        return Ok(());
+    }
+    let first = broker.tasks(&mut Cursor::default(), 1).await?;
+    if let Some(first) = first.first() {
+        stage.first_task_seen(first.at_ms);
+        stage.headway.begins();
+        stage.change(|standing| standing.begun = true);
+    }
+    Ok(())
 }
 
 fn at_broker(result: TaskResult) -> SeenResult {
