@@ -1,9 +1,10 @@
 //! The coordinator: submits a sweep's chunks, each exactly once, however often it is started.
 
 use serde::Serialize;
+use tokio::time::sleep;
 
 use crate::chunk::Sweep;
-use crate::queue::{Result, Submit};
+use crate::queue::{RECONCILE_EVERY, Reconciled, Result, Submit};
 
 /// Chunks per step. A coordinator that dies loses at most the step at hand, which then is not done.
 const STEP: u64 = 500;
@@ -19,6 +20,8 @@ pub struct Summary {
     pub chunks_found: u64,
     /// Chunks that were missing then.
     pub chunks_submitted: u64,
+    /// Chunks that were open and in no queue any more.
+    pub chunks_resubmitted: u64,
 }
 
 /// Submits what is missing of the sweep.
@@ -32,10 +35,23 @@ pub async fn run(broker: &dyn Submit, sweep: &Sweep, job_id: Option<&str>) -> Re
     while submitted < total {
         submitted = broker.submit(sweep, submitted, (submitted + STEP).min(total)).await?;
     }
+    let chunks_resubmitted = if found > 0 { resubmit_lost(broker).await? } else { 0 };
     Ok(Summary {
         status: "submitted",
         total_chunks: total,
         chunks_found: found,
         chunks_submitted: total - found.min(total),
+        chunks_resubmitted,
     })
+}
+
+/// Sees to it that what was found open is still in a queue. Waits while that is not sure.
+async fn resubmit_lost(broker: &dyn Submit) -> Result<u64> {
+    loop {
+        let Reconciled { in_doubt, resubmitted, .. } = broker.reconcile().await?;
+        if !in_doubt {
+            return Ok(resubmitted);
+        }
+        sleep(RECONCILE_EVERY).await;
+    }
 }

@@ -4,7 +4,7 @@
 //! dead workers left behind. Neither knows the wall clock, the broker or the kernel, so both can
 //! run on simulated time and a model of a broker.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::rc::Rc;
@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, interval, sleep, timeout};
 
 use crate::kernel::Kernel;
-use crate::queue::{Asker, Commit, Delivery, Queue, Result, Token};
+use crate::queue::{Asker, Commit, Delivery, Queue, RECONCILE_EVERY, Reconciled, Result, Token};
 use crate::stats::Stats;
 use crate::wire::{self, Task, TaskResult};
 
@@ -45,7 +45,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 pub struct Options {
     /// `worker-1`.
     pub name: String,
-    /// Leave after this long without a chunk, if the sweep does not end before.
+    /// Leave after this long without a chunk, if the sweep does not end before and nothing is open.
     pub idle_timeout: Duration,
     /// A lease's length; it is renewed at least three times as often.
     pub lease: Duration,
@@ -84,7 +84,7 @@ pub struct Summary {
 pub enum Status {
     /// The sweep is complete.
     Completed,
-    /// There was nothing to do for the idle timeout.
+    /// There was nothing to do for the idle timeout, and nobody else had anything.
     Idle,
     /// It was asked to stop.
     Interrupted,
@@ -167,6 +167,7 @@ pub async fn run(
         options,
         stop,
         flushing: tokio::sync::Mutex::default(),
+        reconciled: Cell::new(None),
     };
     let ended = tokio::select! {
         ended = worker.compute(kernel) => ended,
@@ -189,6 +190,8 @@ struct Worker {
     desk: RefCell<Desk>,
     /// One commit at a time.
     flushing: tokio::sync::Mutex<()>,
+    /// When it was last looked whether everything that is open is somewhere.
+    reconciled: Cell<Option<Instant>>,
 }
 
 /// What a worker has before it.
@@ -293,10 +296,31 @@ impl Worker {
             return Ok(None);
         }
         if self.queue.is_complete().await? {
+            // What was committed must still be there.
+            self.queue.reconcile().await?;
             return Ok(Some(Status::Completed));
         }
-        let idle = idle_since.elapsed() >= self.options.idle_timeout;
-        Ok(idle.then_some(Status::Idle))
+        self.wait_on(idle_since).await
+    }
+
+    /// Whether to leave, with nothing to do since then. While a chunk is open, with somebody or waiting
+    /// for its next attempt, it may yet come here.
+    async fn wait_on(&self, idle_since: Instant) -> Result<Option<Status>> {
+        let is_over = idle_since.elapsed() >= self.options.idle_timeout;
+        let last = self.reconciled.get().unwrap_or(idle_since).max(idle_since);
+        let is_first = self.reconciled.get().is_none_or(|at| at < idle_since);
+        if last.elapsed() < RECONCILE_EVERY && !(is_over && is_first) {
+            return Ok(None);
+        }
+        let Reconciled { open, resubmitted, .. } = self.queue.reconcile().await?;
+        self.reconciled.set(Some(Instant::now()));
+        if resubmitted > 0 {
+            tracing::warn!(
+                resubmitted,
+                "chunks were open and in no queue, and are submitted again"
+            );
+        }
+        Ok((is_over && open == 0).then_some(Status::Idle))
     }
 
     /// Commits what is done before a chunk is begun that may end this worker.

@@ -45,7 +45,7 @@ async fn a_sweep_from_the_coordinator_to_the_report(#[values(Embedded, Redis)] b
     assert_eq!(submitted.status.code(), Some(0), "{submitted}");
     assert_eq!(
         summary(&submitted),
-        r#"{"chunks_found":0,"chunks_submitted":20,"status":"submitted","total_chunks":20}"#
+        r#"{"chunks_found":0,"chunks_resubmitted":0,"chunks_submitted":20,"status":"submitted","total_chunks":20}"#
     );
     let worked = run(on(&bench, &["worker"]).env("WORKER_ID", "1"));
     assert_eq!(worked.status.code(), Some(0), "{worked}");

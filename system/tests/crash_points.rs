@@ -14,7 +14,8 @@ use tokio::sync::watch;
 use ttg_system::chunk::Sweep;
 use ttg_system::coordinator;
 use ttg_system::queue::{
-    Address, Asker, Broker, Commit, Delivery, Failure, Queue, QueueError, Result, Submit, Token,
+    Address, Asker, Broker, Commit, Delivery, Failure, Queue, QueueError, Reconcile, Result,
+    Submit, Token,
 };
 use ttg_system::wire::TaskResult;
 use ttg_system::worker::{self, Status};
@@ -84,6 +85,9 @@ impl Stopping {
         if self.stopped.get() { Err(QueueError::Unreachable { address, cause }) } else { Ok(()) }
     }
 }
+
+#[async_trait(?Send)]
+impl Reconcile for Stopping {}
 
 #[async_trait(?Send)]
 impl Queue for Stopping {

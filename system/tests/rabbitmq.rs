@@ -536,7 +536,7 @@ fn patient(address: Address) -> Settings {
 async fn assert_whole(broker: &dyn queue::Broker, sweep: &Sweep) {
     let (_keep, stop) = tokio::sync::watch::channel(false);
     let until = ttg_system::aggregator::Until::Read;
-    let report = ttg_system::aggregator::collect(broker, until, &stop).await.expect("reads");
+    let report = ttg_system::aggregator::collect(broker, None, until, &stop).await.expect("reads");
     assert!(report.complete, "{report:?}");
     assert_eq!(report.chunks, sweep.chunks());
     assert_eq!(report.result, Some(support::bench::whole(sweep)));

@@ -12,7 +12,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use ttg_system::chunk::Chunk;
 use ttg_system::kernel::Kernel;
-use ttg_system::queue::{Asker, Broker, Commit, Delivery, Failure, Queue, Result, Token};
+use ttg_system::queue::{
+    Asker, Broker, Commit, Delivery, Failure, Queue, Reconcile, Result, Token,
+};
 use ttg_system::stats::Stats;
 use ttg_system::wire::TaskResult;
 use ttg_system::worker::{self, Status, Summary};
@@ -38,6 +40,9 @@ impl Freezing {
 async fn pass(gate: &watch::Receiver<bool>) {
     gate.clone().wait_for(|open| *open).await.expect("the gate's keeper lives");
 }
+
+#[async_trait(?Send)]
+impl Reconcile for Freezing {}
 
 #[async_trait(?Send)]
 impl Queue for Freezing {

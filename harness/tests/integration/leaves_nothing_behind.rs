@@ -260,7 +260,8 @@ fn daemon_of(sandbox: &Sandbox, worker: u32) -> u32 {
     let file = sandbox.path().join(format!("daemon-{worker}"));
     eventually(|| {
         let written = std::fs::read_to_string(&file).unwrap_or_default();
-        let told = written.split_once('\n').ok_or(format!("worker {worker} has started nothing"))?;
+        let told =
+            written.split_once('\n').ok_or(format!("worker {worker} has started nothing"))?;
         Ok(told.0.parse().unwrap())
     })
 }

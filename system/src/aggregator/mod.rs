@@ -8,9 +8,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
-use crate::queue::{Cursor, Inspect, Progress, QueueError, Readable, Result, Stamped};
+use crate::queue::{
+    Cursor, Inspect, Progress, QueueError, RECONCILE_EVERY, Readable, Reconcile, Reconciled,
+    Result, Stamped,
+};
 use crate::stats::{Collector, Stats};
 use crate::wire::TaskResult;
 
@@ -76,18 +79,21 @@ pub struct Share {
     pub seconds: f64,
 }
 
-/// Collects until the end that is asked for, or until `stop` becomes true.
+/// Collects until the end that is asked for, or until `stop` becomes true. Who waits for the sweep to be
+/// complete has a `keeper` see to it that what is open stays in a queue.
 ///
 /// # Errors
 /// Where the broker cannot be reached any more, or no longer holds the sweep.
 pub async fn collect(
     broker: &dyn Inspect,
+    keeper: Option<&dyn Reconcile>,
     until: Until,
     stop: &watch::Receiver<bool>,
 ) -> Result<Report> {
     let mut tally = Tally::default();
     let mut cursor = Cursor::default();
     let mut sweep = None;
+    let mut reconciled = Instant::now();
     loop {
         let progress = broker.standing().await?;
         if sweep.is_none() && progress.total.is_some() {
@@ -110,6 +116,20 @@ pub async fn collect(
         }
         for message in page {
             tally.add(message, progress.total);
+        }
+        if read_all
+            && let Some(keeper) = keeper
+            && (over || reconciled.elapsed() >= RECONCILE_EVERY)
+        {
+            let Reconciled { in_doubt, resubmitted, .. } = keeper.reconcile().await?;
+            reconciled = Instant::now();
+            if resubmitted > 0 {
+                tracing::warn!(resubmitted, "chunks were in no queue, and are submitted again");
+            }
+            if over && !complete && (in_doubt || resubmitted > 0) {
+                sleep(LOOK).await;
+                continue;
+            }
         }
         if read_all && (enough || over || *stop.borrow()) {
             let created_ms = sweep.and_then(|info| created_ms(&info.created_at));

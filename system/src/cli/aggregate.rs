@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::args::{BrokerArgs, LogArgs, seconds};
 use super::{Ended, Failed, Hooks, print, print_json, stop_signal};
 use crate::aggregator::{self, Until};
-use crate::queue::QueueError;
+use crate::queue::{QueueError, Reconcile};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -39,7 +39,9 @@ pub(super) async fn run(args: Args, hooks: &Hooks) -> Result<Ended, Failed> {
         Some(timeout) => Until::CompleteOr(Instant::now() + timeout),
         None => Until::Complete,
     };
-    let report = aggregator::collect(&*broker, until, &stop).await;
+    // Whoever only looks changes nothing.
+    let keeper = (!args.now).then_some(&*broker as &dyn Reconcile);
+    let report = aggregator::collect(&*broker, keeper, until, &stop).await;
     let report = report.map_err(|error| match error {
         QueueError::SweepLost { .. } => {
             QueueError::SweepLost { place: settings.address.to_string() }

@@ -15,6 +15,7 @@ pub mod embedded;
 mod letters;
 mod pace;
 pub mod rabbitmq;
+mod reconcile;
 pub mod redis;
 
 use std::collections::BTreeMap;
@@ -27,6 +28,8 @@ use async_trait::async_trait;
 use crate::chunk::Sweep;
 use crate::wire::{self, DeadLetter, Task, TaskResult};
 pub use letters::{DeadLetters, Decide, Decision, replayed};
+pub(crate) use reconcile::EVERY as RECONCILE_EVERY;
+pub use reconcile::{Reconcile, Reconciled};
 
 /// How a queue is reached and what its leases and retries are.
 #[derive(Debug, Clone, PartialEq)]
@@ -217,7 +220,7 @@ impl Progress {
 
 /// What a worker asks of a broker.
 #[async_trait(?Send)]
-pub trait Queue {
+pub trait Queue: Reconcile {
     /// Up to `max` deliveries: new tasks, or what the dead left behind; none after `wait`.
     /// Returns as soon as there is something, and early when the sweep is complete.
     async fn claim(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>>;
@@ -249,7 +252,7 @@ pub trait Queue {
 
 /// What a coordinator asks of a broker.
 #[async_trait(?Send)]
-pub trait Submit {
+pub trait Submit: Reconcile {
     /// Opens a sweep, or finds it open; how many of its chunks are submitted.
     ///
     /// # Errors

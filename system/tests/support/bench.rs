@@ -200,7 +200,20 @@ impl Bench {
             .expect("a row");
     }
 
-    fn file(&self) -> rusqlite::Connection {
+    /// Deletes every task that waits, behind the queue's back.
+    pub(crate) async fn lose_tasks(&self) {
+        match &self.home {
+            Home::Redis(server) => server.command(&["DEL", "ttg:tasks"]),
+            Home::Embedded(_) => {
+                self.file().execute("DELETE FROM tasks", []).expect("deletes");
+            }
+            Home::RabbitMq(server) => server.purge(&server.queues().tasks).await,
+            Home::Model(_) => panic!("a model loses nothing"),
+        }
+    }
+
+    /// Opens the file of the embedded broker.
+    pub(crate) fn file(&self) -> rusqlite::Connection {
         let Address::Embedded(path) = &self.settings.address else { panic!("not a file") };
         let file = rusqlite::Connection::open(path).expect("opens");
         file.busy_timeout(PATIENCE).expect("takes a time");
@@ -237,7 +250,7 @@ impl Bench {
     /// Everything that there is, combined.
     pub(crate) async fn report(&self) -> Report {
         let (_keep, stop) = watch::channel(false);
-        aggregator::collect(&*self.onlooker().await, Until::Read, &stop).await.expect("reads")
+        aggregator::collect(&*self.onlooker().await, None, Until::Read, &stop).await.expect("reads")
     }
 
     /// Every chunk once, right to the last bit, and nothing removed.

@@ -11,8 +11,8 @@ use tokio::time::{Instant, sleep};
 use ttg_system::chunk::Sweep;
 use ttg_system::queue::{
     Asker, Commit, Cursor, DeadLetters, Decide, Decision, Delivery, Depths, Failure, Held, Inspect,
-    OpenTask, Progress, Queue, QueueError, Readable, Redelivered, Result, Settings, Stamped,
-    Submit, SweepInfo, Token, replayed,
+    OpenTask, Progress, Queue, QueueError, Readable, Reconcile, Redelivered, Result, Settings,
+    Stamped, Submit, SweepInfo, Token, replayed,
 };
 use ttg_system::wire::{self, DeadLetter, Task, TaskResult};
 
@@ -181,6 +181,9 @@ impl Member {
         self.held(state, token).map(|entry| entry.place = Place::Done).is_some()
     }
 }
+
+#[async_trait(?Send)]
+impl Reconcile for Member {}
 
 #[async_trait(?Send)]
 impl Queue for Member {

@@ -107,6 +107,14 @@ impl RabbitMqServer {
         messages.collect().await
     }
 
+    /// Throws away what waits in a queue.
+    pub(crate) async fn purge(&self, queue: &str) {
+        let url = format!("amqp://127.0.0.1:{}", self.port);
+        let connection = lapin::Connection::connect(&url, Default::default()).await;
+        let channel = connection.expect("connects").create_channel().await.expect("a channel");
+        channel.queue_purge(queue.into(), Default::default()).await.expect("is purged");
+    }
+
     /// As `kill -9`.
     pub(crate) fn kill(&mut self) {
         let (_, child) = self.own.as_mut().expect("a server of our own");

@@ -2,7 +2,7 @@
 //! and nobody else would ever read it.
 
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -19,9 +19,13 @@ const OPEN: Duration = Duration::from_millis(250);
 /// An open file, and which one it is.
 pub(super) struct Database {
     pub(super) connection: Connection,
-    /// Device and number of the file.
-    file: Option<(u64, u64)>,
+    /// Device and number of the file, and of its log: what is committed stands there first.
+    file: Option<Identity>,
+    log: Option<Identity>,
 }
+
+/// Device and number of a file.
+type Identity = (u64, u64);
 
 /// Why a step was not done.
 pub(super) enum Trouble {
@@ -33,16 +37,23 @@ impl Database {
     /// Opens the file, or makes it.
     pub(super) fn open(path: &Path, patience: Duration) -> Result<Self, String> {
         let connection = open_file(path, patience)?;
-        Ok(Self { connection, file: identity(path) })
+        Ok(Self { connection, file: identity(path), log: identity(&log_of(path)) })
     }
 
-    /// Whether the file of this path is the one that is open.
+    /// Whether the file of this path is the one that is open, and its log too: SQLite removes that
+    /// with the last connection only.
     pub(super) fn is_at(&self, path: &Path) -> bool {
-        self.file.is_some() && self.file == identity(path)
+        self.file.is_some() && self.file == identity(path) && self.log == identity(&log_of(path))
     }
 }
 
-fn identity(path: &Path) -> Option<(u64, u64)> {
+fn log_of(database: &Path) -> PathBuf {
+    let mut path = database.as_os_str().to_owned();
+    path.push("-wal");
+    path.into()
+}
+
+fn identity(path: &Path) -> Option<Identity> {
     std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
 }
 

@@ -14,6 +14,7 @@ mod database;
 mod inspect;
 mod letters;
 mod liveness;
+mod reconcile;
 mod submit;
 
 use std::collections::HashSet;
@@ -27,6 +28,7 @@ use tokio::time::Instant;
 
 use super::arrival::{Dead, Known};
 use super::pace::Pace;
+use super::reconcile::HighWater;
 use super::{
     Address, Asker, Commit, Delivery, Failure, Inspect, Queue, QueueError, Result, Settings, Token,
 };
@@ -55,6 +57,7 @@ struct State {
     has_seen: bool,
     /// Nonces of the workers that looked dead at the last survey.
     suspects: HashSet<String>,
+    high_water: HighWater,
 }
 
 impl Embedded {

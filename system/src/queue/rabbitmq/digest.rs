@@ -15,6 +15,8 @@ use crate::wire::{DeadLetter, Task};
 pub(super) struct Digest {
     /// The place after the last that was taken in.
     pub(super) next: u64,
+    /// How many records said that something happened.
+    pub(super) events: u64,
     pub(super) store: Option<String>,
     pub(super) sweep: Option<SweepInfo>,
     pub(super) submitted: Bits,
@@ -58,6 +60,7 @@ impl Digest {
             return;
         }
         self.next = place;
+        self.events += u64::from(!matches!(record, Record::Mark(_) | Record::Other));
         let chunks = self.sweep.as_ref().map_or(BOUND, |info| info.sweep.chunks());
         match record {
             Record::Store(name) => {
@@ -127,6 +130,11 @@ impl Digest {
             self.retries.remove(&task.chunk.index);
         }
         self.letters.insert(place, (letter, text));
+    }
+
+    /// The last retry of a chunk that is not settled.
+    pub(super) fn retry(&self, chunk: u64) -> Option<Task> {
+        self.retries.get(&chunk).map(|retry| retry.task.clone())
     }
 
     fn delivered_again(&mut self, chunk: u64) {

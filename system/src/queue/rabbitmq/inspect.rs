@@ -174,7 +174,7 @@ impl Inspect for RabbitMq {
                     tasks: life.depth(tasks).await?.messages.into(),
                     results: life.depth(results).await?.messages.into(),
                     letters: life.depth(letters).await?.messages.into(),
-                    retry: life.depth_if_there(retry).await?,
+                    retry: life.depth_if_there(retry).await?.messages.into(),
                 })
             })
             .await

@@ -25,6 +25,8 @@ pub(super) struct Journal {
     /// Place of the last mark of ours that was come to, and its text, which nobody else has.
     read_to: RefCell<Option<(u64, String)>>,
     marks: Cell<u64>,
+    /// Its beginning is gone.
+    is_cut: Cell<bool>,
 }
 
 impl Journal {
@@ -35,6 +37,7 @@ impl Journal {
             digest: RefCell::default(),
             read_to: RefCell::default(),
             marks: Cell::new(0),
+            is_cut: Cell::new(false),
         }
     }
 
@@ -95,6 +98,7 @@ impl Journal {
         }
         let reader = slot.as_mut().expect("it was opened just now");
         let read = self.read_with(reader, life, is_enough).await;
+        self.is_cut.set(self.is_cut.get() || reader.begins_late);
         if read.is_err() {
             *slot = None;
         }
@@ -135,6 +139,7 @@ impl Journal {
         }
         let reader = life.answered(Reader::open(life, 0)).await?;
         self.read_to.replace(None);
+        self.is_cut.set(false);
         *self.digest.borrow_mut() = Digest::default();
         Ok(reader)
     }
@@ -181,6 +186,28 @@ impl Journal {
             committed: digest.committed.count,
             dead: digest.dead.count,
         }
+    }
+
+    /// Chunks that are submitted and not settled, as far as was read.
+    pub(super) fn open_chunks(&self) -> Vec<u64> {
+        let digest = self.digest();
+        let is_open = |chunk: &u64| !digest.committed.has(*chunk) && !digest.dead.has(*chunk);
+        digest.submitted.iter().filter(is_open).collect()
+    }
+
+    /// The last retry of a chunk that is not settled, as far as was read.
+    pub(super) fn retry(&self, chunk: u64) -> Option<Task> {
+        self.digest().retry(chunk)
+    }
+
+    /// How many records say that something happened, as far as was read.
+    pub(super) fn events(&self) -> u64 {
+        self.digest().events
+    }
+
+    /// Whether the journal's beginning is gone, as far as was read.
+    pub(super) fn is_cut(&self) -> bool {
+        self.is_cut.get()
     }
 
     /// All chunks below this one are in the queue for good, as far as was read. Others may be: the

@@ -100,6 +100,7 @@ const ANSWER: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(100);
 
 /// What a queue says of itself.
+#[derive(Default)]
 pub(super) struct Depth {
     pub(super) consumers: u32,
     /// Messages that are with nobody.
@@ -223,19 +224,20 @@ impl Life {
         Ok(Depth { consumers: told.consumer_count(), messages: told.message_count() })
     }
 
-    /// Messages of a queue that not everybody declares.
-    pub(super) async fn depth_if_there(&self, queue: &str) -> Outcome<u64> {
+    /// Asks a queue that not everybody declares.
+    pub(super) async fn depth_if_there(&self, queue: &str) -> Outcome<Depth> {
         // A refusal closes the channel.
         let channel = self.connection.create_channel().await?;
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let told = channel.queue_declare(queue.into(), passive, FieldTable::default()).await;
         match told {
             Ok(told) => {
-                let messages = told.message_count();
+                let depth =
+                    Depth { consumers: told.consumer_count(), messages: told.message_count() };
                 channel.close(200, "thank you".into()).await?;
-                Ok(messages.into())
+                Ok(depth)
             }
-            Err(error) if is_not_found(&error) => Ok(0),
+            Err(error) if is_not_found(&error) => Ok(Depth::default()),
             Err(error) => Err(error.into()),
         }
     }

@@ -87,6 +87,15 @@ impl Link {
         }
     }
 
+    pub(super) fn is_worker(&self) -> bool {
+        self.is_worker
+    }
+
+    /// Time between two heartbeats.
+    pub(super) fn heartbeat(&self) -> Duration {
+        Duration::from_secs(self.heartbeat.into())
+    }
+
     /// Number of the present life, if its connection is there.
     pub(super) fn live(&self) -> Option<u64> {
         let present = self.present.borrow();

@@ -29,7 +29,9 @@ mod lost_retries;
 mod peek;
 mod queues;
 mod reader;
+mod reconcile;
 mod record;
+mod roll;
 mod server;
 mod sight;
 mod submit;
@@ -51,10 +53,13 @@ use self::journal::Journal;
 use self::life::Outgoing;
 use self::link::Link;
 use self::queues::{LETTERS_EXCHANGE, RESULTS_EXCHANGE, RETRY_EXCHANGE, TASKS_EXCHANGE};
+use self::reconcile::Gap;
+use self::roll::Sign;
 use self::sight::Sight;
 use self::trace::Trace;
 use super::arrival::{Dead, Known};
 use super::pace::Pace;
+use super::reconcile::{HighWater, Suspicion};
 use super::{
     Address, Asker, Commit, Delivery, Failure, Queue, Result, Settings, Token, first_contact,
 };
@@ -83,6 +88,10 @@ pub struct RabbitMq {
     consumers: Cell<u32>,
     pages: Pages,
     trace: Mutex<Option<Trace>>,
+    idle: Mutex<Sign>,
+    paused: Mutex<Sign>,
+    high_water: HighWater,
+    suspicion: Suspicion<Gap>,
     /// The next step of submitting may have been tried before, and its outcome is not known.
     in_doubt: Cell<bool>,
 }
@@ -119,6 +128,10 @@ impl RabbitMq {
             consumers: Cell::new(0),
             pages: Pages::default(),
             trace: Mutex::default(),
+            idle: Mutex::default(),
+            paused: Mutex::default(),
+            high_water: HighWater::default(),
+            suspicion: Suspicion::default(),
             in_doubt: Cell::default(),
         })
     }
@@ -311,7 +324,11 @@ impl Queue for RabbitMq {
             let ours = holding.filter(|it| Some(it.life) == self.link.live());
             back.extend(ours.map(|holding| holding.message));
         }
-        self.give_back(back).await
+        self.give_back(back).await?;
+        if self.held.borrow().is_empty() {
+            return Ok(());
+        }
+        self.link.call(async |life| self.says_it_is_paused(&life).await).await
     }
 
     async fn is_complete(&self) -> Result<bool> {
@@ -354,7 +371,11 @@ impl RabbitMq {
                 }
                 let inbox = inbox.as_mut().expect("it was opened just now");
                 let held = self.tags(life.number);
-                Ok((life.number, life.answered(inbox.take(max, wait, &held)).await?))
+                let taken = life.answered(inbox.take(max, wait, &held)).await?;
+                if !taken.is_empty() {
+                    self.is_busy_now(&life).await?;
+                }
+                Ok((life.number, taken))
             })
             .await?;
         self.arrivals(life, messages, true).await

@@ -57,6 +57,16 @@ impl Queues {
         format!("{}.journal", self.tasks)
     }
 
+    /// Consumed by workers that have nothing to do.
+    pub(super) fn idle(&self) -> String {
+        format!("{}.idle", self.tasks)
+    }
+
+    /// Consumed by workers that hold something and take nothing more.
+    pub(super) fn paused(&self) -> String {
+        format!("{}.paused", self.tasks)
+    }
+
     /// A queue that only one connection can have at a time.
     pub(super) fn lock(&self) -> String {
         format!("{}.lock", self.tasks)

@@ -26,6 +26,8 @@ pub(super) struct Reader {
     pub(super) life: u64,
     /// Place of the next message.
     pub(super) next: u64,
+    /// The beginning is gone: a policy keeps the journal short.
+    pub(super) begins_late: bool,
     _channel: Channel,
     consumer: Consumer,
     unacknowledged: u32,
@@ -50,7 +52,14 @@ impl Reader {
         let (journal, options) = (life.queues.journal(), BasicConsumeOptions::default());
         let consumer =
             channel.basic_consume(journal.as_str().into(), "".into(), options, place).await?;
-        Ok(Self { life: life.number, next, _channel: channel, consumer, unacknowledged: 0 })
+        Ok(Self {
+            life: life.number,
+            next,
+            begins_late: false,
+            _channel: channel,
+            consumer,
+            unacknowledged: 0,
+        })
     }
 
     /// The next message, where there is one: a mark of our own at least.
@@ -74,6 +83,7 @@ impl Reader {
             }
             let place = place(&message).unwrap_or(self.next);
             if place >= self.next {
+                self.begins_late |= self.next == 0 && place > 0;
                 self.next = place + 1;
                 return Ok(message);
             }

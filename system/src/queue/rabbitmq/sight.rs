@@ -50,6 +50,9 @@ impl RabbitMq {
             .link
             .call(async |life| Ok((life.number, self.journal.read_store(&life).await?)))
             .await?;
+        if self.journal.is_cut() {
+            return Err(QueueError::lost(&self.settings.address));
+        }
         if store.is_none() || self.sight.is_lost(store.as_ref()) {
             // Somebody may be about to write it: alone, one sees the end of that.
             store = self

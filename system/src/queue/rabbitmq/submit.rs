@@ -38,6 +38,9 @@ impl Submit for RabbitMq {
             Ok(())
         })
         .await?;
+        if self.journal.is_cut() {
+            return Err(QueueError::lost(&self.settings.address));
+        }
         self.sight.keep(self.journal.store());
         match self.journal.sweep() {
             Some(there) if there.is(&asked) => Ok(self.journal.submitted_for_good()),

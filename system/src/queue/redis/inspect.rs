@@ -145,7 +145,7 @@ impl Inspect for Redis {
 
 impl Redis {
     /// All that was delivered and is not settled, also what was given back.
-    async fn pending(&self) -> Result<Vec<Held>> {
+    pub(super) async fn pending(&self) -> Result<Vec<Held>> {
         let pending: Vec<(String, String, u64, u64)> = self
             .link
             .call(async |mut c| {
@@ -188,7 +188,7 @@ impl Redis {
     }
 
     /// The id of the last task that was handed to anybody; empty where nobody has asked.
-    async fn last_delivered(&self) -> Result<String> {
+    pub(super) async fn last_delivered(&self) -> Result<String> {
         let groups: Vec<HashMap<String, ::redis::Value>> = self
             .link
             .call(async |mut c| {

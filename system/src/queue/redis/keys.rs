@@ -24,6 +24,9 @@ pub(super) const MEMBERS: &str = "ttg:members";
 /// another, everything else is too. A reset leaves it.
 pub(super) const STORE: &str = "ttg:store";
 
+/// Whose search for lost tasks goes on.
+pub(super) const SEARCH: &str = "ttg:search";
+
 /// Every key of a sweep, for a reset. Workers live on.
 pub(super) const ALL: [&str; 9] =
     [TASKS, RESULTS, METADATA, LETTERS, RETRY, COMMITTED, DEAD, PROGRESS, RELEASES];

@@ -23,6 +23,7 @@ mod inspect;
 mod keys;
 mod letters;
 mod link;
+mod reconcile;
 mod submit;
 
 use std::cell::Cell;
@@ -36,6 +37,7 @@ use tokio::time::Instant;
 
 use super::arrival::{Dead, Known};
 use super::pace::Pace;
+use super::reconcile::{HighWater, Suspicion};
 use super::{
     Asker, Commit, Delivery, Failure, Queue, QueueError, RELEASED, Result, Settings, Token,
     first_contact,
@@ -45,6 +47,7 @@ use keys::{
     COMMITTED, DEAD, GROUP, LETTERS, MEMBERS, PROGRESS, RELEASES, RESULTS, RETRY, STORE, TASKS,
 };
 use link::Link;
+use reconcile::Gap;
 
 /// After a lost connection, how long others are given to come back too before they count as dead.
 const GRACE: Duration = Duration::from_secs(2);
@@ -74,6 +77,10 @@ pub struct Redis {
     pace: Pace,
     known: Known,
     scripts: Scripts,
+    high_water: HighWater,
+    suspicion: Suspicion<Gap>,
+    /// What did not add up when nothing was found to be missing.
+    searched: Cell<Option<Gap>>,
 }
 
 struct Member {
@@ -104,6 +111,7 @@ struct Scripts {
     fail: Script,
     progress: Script,
     depths: Script,
+    stock: Script,
 }
 
 impl Redis {
@@ -133,6 +141,9 @@ impl Redis {
             state: Mutex::default(),
             pace: Pace::new(settings.takeover_interval),
             known: Known::default(),
+            high_water: HighWater::default(),
+            suspicion: Suspicion::default(),
+            searched: Cell::new(None),
             scripts: Scripts {
                 join: script!("join"),
                 commit: script!("commit"),
@@ -145,6 +156,7 @@ impl Redis {
                 fail: script!("fail"),
                 progress: script!("progress"),
                 depths: script!("depths"),
+                stock: script!("stock"),
             },
         })
     }
@@ -437,7 +449,7 @@ impl Queue for Redis {
         let (taken, gone): (Vec<(String, u64, i64, Vec<Vec<u8>>)>, Vec<String>) =
             self.run(&mut script).await?;
         if !gone.is_empty() {
-            tracing::error!(entries = ?gone, "pending tasks were trimmed from the stream: lost");
+            tracing::warn!(entries = ?gone, "tasks of the dead are gone from the stream");
         }
         if !taken.is_empty() {
             // There may be more where that came from.

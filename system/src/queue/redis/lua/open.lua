@@ -2,6 +2,12 @@
 -- KEYS  metadata, progress, store
 -- ARGV  a name for the data where it has none, the fields of the metadata
 -- Returns all fields of the metadata, the number of chunks submitted, and the name of the data.
+local counted = redis.call('HEXISTS', KEYS[2], 'submitted')
+-- The one is made with the other and discarded with it; a foreign coordinator makes neither.
+if redis.call('HEXISTS', KEYS[1], 'start_param') > counted
+  or redis.call('EXISTS', KEYS[1]) < counted then
+  return redis.error_reply('TTGLOST what was counted of the sweep is gone')
+end
 if redis.call('EXISTS', KEYS[1]) == 0 then
   redis.call('HSET', KEYS[1], unpack(ARGV, 2))
   redis.call('HSET', KEYS[2], 'submitted', 0)

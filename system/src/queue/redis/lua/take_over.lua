@@ -28,6 +28,8 @@ local function take(pending)
         taken[#taken + 1] = { id, entry[4] + 1, deaths, claimed[2] }
         redis.call('HINCRBY', progress, 'redelivered', 1)
       else
+        -- Older servers leave it pending, for ever.
+        redis.call('XACK', tasks, group, id)
         gone[#gone + 1] = id
         alone = false
       end

@@ -1,0 +1,34 @@
+-- What of a sweep is where.
+-- KEYS  metadata, progress, tasks, results, retry, committed
+-- ARGV  group
+-- Returns whether what was counted is gone, whether the sweep is one of ours, when it was created, its
+-- chunks that are submitted, committed and dead, how many results there are, and how many tasks wait or
+-- are with somebody: nothing where the server does not know that.
+local metadata, progress, tasks, results, retry, bits = unpack(KEYS)
+local function count(name)
+  return tonumber(redis.call('HGET', progress, name)) or 0
+end
+local ours = redis.call('HEXISTS', metadata, 'start_param') == 1
+local counted = redis.call('HEXISTS', progress, 'submitted') == 1
+local committed, stored = count('committed'), redis.call('XLEN', results)
+-- The one is made with the other and discarded with it.
+local gone = ours and not counted or counted and redis.call('EXISTS', metadata) == 0
+  or committed > stored or committed > 0 and redis.call('EXISTS', bits) == 0
+
+local queued = redis.call('XLEN', tasks)
+if queued > 0 then
+  for _, info in ipairs(redis.call('XINFO', 'GROUPS', tasks)) do
+    local group = {}
+    for at = 1, #info, 2 do
+      group[info[at]] = info[at + 1]
+    end
+    if group.name == ARGV[1] then
+      queued = group.lag and group.lag + group.pending
+    end
+  end
+end
+return {
+  gone and 1 or 0, ours and counted and 1 or 0, redis.call('HGET', metadata, 'created_at') or '',
+  count('submitted'), committed, count('dead'), stored,
+  queued and queued + redis.call('ZCARD', retry) or false,
+}
