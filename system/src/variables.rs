@@ -243,7 +243,7 @@ pub const VARIABLES: &[Variable] = &[
         WORKER,
         "IDLE_TIMEOUT_SECONDS",
         "`30`",
-        "A worker leaves after this many seconds without a chunk.",
+        "A worker leaves after this many seconds without a chunk, if none is open anywhere.",
     ),
     of(
         Says::Setting,

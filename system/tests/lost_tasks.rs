@@ -251,6 +251,20 @@ async fn a_server_that_came_back_older_than_it_was_has_lost_the_sweep() {
     assert!(matches!(lost, Err(QueueError::SweepLost { .. })), "{lost:?}");
 }
 
+#[rstest]
+#[case::that_drops_the_oldest(r#"{"max-length": 8}"#)]
+#[case::that_lets_them_expire(r#"{"message-ttl": 1}"#)]
+#[tokio::test]
+async fn a_policy_on_the_queue_of_tasks_loses_no_chunk(#[case] limit: &str) {
+    let bench = Bench::start_own(RabbitMq).with_lease(LEASE);
+    let policy = ["set_policy", "short", "^ttg.tasks$", limit];
+    assert!(bench.rabbitmq().control(&policy).expect("runs").success());
+    let (bench, sweep) = bench.with_sweep(20).await;
+    let ended = Process::worker(&bench.settings, 1, 0.1).end();
+    assert_eq!(ended.summary()["status"], "completed", "{ended}");
+    bench.assert_exact(&sweep).await;
+}
+
 #[tokio::test]
 async fn a_journal_that_was_cut_is_lost() {
     let bench = Bench::start_own(RabbitMq).with_lease(LEASE);

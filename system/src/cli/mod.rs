@@ -33,7 +33,7 @@ struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 finished, 1 failed or incomplete, 64 wrong arguments, 65 the broker has lost the \
-sweep, 69 the broker does not answer, 130 or 143 interrupted.
+sweep or results of it, 69 the broker does not answer, 130 or 143 interrupted.
 
 Example, on one machine with nothing installed:
   export USE_QUEUE=true QUEUE_BACKEND=embedded EMBEDDED_PATH=sweep.db

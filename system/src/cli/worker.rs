@@ -57,7 +57,7 @@ pub(super) struct Args {
     #[arg(long, env = "COORDINATE", default_value = "false", value_parser = switch,
         num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
     coordinate: bool,
-    /// Leave after this many seconds without a chunk.
+    /// Leave after this many seconds without a chunk, if none is open anywhere.
     #[arg(long, env = "IDLE_TIMEOUT_SECONDS", default_value = "30", value_parser = seconds)]
     idle_timeout_seconds: Duration,
     /// How long a chunk may take on after a request to stop, before it is given back.
