@@ -42,8 +42,9 @@ struct Stock {
     queued: Option<u64>,
 }
 
-/// What looks wrong: how many chunks are open, in a queue, and have a result.
-pub(super) type Gap = (u64, u64, u64);
+/// What does not add up: so many open chunks more than tasks that are queued; or, where nothing is queued,
+/// so many results of which some are foreign.
+pub(super) type Gap = (u64, Option<u64>);
 
 impl Stock {
     /// Chunks that are neither committed by us nor dead nor may have a foreign worker's result.
@@ -56,9 +57,9 @@ impl Stock {
     /// until nothing is left to do.
     fn gap(&self) -> Option<Gap> {
         let queued = self.queued?;
-        let is_foreign = self.results > self.committed;
-        let all_read = is_foreign && queued == 0;
-        (queued < self.open() || all_read).then_some((self.open(), queued, self.results))
+        let missing = self.open().saturating_sub(queued);
+        let foreign = (queued == 0 && self.results > self.committed).then_some(self.results);
+        (missing > 0 || foreign.is_some()).then_some((missing, foreign))
     }
 }
 
@@ -90,12 +91,11 @@ impl Reconcile for Redis {
         if !self.suspicion.has_lasted(gap, SURE) {
             return Ok(Reconciled { open, in_doubt: true, resubmitted: 0 });
         }
-        let resubmitted = self.search(&stock).await?;
-        if resubmitted == Some(0) {
-            self.searched.set(Some(gap));
-        }
-        let resubmitted = resubmitted.unwrap_or(0);
-        Ok(Reconciled { open, in_doubt: false, resubmitted })
+        let Some((missing, resubmitted)) = self.search(&stock).await? else {
+            return Ok(Reconciled { open, in_doubt: true, resubmitted: 0 });
+        };
+        self.searched.set((missing == 0).then_some(gap));
+        Ok(Reconciled { open, in_doubt: missing > resubmitted, resubmitted })
     }
 }
 
@@ -109,8 +109,9 @@ impl Redis {
         Ok(Stock { gone, ours, created_at, submitted, committed, dead, results, queued })
     }
 
-    /// Looks for what is missing and submits it again; nothing where somebody else is looking.
-    async fn search(&self, stock: &Stock) -> Result<Option<u64>> {
+    /// Looks for what is missing and submits it again: how much of each. Nothing where somebody else is
+    /// looking.
+    async fn search(&self, stock: &Stock) -> Result<Option<(u64, u64)>> {
         let Some(info) = self.sweep().await? else { return Ok(None) };
         let whose = super::store_name();
         let taken: Option<String> = self
@@ -133,7 +134,7 @@ impl Redis {
         self.link
             .call(async |mut c| cmd("DEL").arg(SEARCH).query_async::<()>(&mut c).await)
             .await?;
-        Ok(Some(resubmitted))
+        Ok(Some((missing.len() as u64, resubmitted)))
     }
 
     /// The chunks that are settled, wait, or are with somebody.
