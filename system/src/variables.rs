@@ -100,12 +100,64 @@ pub const VARIABLES: &[Variable] = &[
         "`redis`",
         "Which broker: `redis`, `rabbitmq` or `embedded`.",
     ),
+    Variable {
+        is_secret: true,
+        ..of(
+            Says::Broker,
+            ALL_ROLES,
+            "BROKER_URL",
+            "none",
+            "Its address in one line, instead of the variables below: `redis://`, `rediss://`, `redis+sentinel://HOST,HOST/MASTER`, `amqp://`, `amqps://` or `sqlite:FILE`; without a password it may be the flag.",
+        )
+    },
+    of(Says::Broker, ALL_ROLES, "BROKER_URL_FILE", "none", "File with that address."),
+    of(
+        Says::Broker,
+        ALL_ROLES,
+        "BROKER_TLS",
+        "`false`; with a URL, what that says",
+        "Whether the connection is over TLS; each of the following says so too.",
+    ),
+    of(
+        Says::Broker,
+        ALL_ROLES,
+        "BROKER_TLS_CA",
+        "the system's",
+        "File with the certificates of those who are trusted.",
+    ),
+    of(
+        Says::Broker,
+        ALL_ROLES,
+        "BROKER_TLS_CERT",
+        "none",
+        "File with our own certificate, where the broker asks for one.",
+    ),
+    of(Says::Broker, ALL_ROLES, "BROKER_TLS_KEY", "none", "File with the key of that."),
+    of(
+        Says::Broker,
+        ALL_ROLES,
+        "BROKER_TLS_SERVER_NAME",
+        "the host's",
+        "Name that the broker's certificate is for.",
+    ),
     of(Says::Broker, ALL_ROLES, "REDIS_HOST", "`ttg-redis`", "Host of Redis."),
     of(Says::Broker, ALL_ROLES, "REDIS_PORT", "`6379`", "Port of Redis."),
     of(Says::Broker, ALL_ROLES, "REDIS_DB", "`0`", "Database number of Redis."),
+    of(Says::Broker, ALL_ROLES, "REDIS_USERNAME", "the server's default one", "User of Redis."),
+    Variable {
+        is_secret: true,
+        ..of(
+            Says::Broker,
+            ALL_ROLES,
+            "REDIS_PASSWORD",
+            "none",
+            "Password of Redis; no flag, because everybody sees those.",
+        )
+    },
+    of(Says::Broker, ALL_ROLES, "REDIS_PASSWORD_FILE", "none", "File with that password."),
     of(Says::Broker, ALL_ROLES, "EMBEDDED_PATH", "`ttg.db`", "File of the embedded broker."),
     of(Says::Broker, ALL_ROLES, "RABBITMQ_HOST", "`ttg-rabbitmq`", "Host of RabbitMQ."),
-    of(Says::Broker, ALL_ROLES, "RABBITMQ_PORT", "`5672`", "Port of RabbitMQ."),
+    of(Says::Broker, ALL_ROLES, "RABBITMQ_PORT", "`5672`; with TLS `5671`", "Port of RabbitMQ."),
     of(Says::Broker, ALL_ROLES, "RABBITMQ_USER", "`guest`", "User of RabbitMQ."),
     Variable {
         is_secret: true,
@@ -117,7 +169,22 @@ pub const VARIABLES: &[Variable] = &[
             "Password of RabbitMQ; no flag, because everybody sees those.",
         )
     },
+    of(Says::Broker, ALL_ROLES, "RABBITMQ_PASSWORD_FILE", "none", "File with that password."),
     of(Says::Broker, ALL_ROLES, "RABBITMQ_VHOST", "`/`", "Virtual host of RabbitMQ."),
+    of(
+        Says::Setting,
+        ALL_ROLES,
+        "RABBITMQ_HEARTBEAT_SECONDS",
+        "`STALE_THRESHOLD_MS` ÷ 2500",
+        "Seconds between heartbeats; 0 for none.",
+    ),
+    of(
+        Says::Setting,
+        ALL_ROLES,
+        "RABBITMQ_BLOCKED_TIMEOUT_SECONDS",
+        "`BROKER_PATIENCE_SECONDS`",
+        "How long a server is waited for that lacks memory or disk.",
+    ),
     of(
         Says::Setting,
         ALL_ROLES,
@@ -313,7 +380,7 @@ pub const VARIABLES: &[Variable] = &[
 ];
 
 /// Whatever begins so is of a broker or of a simulation, of this version or another.
-const PREFIXES: &[&str] = &["RABBITMQ_", "REDIS_", "SIMULATE_"];
+const PREFIXES: &[&str] = &["BROKER_", "RABBITMQ_", "REDIS_", "SIMULATE_"];
 
 /// The variable of this name, if there is one.
 pub fn find(name: &str) -> Option<&'static Variable> {
@@ -330,8 +397,8 @@ pub fn is_of_system(name: &OsStr) -> bool {
 /// The table of the documents, in Markdown.
 pub fn markdown() -> String {
     let mut text =
-        "# Environment variables\n\nEvery variable that `ttg` reads; each but the secret has \
-                    a flag, which comes first. Made by `ttg variables`.\n\n\
+        "# Environment variables\n\nEvery variable that `ttg` reads; each but the secret ones \
+                    has a flag, which comes first. Made by `ttg variables`.\n\n\
                     | variable | read by | without it | meaning |\n| --- | --- | --- | --- |\n"
             .to_owned();
     for Variable { name, read_by, default, meaning, is_secret, .. } in VARIABLES {

@@ -1,12 +1,12 @@
-//! A broker that is there already, named by the wire contract's variables in the harness's own
-//! environment. It must be empty, so that nobody's sweep is touched, and is left empty.
+//! A broker that is there already, named by the same variables of the harness's own environment as
+//! `ttg` reads: `BROKER_URL`, or the wire contract's. It must be empty, so that nobody's sweep is
+//! touched, and is left empty.
 
-use std::env;
 use std::net::SocketAddr;
 
 use tokio::net::lookup_host;
-use ttg_system::queue::rabbitmq::{Secret, Server};
-use ttg_system::queue::{self, Address, Settings};
+use ttg_system::cli;
+use ttg_system::queue::{self, Address, Settings, Tls};
 
 use super::Unavailable;
 use crate::plan::Backend;
@@ -23,17 +23,17 @@ impl External {
     /// # Errors
     /// Where it does not answer, or holds a sweep.
     pub(super) async fn find(backend: Backend) -> Result<Self, Unavailable> {
-        let address = match backend {
-            Backend::RabbitMq => rabbitmq()?,
-            _ => Address::Redis {
-                host: variable("REDIS_HOST", "127.0.0.1"),
-                port: number("REDIS_PORT", 6379)?,
-                db: number("REDIS_DB", 0)?,
-            },
-        };
+        let address = cli::address_of_environment(backend.name(), "127.0.0.1");
+        let address = address.map_err(Unavailable)?;
         let (host, port) = match &address {
             Address::RabbitMq(server) => (server.host.clone(), server.port),
-            Address::Redis { host, port, .. } => (host.clone(), *port),
+            Address::Redis(server) if server.sentinels.is_some() => {
+                return Err(Unavailable(format!(
+                    "{address}: a run needs one server that stays where it is, so name the master \
+                     itself (rediss:// or redis://)"
+                )));
+            }
+            Address::Redis(server) => (server.host.clone(), server.port),
             Address::Embedded(_) => unreachable!("a file is no external broker"),
         };
         let found = lookup_host((host.as_str(), port)).await.map(|mut found| found.next());
@@ -68,17 +68,21 @@ impl External {
         }
     }
 
-    /// What else a process must be told to reach it.
-    pub(super) fn variables(&self) -> Vec<(&'static str, String)> {
-        match &self.address {
-            Address::RabbitMq(server) => vec![
-                ("RABBITMQ_USER", server.user.clone()),
-                ("RABBITMQ_PASSWORD", server.password.0.clone()),
-                ("RABBITMQ_VHOST", server.vhost.clone()),
-            ],
-            Address::Redis { db, .. } => vec![("REDIS_DB", db.to_string())],
-            Address::Embedded(_) => Vec::new(),
+    /// What a process must be told to reach it at this host and port.
+    pub(super) fn variables(&self, host: String, port: u16) -> Vec<(&'static str, String)> {
+        let mut address = self.address.clone();
+        match &mut address {
+            Address::RabbitMq(server) => {
+                known_as(server.tls.as_mut(), &server.host);
+                (server.host, server.port) = (host, port);
+            }
+            Address::Redis(server) => {
+                known_as(server.tls.as_mut(), &server.host);
+                (server.host, server.port) = (host, port);
+            }
+            Address::Embedded(_) => {}
         }
+        address.environment()
     }
 
     pub(super) fn describe(&self) -> String {
@@ -86,20 +90,9 @@ impl External {
     }
 }
 
-fn rabbitmq() -> Result<Address, Unavailable> {
-    let mut server =
-        Server::at(&variable("RABBITMQ_HOST", "127.0.0.1"), number("RABBITMQ_PORT", 5672)?);
-    server.user = variable("RABBITMQ_USER", "guest");
-    server.password = Secret(variable("RABBITMQ_PASSWORD", "guest"));
-    server.vhost = variable("RABBITMQ_VHOST", "/");
-    Ok(Address::RabbitMq(Box::new(server)))
-}
-
-fn variable(name: &str, default: &str) -> String {
-    env::var(name).unwrap_or_else(|_| default.to_owned())
-}
-
-fn number<T: std::str::FromStr>(name: &str, default: T) -> Result<T, Unavailable> {
-    let Ok(text) = env::var(name) else { return Ok(default) };
-    text.parse().map_err(|_| Unavailable(format!("{name} is {text:?}, but must be a number")))
+/// Its certificate stays that of its own host, whichever way it is reached.
+fn known_as(tls: Option<&mut Tls>, host: &str) {
+    if let Some(tls) = tls {
+        tls.server_name.get_or_insert_with(|| host.to_owned());
+    }
 }

@@ -95,7 +95,7 @@ impl BrokerProcess {
                         }
                         Address::RabbitMq(Box::new(at))
                     }
-                    _ => Address::Redis { host, port, db: 0 },
+                    _ => Address::redis(&host, port),
                 }
             }
             Self::External(external) => external.address(),
@@ -142,15 +142,16 @@ impl BrokerProcess {
                 (at.ip().to_string(), at.port())
             }
         };
+        if let Self::External(external) = self {
+            return external.variables(host, port);
+        }
         let port = port.to_string();
         let mut variables = vec![("QUEUE_BACKEND", backend.name().to_owned())];
         variables.extend(match backend {
             Backend::RabbitMq => [("RABBITMQ_HOST", host), ("RABBITMQ_PORT", port)],
             _ => [("REDIS_HOST", host), ("REDIS_PORT", port)],
         });
-        if let Self::External(external) = self {
-            variables.extend(external.variables());
-        } else if backend == Backend::Redis {
+        if backend == Backend::Redis {
             variables.push(("REDIS_DB", "0".to_owned()));
         }
         variables

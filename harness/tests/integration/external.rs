@@ -86,7 +86,7 @@ impl Theirs {
 
     async fn onlooker(&self) -> std::rc::Rc<dyn Broker> {
         let address = match self.kind {
-            Redis => Address::Redis { host: "127.0.0.1".to_owned(), port: self.port, db: 0 },
+            Redis => Address::redis("127.0.0.1", self.port),
             RabbitMq => Address::RabbitMq(Box::new(Server {
                 user: USER.to_owned(),
                 password: Secret(PASSWORD.to_owned()),

@@ -10,7 +10,8 @@ use super::BATCH;
 pub(crate) fn worker(address: &Address, number: u32) {
     type Tasks = Vec<(String, BTreeMap<String, String>)>;
     let name = &format!("worker-{number}");
-    let Address::Redis { host, port, db } = address else { unreachable!("a Redis address") };
+    let Address::Redis(server) = address else { unreachable!("a Redis address") };
+    let (host, port, db) = (&server.host, server.port, server.db);
     let client = redis::Client::open(format!("redis://{host}:{port}/{db}")).expect("a URL");
     let mut connection = client.get_connection().expect("connects");
     loop {

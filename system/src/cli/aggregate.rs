@@ -32,7 +32,7 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args, hooks: &Hooks) -> Result<Ended, Failed> {
     args.log.start();
     let (stop, signal) = stop_signal()?;
-    let settings = args.broker.settings(hooks);
+    let settings = args.broker.settings(hooks)?;
     let broker = hooks.connect(&settings, None).await?;
     let until = match args.timeout {
         _ if args.now => Until::Read,

@@ -1,11 +1,10 @@
 //! Flags that several roles share.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
-use super::rabbitmq::RabbitMqArgs;
+use super::place::PlaceArgs;
 use super::{Failed, Hooks};
 use crate::chunk::Sweep;
 use crate::queue::{Address, Settings};
@@ -14,34 +13,11 @@ use crate::telemetry::{self, Format, Level};
 /// Most parameters of a sweep: the kernel's arithmetic and the results' counts stay exact.
 const PARAMS_BOUND: u64 = 1 << 53;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Backend {
-    Redis,
-    #[value(name = "rabbitmq")]
-    RabbitMq,
-    Embedded,
-}
-
 /// Which broker, and how patient to be with it.
 #[derive(Debug, Args)]
 pub(super) struct BrokerArgs {
-    /// Which broker.
-    #[arg(long, env = "QUEUE_BACKEND", default_value = "redis", help_heading = "Broker")]
-    backend: Backend,
-    /// Host of Redis.
-    #[arg(long, env = "REDIS_HOST", default_value = "ttg-redis", help_heading = "Broker")]
-    redis_host: String,
-    /// Port of Redis.
-    #[arg(long, env = "REDIS_PORT", default_value_t = 6379, help_heading = "Broker")]
-    redis_port: u16,
-    /// Database number of Redis.
-    #[arg(long, env = "REDIS_DB", default_value_t = 0, help_heading = "Broker")]
-    redis_db: i64,
     #[command(flatten)]
-    rabbitmq: RabbitMqArgs,
-    /// File of the embedded broker.
-    #[arg(long, env = "EMBEDDED_PATH", default_value = "ttg.db", help_heading = "Broker")]
-    embedded_path: PathBuf,
+    place: PlaceArgs,
     /// A delivery without a sign of life for this long is anybody's.
     #[arg(long, env = "STALE_THRESHOLD_MS", default_value_t = 5000,
         value_parser = clap::value_parser!(u64).range(10..), help_heading = "Broker")]
@@ -67,43 +43,40 @@ pub(super) struct BrokerArgs {
 }
 
 impl BrokerArgs {
-    fn max_retries(&self) -> u32 {
-        let own = (self.backend == Backend::RabbitMq).then_some(self.rabbitmq.rabbitmq_max_retries);
-        own.flatten().or(self.max_retries).unwrap_or(3)
+    fn max_retries(&self, address: &Address) -> u32 {
+        let own = match address {
+            Address::RabbitMq(_) => self.place.rabbitmq.rabbitmq_max_retries,
+            _ => None,
+        };
+        own.or(self.max_retries).unwrap_or(3)
     }
 
-    fn retry_delay_ms(&self) -> u64 {
+    fn retry_delay_ms(&self, address: &Address) -> u64 {
         // On RabbitMQ it is an argument of a queue: another default would keep others out.
-        let (own, default) = match self.backend {
-            Backend::RabbitMq => (self.rabbitmq.rabbitmq_retry_delay_ms, 5000),
+        let (own, default) = match address {
+            Address::RabbitMq(_) => (self.place.rabbitmq.rabbitmq_retry_delay_ms, 5000),
             _ => (None, 1000),
         };
         own.or(self.retry_delay_ms).unwrap_or(default)
     }
 
-    pub(super) fn settings(&self, hooks: &Hooks) -> Settings {
-        let address = match self.backend {
-            Backend::Embedded => Address::Embedded(self.embedded_path.clone()),
-            Backend::Redis => Address::Redis {
-                host: self.redis_host.clone(),
-                port: self.redis_port,
-                db: self.redis_db,
-            },
-            Backend::RabbitMq => self.rabbitmq.address(),
-        };
+    pub(super) fn settings(&self, hooks: &Hooks) -> Result<Settings, Failed> {
+        let address = self.place.address()?;
+        let (max_retries, retry_delay_ms) =
+            (self.max_retries(&address), self.retry_delay_ms(&address));
         let usual = Settings::new(address);
         let mut settings = Settings {
             lease: Duration::from_millis(self.stale_threshold_ms),
             takeover_interval: self.stale_check_interval_seconds,
-            max_retries: self.max_retries(),
-            retry_delay: Duration::from_millis(self.retry_delay_ms()),
+            max_retries,
+            retry_delay: Duration::from_millis(retry_delay_ms),
             max_deliveries: self.max_deliveries,
             patience: self.broker_patience_seconds.unwrap_or(usual.patience),
             first_contact: self.broker_patience_seconds.unwrap_or(usual.first_contact),
             ..usual
         };
         (hooks.settings)(&mut settings);
-        settings
+        Ok(settings)
     }
 }
 

@@ -23,7 +23,7 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args, hooks: &Hooks) -> Result<Ended, Failed> {
     args.log.start();
     let sweep = args.sweep.sweep()?;
-    let broker = hooks.connect(&args.broker.settings(hooks), None).await?;
+    let broker = hooks.connect(&args.broker.settings(hooks)?, None).await?;
     if args.reset {
         broker.reset().await?;
     }

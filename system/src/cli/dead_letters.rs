@@ -178,7 +178,7 @@ pub(super) async fn run(args: Args, hooks: &Hooks) -> Result<Ended, Failed> {
 impl Common {
     async fn connect(&self, hooks: &Hooks) -> Result<std::rc::Rc<dyn Broker>, Failed> {
         self.log.start();
-        Ok(hooks.connect(&self.broker.settings(hooks), None).await?)
+        Ok(hooks.connect(&self.broker.settings(hooks)?, None).await?)
     }
 }
 

@@ -7,7 +7,9 @@ mod dead_letters;
 mod hooks;
 mod letter;
 mod manifests;
+mod place;
 mod rabbitmq;
+mod redis;
 mod worker;
 
 use std::ffi::OsString;
@@ -19,6 +21,7 @@ use clap::{Parser, Subcommand};
 use tokio::sync::watch;
 
 pub use hooks::Hooks;
+pub use place::address_of_environment;
 
 use crate::queue::QueueError;
 use crate::variables;
@@ -205,8 +208,11 @@ mod tests {
     fn what_is_secret_is_no_flag_and_is_read() {
         let secrets = variables::VARIABLES.iter().filter(|variable| variable.is_secret);
         let secrets: Vec<&str> = secrets.map(|variable| variable.name).collect();
-        assert_eq!(secrets, [rabbitmq::PASSWORD]);
-        assert!(read_by_flags().values().all(|names| !names.contains(rabbitmq::PASSWORD)));
+        let read = [place::URL, redis::PASSWORD, rabbitmq::PASSWORD];
+        assert_eq!(secrets, read);
+        for secret in read {
+            assert!(read_by_flags().values().all(|names| !names.contains(secret)), "{secret}");
+        }
     }
 
     #[test]

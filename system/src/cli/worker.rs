@@ -207,7 +207,7 @@ async fn run_queue(
     hooks: &Hooks,
 ) -> Outcome {
     let (stop, signal) = stop_signal()?;
-    let settings = args.broker.settings(hooks);
+    let settings = args.broker.settings(hooks)?;
     let name = format!("worker-{number}");
     let queue = match sign_on(args, number, sweep, &settings, hooks).await {
         Ok(queue) => queue,

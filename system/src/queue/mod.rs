@@ -10,13 +10,16 @@
 //! - A dead chunk is open again once its dead letter is replayed; nothing else brings one back.
 //! - Every call may be repeated after an error: an error says that the outcome is not known.
 
+mod access;
 mod arrival;
 pub mod embedded;
+mod environment;
 mod letters;
 mod pace;
 pub mod rabbitmq;
 mod reconcile;
 pub mod redis;
+mod url;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,9 +30,12 @@ use async_trait::async_trait;
 
 use crate::chunk::Sweep;
 use crate::wire::{self, DeadLetter, Task, TaskResult};
+use access::tls_advice;
+pub use access::{Secret, Tls};
 pub use letters::{DeadLetters, Decide, Decision, replayed};
 pub(crate) use reconcile::EVERY as RECONCILE_EVERY;
 pub use reconcile::{Reconcile, Reconciled};
+pub use url::{BrokerUrl, ServerUrl};
 
 /// How a queue is reached and what its leases and retries are.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,23 +80,32 @@ pub enum Address {
     /// A SQLite file.
     Embedded(std::path::PathBuf),
     /// A Redis server.
-    Redis {
-        /// Host name or address.
-        host: String,
-        /// TCP port.
-        port: u16,
-        /// Database number.
-        db: i64,
-    },
+    Redis(Box<redis::Server>),
     /// A RabbitMQ server.
     RabbitMq(Box<rabbitmq::Server>),
+}
+
+impl Address {
+    /// A Redis server without users, passwords and encryption.
+    pub fn redis(host: &str, port: u16) -> Self {
+        Self::Redis(Box::new(redis::Server::at(host, port)))
+    }
+
+    /// The variables that say where it is.
+    fn variables(&self) -> &'static str {
+        match self {
+            Self::Embedded(_) => "EMBEDDED_PATH",
+            Self::Redis(_) => "REDIS_HOST and REDIS_PORT",
+            Self::RabbitMq(_) => "RABBITMQ_HOST and RABBITMQ_PORT",
+        }
+    }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Embedded(path) => write!(f, "the file {}", path.display()),
-            Self::Redis { host, port, db } => write!(f, "redis at {host}:{port}, database {db}"),
+            Self::Redis(server) => write!(f, "{server}"),
             Self::RabbitMq(server) => write!(f, "{server}"),
         }
     }
@@ -100,7 +115,11 @@ impl fmt::Display for Address {
 #[derive(Debug, thiserror::Error)]
 pub enum QueueError {
     /// The broker did not answer for as long as the settings allow.
-    #[error("{address} does not answer: {cause} (is it running, and is the address right?)")]
+    #[error(
+        "{address} does not answer: {cause} (is it running, and is the address right? BROKER_URL, or \
+         {}, say where it is)",
+        address.variables()
+    )]
     Unreachable {
         /// Which broker.
         address: Address,
@@ -485,7 +504,7 @@ impl<T: Queue + Submit + Inspect + DeadLetters> Broker for T {}
 pub async fn connect(settings: &Settings, worker: Option<&str>) -> Result<Rc<dyn Broker>> {
     Ok(match &settings.address {
         Address::Embedded(path) => Rc::new(embedded::Embedded::open(path, settings, worker).await?),
-        Address::Redis { .. } => Rc::new(redis::Redis::connect(settings, worker).await?),
+        Address::Redis(_) => Rc::new(redis::Redis::connect(settings, worker).await?),
         Address::RabbitMq(_) => Rc::new(rabbitmq::RabbitMq::connect(settings, worker).await?),
     })
 }

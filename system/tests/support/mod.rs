@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 pub(crate) mod bench;
+pub(crate) mod certificates;
 pub(crate) mod kernels;
 pub(crate) mod model;
 pub(crate) mod process;

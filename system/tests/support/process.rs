@@ -26,28 +26,16 @@ pub(crate) fn ttg(arguments: &[&str]) -> Command {
 
 /// The environment that leads to a broker.
 pub(crate) fn broker_environment(settings: &Settings) -> Vec<(&'static str, String)> {
-    let mut environment = match &settings.address {
-        Address::Embedded(path) => vec![
-            ("QUEUE_BACKEND", "embedded".to_owned()),
-            ("EMBEDDED_PATH", path.display().to_string()),
-        ],
-        Address::Redis { host, port, db } => vec![
-            ("QUEUE_BACKEND", "redis".to_owned()),
-            ("REDIS_HOST", host.clone()),
-            ("REDIS_PORT", port.to_string()),
-            ("REDIS_DB", db.to_string()),
-        ],
-        Address::RabbitMq(server) => vec![
-            ("QUEUE_BACKEND", "rabbitmq".to_owned()),
-            ("RABBITMQ_HOST", server.host.clone()),
-            ("RABBITMQ_PORT", server.port.to_string()),
+    let mut environment = settings.address.environment();
+    if let Address::RabbitMq(server) = &settings.address {
+        environment.extend([
             ("RABBITMQ_QUEUE_TYPE", format!("{:?}", server.queues.kind).to_lowercase()),
             ("RABBITMQ_TASK_QUEUE", server.queues.tasks.clone()),
             ("RABBITMQ_RESULT_QUEUE", server.queues.results.clone()),
             ("RABBITMQ_RETRY_QUEUE", server.queues.retry.clone()),
             ("RABBITMQ_DLQ_QUEUE", server.queues.letters.clone()),
-        ],
-    };
+        ]);
+    }
     environment.extend([
         ("STALE_THRESHOLD_MS", settings.lease.as_millis().to_string()),
         ("STALE_CHECK_INTERVAL_SECONDS", settings.takeover_interval.as_secs_f64().to_string()),

@@ -62,6 +62,13 @@ impl RabbitMqServer {
         Self::launch(&["impatient"])
     }
 
+    /// One of its own with one user, which takes only connections over TLS of those who have a
+    /// certificate; the files are in a directory.
+    pub(crate) fn start_encrypted(certificates: &Path, user: &str, password: &str) -> Self {
+        let certificates = format!("tls={}", certificates.display());
+        Self::launch(&[&certificates, &format!("user={user}:{password}")])
+    }
+
     fn launch(options: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let port = free_port();

@@ -27,20 +27,40 @@ pub(crate) struct RedisServer {
 impl RedisServer {
     /// Starts one that keeps everything in an append-only file, and waits until it is ready.
     pub(crate) fn start() -> Self {
+        Self::start_with(|_| Vec::new())
+    }
+
+    /// The same, with more arguments for its port.
+    pub(crate) fn start_with(more: impl Fn(u16) -> Vec<String>) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         for _ in 0..PORTS {
-            let free = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-            let port = free.local_addr().expect("an address").port();
-            drop(free);
-            if let Some(child) = launch(port, &directory, READY, &[]) {
+            let port = free_port();
+            let more = more(port);
+            let more: Vec<&str> = more.iter().map(String::as_str).collect();
+            if let Some(child) = launch(port, &directory, READY, &more) {
                 return Self { port, directory, child };
             }
         }
         panic!("redis-server became ready on none of {PORTS} free ports");
     }
 
+    /// One that watches over others, with this configuration, which it writes to.
+    pub(crate) fn start_sentinel(config: &Path) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        for _ in 0..PORTS {
+            let port = free_port();
+            let mut sentinel = Command::new("redis-server");
+            sentinel.arg(config).arg("--sentinel").args(["--bind", "127.0.0.1", "--port"]);
+            sentinel.arg(port.to_string());
+            if let Some(child) = begin(&mut sentinel, "+monitor") {
+                return Self { port, directory, child };
+            }
+        }
+        panic!("a sentinel became ready on none of {PORTS} free ports");
+    }
+
     pub(crate) fn address(&self) -> Address {
-        Address::Redis { host: "127.0.0.1".to_owned(), port: self.port, db: 0 }
+        Address::redis("127.0.0.1", self.port)
     }
 
     pub(crate) fn url(&self) -> String {
@@ -133,15 +153,27 @@ impl Drop for RedisServer {
     }
 }
 
+fn free_port() -> u16 {
+    let free = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    free.local_addr().expect("an address").port()
+}
+
 /// None where it ended before it said so.
 fn launch(port: u16, directory: &TempDir, sign: &str, more: &[&str]) -> Option<Child> {
-    let mut child = Command::new("redis-server")
+    let mut command = Command::new("redis-server");
+    command
         .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "yes"])
         .arg("--port")
         .arg(port.to_string())
         .arg("--dir")
         .arg(directory.path())
-        .args(more)
+        .args(more);
+    begin(&mut command, sign)
+}
+
+/// None where it ended before it said so.
+fn begin(command: &mut Command, sign: &str) -> Option<Child> {
+    let mut child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()

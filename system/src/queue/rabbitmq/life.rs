@@ -14,6 +14,7 @@ use lapin::{BasicProperties, Channel, Confirmation, Connection, ErrorKind};
 use tokio::time::{Instant, timeout};
 
 use super::{Queues, record};
+use crate::queue::tls_advice;
 
 /// Of properties: stored on disk before it is confirmed.
 const PERSISTENT: u8 = 2;
@@ -42,11 +43,23 @@ impl Trouble {
 
     /// While a connection is made, what the server refuses it will refuse again.
     pub(super) fn at_first(error: &lapin::Error) -> Self {
-        let is_final = match error.kind() {
-            ErrorKind::ProtocolError(error) => FINAL.contains(&error.get_id()),
-            _ => false,
+        let cause = error.to_string();
+        let refusal = match error.kind() {
+            ErrorKind::ProtocolError(error) => FINAL.contains(&error.get_id()).then_some(error),
+            _ => None,
         };
-        Self { cause: error.to_string(), is_final }
+        let advice = match refusal.map(|error| error.get_id()) {
+            Some(403) => {
+                Some("RABBITMQ_USER and RABBITMQ_PASSWORD, or BROKER_URL, say who connects")
+            }
+            Some(530) => Some("RABBITMQ_VHOST, or BROKER_URL, say which vhost"),
+            Some(_) => None,
+            None => tls_advice(&cause),
+        };
+        Self {
+            is_final: refusal.is_some() || cause.contains("invalid peer certificate"),
+            cause: advice.map_or(cause.clone(), |advice| format!("{cause} ({advice})")),
+        }
     }
 }
 

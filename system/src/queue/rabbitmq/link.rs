@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::life::{Life, Outcome, Trouble};
-use super::{Server, ground, record};
+use super::{Server, ground, record, tls};
 use crate::queue::{Address, QueueError, Result, Settings};
 
 /// How long one attempt to connect may take.
@@ -33,6 +33,8 @@ pub(super) struct Link {
     heartbeat: u16,
     retry_delay: Duration,
     patience: Duration,
+    /// As `patience`, of a server that says that it lacks memory or disk.
+    blocked_patience: Duration,
     life: Mutex<Option<Rc<Life>>>,
     lives: Cell<u64>,
     /// The present life, for those who can't wait.
@@ -46,9 +48,10 @@ impl Link {
             is_worker: worker.is_some(),
             server: server.clone(),
             address: settings.address.clone(),
-            heartbeat: heartbeat(settings.lease),
+            heartbeat: server.heartbeat.unwrap_or_else(|| heartbeat(settings.lease)),
             retry_delay: settings.retry_delay,
             patience: settings.patience,
+            blocked_patience: server.blocked_timeout.unwrap_or(settings.patience),
             life: Mutex::default(),
             lives: Cell::new(0),
             present: Default::default(),
@@ -172,8 +175,9 @@ impl Link {
     }
 
     async fn connect(&self) -> Outcome<Life> {
-        let Server { host, port, user, password, vhost, queues } = &self.server;
+        let Server { host, port, user, password, vhost, tls, queues, .. } = &self.server;
         let uri = AMQPUri {
+            // Where it is encrypted, that is the runtime's business.
             scheme: AMQPScheme::AMQP,
             authority: AMQPAuthority {
                 userinfo: AMQPUserInfo { username: user.clone(), password: password.0.clone() },
@@ -189,14 +193,21 @@ impl Link {
         let named = ConnectionProperties::default()
             .with_connection_name(LongString::from(self.name.as_str()));
         let first = |error: lapin::Error| Trouble::at_first(&error);
-        let connection = Connection::connect_uri(uri, named).await.map_err(first)?;
+        let connecting = match tls {
+            None => Connection::connect_uri(uri, named).await,
+            Some(tls) => {
+                let runtime = tls::runtime(tls, host);
+                Connection::connect_uri_with_runtime(uri, named, runtime).await
+            }
+        };
+        let connection = connecting.map_err(first)?;
         ground::make_firm(&connection).await.map_err(first)?;
         let channel = connection.create_channel().await.map_err(first)?;
         let retry_delay = self.is_worker.then_some(self.retry_delay);
         queues.declare(&channel, retry_delay).await.map_err(first)?;
         let number = self.lives.get() + 1;
         self.lives.set(number);
-        let life = Life::begin(number, connection, queues, self.patience).await?;
+        let life = Life::begin(number, connection, queues, self.blocked_patience).await?;
         if self.is_worker {
             // Not waited for: a server that lacks memory or disk takes it later.
             life.mention(record::hello(queues, &self.name)).await?;

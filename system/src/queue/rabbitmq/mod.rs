@@ -35,6 +35,7 @@ mod roll;
 mod server;
 mod sight;
 mod submit;
+mod tls;
 mod trace;
 
 use std::cell::{Cell, RefCell};
@@ -66,8 +67,9 @@ use super::{
 use crate::chunk::ChunkId;
 use crate::wire::{self, Task, TaskResult};
 
+pub use super::Secret;
 pub use queues::{QueueType, Queues};
-pub use server::{Secret, Server};
+pub use server::Server;
 
 /// How long a claim waits before it looks whether the sweep is complete.
 const LOOK: Duration = Duration::from_millis(250);

@@ -1,8 +1,10 @@
 //! Where a RabbitMQ server is, and who we are to it.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::Queues;
+use crate::queue::{Secret, Tls};
 
 /// A server, and the queues on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +19,13 @@ pub struct Server {
     pub password: Secret,
     /// Virtual host.
     pub vhost: String,
+    /// How the connection is encrypted, if it is.
+    pub tls: Option<Tls>,
+    /// Seconds between heartbeats; without, it follows from the lease.
+    pub heartbeat: Option<u16>,
+    /// How long a server is waited for that lacks memory or disk; without, as long as one that
+    /// does not answer.
+    pub blocked_timeout: Option<Duration>,
     /// Names and kind of the queues.
     pub queues: Queues,
 }
@@ -30,6 +39,9 @@ impl Server {
             user: "guest".to_owned(),
             password: Secret("guest".to_owned()),
             vhost: "/".to_owned(),
+            tls: None,
+            heartbeat: None,
+            blocked_timeout: None,
             queues: Queues::default(),
         }
     }
@@ -37,16 +49,7 @@ impl Server {
 
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "rabbitmq at {}:{}, vhost {}", self.host, self.port, self.vhost)
-    }
-}
-
-/// A text that is never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(pub String);
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(secret)")
+        let tls = if self.tls.is_some() { " over TLS" } else { "" };
+        write!(f, "rabbitmq at {}:{}{tls}, vhost {}", self.host, self.port, self.vhost)
     }
 }

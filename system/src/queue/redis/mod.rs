@@ -19,11 +19,13 @@ macro_rules! script {
     };
 }
 
+mod dial;
 mod inspect;
 mod keys;
 mod letters;
 mod link;
 mod reconcile;
+mod server;
 mod submit;
 
 use std::cell::Cell;
@@ -46,8 +48,10 @@ use crate::wire::{self, Fields, Task, TaskResult};
 use keys::{
     COMMITTED, DEAD, GROUP, LETTERS, MEMBERS, PROGRESS, RELEASES, RESULTS, RETRY, STORE, TASKS,
 };
-use link::Link;
 use reconcile::Gap;
+use link::{FORBIDDEN, Link};
+
+pub use server::{Sentinels, Server};
 
 /// After a lost connection, how long others are given to come back too before they count as dead.
 const GRACE: Duration = Duration::from_secs(2);
@@ -95,6 +99,8 @@ struct State {
     store: Option<String>,
     /// Lives of both links when deliveries under this name were last looked through.
     recovered: Option<(u64, u64)>,
+    /// Our user may not ask for the server's clients, which was said.
+    is_blind: bool,
     /// Who looked dead at the last survey.
     suspects: HashSet<(String, String)>,
 }
@@ -120,7 +126,7 @@ impl Redis {
     /// # Errors
     /// Where the server does not answer within a few seconds.
     pub async fn connect(settings: &Settings, worker: Option<&str>) -> Result<Self> {
-        let member = worker.map(|name| Member {
+        let mut member = worker.map(|name| Member {
             name: name.to_owned(),
             nonce: format!("{:016x}", fastrand::Rng::new().u64(..)),
         });
@@ -133,9 +139,17 @@ impl Redis {
                 settings.patience,
             )
         };
+        let (link, reader) = (link(client_name.clone()).await?, link(client_name).await?);
+        if let Some(member) = &mut member
+            && link.is_nameless()
+        {
+            // Without a name its connections are nobody's, as a foreign worker's: it is judged by
+            // its lease alone.
+            member.nonce.clear();
+        }
         Ok(Self {
-            link: link(client_name.clone()).await?,
-            reader: link(client_name).await?,
+            link,
+            reader,
             settings: settings.clone(),
             member,
             state: Mutex::default(),
@@ -310,7 +324,8 @@ impl Redis {
         if suspects.iter().any(|(name, _)| name != RELEASED) {
             let connected = self.connected().await?;
             suspects.retain(|(name, nonce)| {
-                name == RELEASED || !connected.contains(&client_name(name, nonce))
+                let is_gone = |all: &HashSet<String>| !all.contains(&client_name(name, nonce));
+                name == RELEASED || connected.as_ref().is_some_and(is_gone)
             });
         }
         if !suspects.is_empty() {
@@ -320,19 +335,37 @@ impl Redis {
         Ok((suspects, overdue > 0))
     }
 
-    /// Names of all clients of the server.
-    async fn connected(&self) -> Result<HashSet<String>> {
-        let list: String = self
+    /// Names of all clients of the server; nothing where our user may not ask.
+    async fn connected(&self) -> Result<Option<HashSet<String>>> {
+        if self.state().is_blind {
+            return Ok(None);
+        }
+        let list: Option<String> = self
             .link
             .call(async |mut c| {
-                cmd("CLIENT").arg("LIST").arg("TYPE").arg("NORMAL").query_async(&mut c).await
+                let mut list = cmd("CLIENT");
+                list.arg("LIST").arg("TYPE").arg("NORMAL");
+                match list.query_async(&mut c).await {
+                    Err(error) if error.code() == Some(FORBIDDEN) => Ok(None),
+                    other => other.map(Some),
+                }
             })
             .await?;
-        Ok(list
-            .lines()
-            .filter_map(|line| line.split(' ').find_map(|field| field.strip_prefix("name=")))
-            .map(str::to_owned)
-            .collect())
+        let Some(list) = list else {
+            tracing::warn!(
+                lease = ?self.settings.lease,
+                "the ACL of this user forbids CLIENT LIST: a dead worker's chunks are taken over \
+                 only when their lease runs out"
+            );
+            self.state().is_blind = true;
+            return Ok(None);
+        };
+        Ok(Some(
+            list.lines()
+                .filter_map(|line| line.split(' ').find_map(|field| field.strip_prefix("name=")))
+                .map(str::to_owned)
+                .collect(),
+        ))
     }
 
     /// Whether a connection broke a moment ago, so that others may just not be back yet.

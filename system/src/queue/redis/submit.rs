@@ -51,7 +51,7 @@ impl Submit for Redis {
     async fn reset(&self) -> Result<()> {
         self.link.call(async |mut c| cmd("DEL").arg(&ALL).query_async::<()>(&mut c).await).await?;
         // Workers live on; those that were killed are of no sweep any more.
-        let connected = self.connected().await?;
+        let Some(connected) = self.connected().await? else { return Ok(()) };
         let mut members: HashMap<String, String> = self
             .link
             .call(async |mut c| cmd("HGETALL").arg(MEMBERS).query_async(&mut c).await)
