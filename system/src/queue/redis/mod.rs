@@ -9,11 +9,13 @@
 //! The commit and its acknowledgement are one script, so nothing is left for the aggregator to
 //! remove. Keys are not tagged for a cluster: the wire contract's names decide.
 
-/// A script of ours: each first looks whether the data of the server is still the same.
+/// A script of ours: each first looks whether the data of the server is still the same, and has at
+/// hand what finds out beforehand whether it could be carried out to its end.
 macro_rules! script {
     ($name:literal) => {
         ::redis::Script::new(concat!(
             include_str!("lua/same.lua"),
+            include_str!("lua/refused.lua"),
             include_str!(concat!("lua/", $name, ".lua"))
         ))
     };

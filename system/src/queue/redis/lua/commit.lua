@@ -9,7 +9,6 @@ local numbers = {}
 for _, entry in ipairs(redis.call('XPENDING', tasks, group, '-', '+', 1000, consumer)) do
   numbers[entry[1]] = entry[4]
 end
-local any_dead = redis.call('EXISTS', dead) == 1
 
 -- Whether the task is there, which it is not where it was of a sweep that was discarded.
 local function exists(id)
@@ -23,29 +22,59 @@ local function exists(id)
   return entry or #redis.call('XRANGE', tasks, id, id) == 1
 end
 
-local function commit(chunk, first, last)
-  if any_dead and redis.call('GETBIT', dead, chunk) == 1
-    or redis.call('SETBIT', committed, chunk, 1) == 1 then
-    return 0
-  end
-  redis.call('XADD', results, '*', unpack(ARGV, first, last))
-  return 1
-end
-
-local outcomes, acknowledged, count = {}, {}, 0
+-- First what is asked, then what is to be done about it.
+local asked, look, acknowledged = {}, {}, {}
 local at = 3
 while at <= #ARGV do
-  local id, number, chunk, n = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2], ARGV[at + 3]
-  local outcome = exists(id) and commit(chunk, at + 4, at + 3 + n) or 0
-  if numbers[id] == number then
+  local id, chunk, n = ARGV[at], ARGV[at + 2], tonumber(ARGV[at + 3])
+  local last = at + 3 + n
+  if n < 2 or n % 2 == 1 or last > #ARGV then
+    return redis.error_reply('ERR a result is malformed')
+  end
+  asked[#asked + 1] = { chunk = chunk, is_there = exists(id), first = at + 4, last = last }
+  look[#look + 1] = 'GET'
+  look[#look + 1] = 'u1'
+  look[#look + 1] = chunk
+  if numbers[id] == tonumber(ARGV[at + 1]) then
     acknowledged[#acknowledged + 1] = id
   end
-  outcomes[#outcomes + 1] = outcome
-  count = count + outcome
-  at = at + 4 + n
+  at = last + 1
 end
-if count > 0 then
-  redis.call('HINCRBY', progress, 'committed', count)
+local is_committed = redis.call('BITFIELD_RO', committed, unpack(look))
+local is_dead = redis.call('EXISTS', dead) == 1 and redis.call('BITFIELD_RO', dead, unpack(look))
+
+local outcomes, new, set, seen = {}, {}, {}, {}
+for place, it in ipairs(asked) do
+  local is_settled = is_committed[place] == 1 or (is_dead and is_dead[place] == 1)
+  outcomes[place] = 0
+  if it.is_there and not is_settled and not seen[it.chunk] then
+    seen[it.chunk] = true
+    outcomes[place] = 1
+    new[#new + 1] = it
+    set[#set + 1] = 'SET'
+    set[#set + 1] = 'u1'
+    set[#set + 1] = it.chunk
+    set[#set + 1] = 1
+  end
+end
+
+-- What needs memory comes first: where there is none, only the first of all writes is refused.
+local no
+if #new > 0 then
+  no = refused('bit offset', 'BITFIELD', committed, 'SET', 'u1', 'x', 1)
+    or refused(nil, 'XLEN', results) or no_counter(progress, 'committed')
+end
+no = no or refused(nil, 'XACK', tasks, group, '0-0')
+if no then
+  return no
+end
+-- First of all writes: it is the one that may be refused for more reasons than were tried.
+for _, it in ipairs(new) do
+  redis.call('XADD', results, '*', unpack(ARGV, it.first, it.last))
+end
+if #new > 0 then
+  redis.call('BITFIELD', committed, unpack(set))
+  redis.call('HINCRBY', progress, 'committed', #new)
 end
 if #acknowledged > 0 then
   redis.call('XACK', tasks, group, unpack(acknowledged))

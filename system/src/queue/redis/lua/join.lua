@@ -1,12 +1,27 @@
 -- Makes the consumer group, and a worker known. Says what this data is, which is said once for ever.
 -- KEYS  tasks, members, store
 -- ARGV  group, consumer, its nonce, a name for the data where it has none
-local made = redis.pcall('XGROUP', 'CREATE', KEYS[1], ARGV[1], '0', 'MKSTREAM')
+local tasks, members, store = unpack(KEYS)
+local group, consumer, nonce, name = unpack(ARGV)
+local there = redis.call('GET', store)
+local no = refused('Invalid stream ID', 'XGROUP', 'CREATE', tasks, group, 'x', 'MKSTREAM')
+  or refused('wrong number', 'HSET', members, 'a', 'b', 'c') or refused(nil, 'HGET', members, '')
+if redis.call('EXISTS', tasks) == 1 then
+  no = no or refused('NOGROUP', 'XGROUP', 'CREATECONSUMER', tasks, '', consumer)
+else
+  no = no or refused('requires the key', 'XGROUP', 'CREATECONSUMER', tasks, '', consumer)
+end
+if no then
+  return no
+end
+if not there then
+  redis.call('SETNX', store, name)
+end
+local made = redis.pcall('XGROUP', 'CREATE', tasks, group, '0', 'MKSTREAM')
 if made.err and not string.find(made.err, 'BUSYGROUP') then
   return made
 end
 -- Older servers do it only when there is something to read.
-redis.call('XGROUP', 'CREATECONSUMER', KEYS[1], ARGV[1], ARGV[2])
-redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
-redis.call('SETNX', KEYS[3], ARGV[4])
-return redis.call('GET', KEYS[3])
+redis.call('XGROUP', 'CREATECONSUMER', tasks, group, consumer)
+redis.call('HSET', members, consumer, nonce)
+return there or name

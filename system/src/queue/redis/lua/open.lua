@@ -2,18 +2,29 @@
 -- KEYS  metadata, progress, store
 -- ARGV  a name for the data where it has none, the fields of the metadata
 -- Returns all fields of the metadata, the number of chunks submitted, and the name of the data.
-local counted = redis.call('HEXISTS', KEYS[2], 'submitted')
+local metadata, progress, store = unpack(KEYS)
+local there = redis.call('GET', store)
+local counted = redis.call('HEXISTS', progress, 'submitted')
+local is_new = redis.call('EXISTS', metadata) == 0
 -- The one is made with the other and discarded with it; a foreign coordinator makes neither.
-if redis.call('HEXISTS', KEYS[1], 'start_param') > counted
-  or redis.call('EXISTS', KEYS[1]) < counted then
+if redis.call('HEXISTS', metadata, 'start_param') > counted or (is_new and counted == 1) then
   return redis.error_reply('TTGLOST what was counted of the sweep is gone')
 end
-if redis.call('EXISTS', KEYS[1]) == 0 then
-  redis.call('HSET', KEYS[1], unpack(ARGV, 2))
-  redis.call('HSET', KEYS[2], 'submitted', 0)
+local no = refused(nil, 'HGETALL', metadata) or refused(nil, 'HGET', progress, 'submitted')
+if is_new then
+  no = no or refused('wrong number', 'HSET', metadata, 'a', 'b', 'c')
 end
-redis.call('SETNX', KEYS[3], ARGV[1])
+if no then
+  return no
+end
+if not there then
+  redis.call('SETNX', store, ARGV[1])
+end
+if is_new then
+  redis.call('HSET', metadata, unpack(ARGV, 2))
+  redis.call('HSET', progress, 'submitted', 0)
+end
 return {
-  redis.call('HGETALL', KEYS[1]), redis.call('HGET', KEYS[2], 'submitted') or 0,
-  redis.call('GET', KEYS[3]),
+  redis.call('HGETALL', metadata), redis.call('HGET', progress, 'submitted') or 0,
+  there or ARGV[1],
 }

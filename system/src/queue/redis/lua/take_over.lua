@@ -4,7 +4,8 @@
 -- ARGV  group, consumer, lease in milliseconds (or 0: leave leases alone), limit,
 --       number of dead, then for each: consumer, nonce or '',
 --       then the ids that this worker holds
--- Returns {{id, delivery number, how often its worker died, fields}, ...} and the ids of tasks that are gone from the stream.
+-- Returns {{id, delivery number, how often its worker died, fields}, ...} and the ids of tasks that
+-- are gone from the stream.
 local tasks, members, progress, releases = unpack(KEYS)
 local group, me, lease, limit = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local dead_end = 5 + 2 * tonumber(ARGV[5])
@@ -13,11 +14,18 @@ for at = dead_end + 1, #ARGV do
   held[ARGV[at]] = true
 end
 
+-- Nobody's entry is taken where it could not be counted.
+local no = refused(nil, 'HGET', members, '') or refused(nil, 'HGET', releases, '')
+  or no_counter(progress, 'redelivered') or refused(nil, 'XACK', tasks, group, '0-0')
+if no then
+  return no
+end
+
 local taken, gone, alone = {}, {}, false
 local function take(pending)
   for _, entry in ipairs(pending) do
     local id = entry[1]
-    local deaths = entry[4] - (redis.call('HGET', releases, id) or 0)
+    local deaths = entry[4] - (tonumber(redis.call('HGET', releases, id)) or 0)
     if #taken >= limit or alone then
       return
     end
