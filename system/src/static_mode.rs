@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::chunk::{Chunk, Sweep};
 use crate::kernel::Kernel;
-use crate::stats::Stats;
+use crate::stats::{Collector, Stats};
 use crate::wire;
 use crate::worker::{Status, Summary};
 
@@ -42,7 +42,7 @@ pub async fn run(
 ) -> (Summary, Result<(), String>) {
     let begun = Instant::now();
     let name = format!("worker-{number}");
-    let mut summary = Summary::new(&name);
+    let (mut summary, mut aggregates) = (Summary::new(&name), Collector::default());
     let (start, end) = sweep.share(number, workers);
     let share = Sweep { start, params: end - start, chunk_size: sweep.chunk_size };
     for index in 0..share.chunks() {
@@ -50,9 +50,11 @@ pub async fn run(
             return (summary.end(Status::Interrupted, begun.elapsed()), Ok(()));
         }
         let chunk = share.chunk(index);
-        if let Err(error) = batch(&chunk, &name, kernel, out).await {
-            return (summary.end(Status::Failed, begun.elapsed()), Err(error));
+        match batch(&chunk, &name, kernel, out).await {
+            Ok(stats) => aggregates.merge(&stats),
+            Err(error) => return (summary.end(Status::Failed, begun.elapsed()), Err(error)),
         }
+        summary.aggregates = aggregates.stats();
         summary.chunks_processed += 1;
         summary.params_processed += chunk.params();
     }
@@ -64,7 +66,7 @@ async fn batch(
     worker: &str,
     kernel: &mut dyn Kernel,
     out: &mut dyn Write,
-) -> Result<(), String> {
+) -> Result<Stats, String> {
     let begun = Instant::now();
     let stats = kernel.run(chunk).await?;
     let line = Line {
@@ -82,6 +84,7 @@ async fn batch(
     // In one piece: a kill must not leave half a line.
     out.write_all(&line)
         .and_then(|()| out.flush())
+        .map(|()| stats)
         .map_err(|error| format!("cannot write a result to standard output: {error}"))
 }
 

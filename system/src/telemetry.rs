@@ -30,7 +30,7 @@ pub(crate) enum Level {
     Error,
 }
 
-pub(crate) fn start(level: Level, format: Format) {
+pub(crate) fn start(level: Level, format: Format, with_time: bool) {
     let level = match level {
         Level::Trace => LevelFilter::TRACE,
         Level::Debug => LevelFilter::DEBUG,
@@ -46,8 +46,14 @@ pub(crate) fn start(level: Level, format: Format) {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
     // A second start, as in a test, keeps the first.
-    let _ = match format {
-        Format::Text => logs.with_target(false).finish().with(targets).try_init(),
-        Format::Json => logs.json().flatten_event(true).finish().with(targets).try_init(),
+    let _ = match (format, with_time) {
+        (Format::Text, true) => logs.with_target(false).finish().with(targets).try_init(),
+        (Format::Text, false) => {
+            logs.with_target(false).without_time().finish().with(targets).try_init()
+        }
+        (Format::Json, true) => logs.json().flatten_event(true).finish().with(targets).try_init(),
+        (Format::Json, false) => {
+            logs.json().flatten_event(true).without_time().finish().with(targets).try_init()
+        }
     };
 }

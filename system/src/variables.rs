@@ -375,9 +375,31 @@ pub const VARIABLES: &[Variable] = &[
         "random; for slow chunks `0`",
         "Seed of those failures and of the slow chunks.",
     ),
-    of(Says::Setting, ALL_ROLES, "LOG_LEVEL", "`INFO`", "What is logged, to standard error."),
+    of(
+        Says::Setting,
+        ALL_ROLES,
+        "LOG_LEVEL",
+        "`INFO`",
+        "What is logged, to standard error; for a word that is no level, as `INFO`.",
+    ),
     of(Says::Setting, ALL_ROLES, "LOG_FORMAT", "`text`", "How it is logged: `text` or `json`."),
+    of(
+        Says::Setting,
+        ALL_ROLES,
+        "LOG_INCLUDE_TIMESTAMP",
+        "`true`",
+        "Whether each line of it begins with its moment.",
+    ),
+    of(Says::Setting, WORKER, "POD_NAME", "none", "Pod that it is in, for its summary."),
+    of(Says::Setting, WORKER, "NODE_NAME", "none", "Node of that Pod, for its summary."),
 ];
+
+/// Variables of the existing system that say nothing here, and what there is instead: who sets one is
+/// told so.
+pub const IGNORED: &[(&str, &str)] = &[(
+    "SAVE_OUTPUT",
+    "every result is kept by the broker, and `ttg aggregate --json` writes them down",
+)];
 
 /// Whatever begins so is of a broker or of a simulation, of this version or another.
 const PREFIXES: &[&str] = &["BROKER_", "RABBITMQ_", "REDIS_", "SIMULATE_"];
@@ -407,6 +429,10 @@ pub fn markdown() -> String {
         let by = if all { "all".to_owned() } else { by.join(", ") };
         let secret = if *is_secret { " Secret." } else { "" };
         text += &format!("| `{name}` | {by} | {default} | {meaning}{secret} |\n");
+    }
+    text += "\nIgnored, with a line that says so:\n\n";
+    for (name, why) in IGNORED {
+        text += &format!("- `{name}`: {why}.\n");
     }
     text
 }

@@ -21,6 +21,8 @@ const FIELDS_BOUND: usize = 64;
 /// The `status` of a result.
 const COMPLETED: &str = "completed";
 
+const RETRY_COUNT: &str = "retry_count";
+
 /// What is read of a task.
 const TASK: &[&str] = &[
     "chunk_id",
@@ -249,6 +251,15 @@ pub fn to_json(fields: &Fields) -> String {
     Value::Object(object).to_string()
 }
 
+/// The same of a task or a dead letter on RabbitMQ, whose `retry_count` is a number and always there.
+pub fn to_message(fields: &Fields) -> String {
+    let mut object: Map<String, Value> =
+        fields.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
+    let failures: u32 = get(fields, RETRY_COUNT).and_then(|text| text.parse().ok()).unwrap_or(0);
+    object.insert(RETRY_COUNT.to_owned(), Value::from(failures));
+    Value::Object(object).to_string()
+}
+
 /// Fields of a JSON object; strings and numbers are taken alike. Anything else is kept whole
 /// under `raw`, so that nothing is dropped.
 pub fn from_json(text: &str) -> Fields {
@@ -355,6 +366,17 @@ mod tests {
     #[test]
     fn a_task_has_the_fields_of_the_contract() {
         insta::assert_snapshot!(to_json(&task().to_fields()), @r#"{"chunk_id":"00042","created_at":"2026-01-02T03:04:05Z","end_param":"4300","params_count":"100","start_param":"4200","status":"pending","total_chunks":"100","total_params":"10000"}"#);
+    }
+
+    #[test]
+    fn on_rabbitmq_a_task_says_how_often_it_failed_from_the_first_on() {
+        let again = Task { retry_count: 2, ..task() };
+        let message = |task: &Task| to_message(&task.to_fields());
+        assert!(message(&task()).contains(r#""retry_count":0"#), "{}", message(&task()));
+        assert!(message(&again).contains(r#""retry_count":2"#), "{}", message(&again));
+        for task in [task(), again] {
+            assert_eq!(Task::from_fields(&from_json(&message(&task))), Ok(task));
+        }
     }
 
     #[test]

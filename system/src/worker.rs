@@ -16,7 +16,7 @@ use tokio::time::{Instant, interval, sleep, timeout};
 
 use crate::kernel::Kernel;
 use crate::queue::{Asker, Commit, Delivery, Queue, RECONCILE_EVERY, Reconciled, Result, Token};
-use crate::stats::Stats;
+use crate::stats::{Collector, Stats};
 use crate::wire::{self, Task, TaskResult};
 
 /// How long a claim waits before the worker looks around.
@@ -76,6 +76,27 @@ pub struct Summary {
     pub duration_seconds: f64,
     /// Parameters per second of that.
     pub params_per_second: f64,
+    /// What those chunks came to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aggregates: Option<Stats>,
+    /// What it had to do with the queue, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue_stats: Option<QueueStats>,
+}
+
+/// What a worker had to do with its queue, in chunks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct QueueStats {
+    /// Claimed, be it new or left behind by others.
+    pub claimed: u64,
+    /// Taken over while it was busy.
+    pub taken_over: u64,
+    /// Committed.
+    pub committed: u64,
+    /// Computed, and settled by somebody else before.
+    pub already_settled: u64,
+    /// Attempts that failed.
+    pub failed: u64,
 }
 
 /// How a worker ended.
@@ -102,6 +123,8 @@ impl Summary {
             params_processed: 0,
             duration_seconds: 0.0,
             params_per_second: 0.0,
+            aggregates: None,
+            queue_stats: None,
         }
     }
 
@@ -179,7 +202,10 @@ pub async fn run(
         Ok(status) => (status, worker.sign_off().await),
         Err(error) => (Status::Failed, Err(error)),
     };
-    (worker.desk.into_inner().summary.end(status, begun.elapsed()), outcome)
+    let Desk { mut summary, stats, mut aggregates, .. } = worker.desk.into_inner();
+    summary.aggregates = aggregates.stats();
+    summary.queue_stats = Some(stats);
+    (summary.end(status, begun.elapsed()), outcome)
 }
 
 struct Worker {
@@ -202,6 +228,8 @@ struct Desk {
     done_since: Instant,
     batch: Batch,
     summary: Summary,
+    stats: QueueStats,
+    aggregates: Collector,
 }
 
 impl Default for Desk {
@@ -213,6 +241,8 @@ impl Default for Desk {
             done_since: Instant::now(),
             batch: Batch::new(Duration::ZERO, 1),
             summary: Summary::new(""),
+            stats: QueueStats::default(),
+            aggregates: Collector::default(),
         }
     }
 }
@@ -288,6 +318,7 @@ impl Worker {
         let nothing = claimed.is_empty();
         {
             let mut desk = self.desk.borrow_mut();
+            desk.stats.claimed += claimed.len() as u64;
             desk.backlog.extend(claimed);
             // Those that may kill come when nothing else is at stake.
             desk.backlog.make_contiguous().sort_by_key(|delivery| delivery.suspect);
@@ -348,7 +379,9 @@ impl Worker {
                 self.flush().await?;
                 let outcome = self.queue.fail(&delivery, &reason).await?;
                 tracing::warn!(chunk = %chunk.id(), reason, ?outcome, "an attempt failed");
-                self.desk.borrow_mut().current = None;
+                let mut desk = self.desk.borrow_mut();
+                desk.stats.failed += 1;
+                desk.current = None;
             }
         }
         Ok(true)
@@ -391,8 +424,11 @@ impl Worker {
                 Commit::Committed => {
                     desk.summary.chunks_processed += 1;
                     desk.summary.params_processed += params;
+                    desk.stats.committed += 1;
+                    desk.aggregates.merge(&result.stats);
                 }
                 Commit::AlreadySettled => {
+                    desk.stats.already_settled += 1;
                     tracing::info!(chunk = result.chunk_index, "the chunk was settled before");
                 }
             }
@@ -424,7 +460,9 @@ impl Worker {
             if self.desk.borrow().is_free_soon() && !*self.stop.borrow() {
                 let max = self.desk.borrow().batch.size;
                 let taken = self.queue.take_over(max, &held, Asker::Busy).await?;
-                self.desk.borrow_mut().backlog.extend(taken);
+                let mut desk = self.desk.borrow_mut();
+                desk.stats.taken_over += taken.len() as u64;
+                desk.backlog.extend(taken);
             }
         }
     }

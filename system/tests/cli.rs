@@ -51,7 +51,10 @@ async fn a_sweep_from_the_coordinator_to_the_report(#[values(Embedded, Redis)] b
     assert_eq!(worked.status.code(), Some(0), "{worked}");
     assert_eq!(
         summary(&worked),
-        r#"{"chunks_processed":20,"duration_seconds":"<number>","params_per_second":"<number>","params_processed":10000,"status":"completed","worker_id":"worker-1"}"#
+        format!(
+            r#"{{"aggregates":{{"avg":500.0355,"count":10000,"max":999.98,"min":0.41,"sum":5000355.0}},"chunks_processed":20,"duration_seconds":"<number>","mode":"queue","params_per_second":"<number>","params_processed":10000,"queue_backend":"{}","queue_stats":{{"already_settled":0,"claimed":20,"committed":20,"failed":0,"taken_over":0}},"status":"completed","worker_id":"worker-1"}}"#,
+            format!("{backend:?}").to_lowercase()
+        )
     );
     let report = run(&mut on(&bench, &["aggregate", "--json"]));
     assert_eq!(report.status.code(), Some(0), "{report}");
@@ -90,7 +93,8 @@ fn help_reads_like_this(#[case] role: &str, #[case] arguments: &[&str]) {
 #[case::lease(&["worker", "--stale-threshold-ms", "0"], "0 is not in 10..")]
 #[case::slow_share(&["worker", "--simulate-slow-share", "1.5"], "1.5, not between 0 and 1")]
 #[case::slow_factor(&["worker", "--simulate-slow-factor", "0.5"], "0.5, not between 1 and")]
-#[case::seconds(&["worker", "--idle-timeout-seconds", "soon"], "not a number of seconds above 0")]
+#[case::seconds(&["worker", "--idle-timeout-seconds", "soon"], "not a number of seconds")]
+#[case::no_time(&["worker", "--kernel-timeout-seconds", "0"], "not a number of seconds above 0")]
 #[case::no_wait(&["aggregate", "--now", "--timeout", "3"], "cannot be used with")]
 fn wrong_arguments_are_64_and_say_what_is_wrong(#[case] arguments: &[&str], #[case] message: &str) {
     let ended = run(&mut ttg(arguments));
@@ -311,10 +315,13 @@ fn static_workers_print_their_share_and_the_summary_last() {
             ended.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
         let (last, batches) = lines.split_last().expect("a summary");
         assert_eq!(last["status"], "completed");
+        assert_eq!((&last["mode"], &last["range_start"]), (&"static".into(), &next.into()));
+        assert_eq!(last["aggregates"]["count"], last["params_processed"]);
         for batch in batches {
             assert_eq!(batch["start_param"], next);
             next = batch["end_param"].as_u64().expect("a number");
         }
+        assert_eq!(last["range_end"], next);
     }
     assert_eq!(next, 1000);
 }
@@ -400,4 +407,29 @@ async fn logs_go_to_standard_error_as_json_where_that_is_asked_for() {
         assert_eq!(line["message"], "an attempt failed");
     }
     assert_eq!(ended.stdout.lines().count(), 1, "{ended}");
+}
+
+#[tokio::test]
+async fn variables_of_the_existing_system_are_honoured_or_said_to_be_ignored() {
+    let (bench, _) = Bench::start(Embedded).with_sweep(1).await;
+    let ended = run(on(&bench, &["worker"]).envs([
+        ("LOG_LEVEL", "VERBOSE"),
+        ("LOG_INCLUDE_TIMESTAMP", "false"),
+        ("SAVE_OUTPUT", "true"),
+        ("IDLE_TIMEOUT_SECONDS", "0"),
+        ("STOP_GRACE_SECONDS", "0"),
+        ("STALE_CHECK_INTERVAL_SECONDS", "0"),
+        ("POD_NAME", "ttg-worker-3"),
+        ("NODE_NAME", "a-node"),
+    ]));
+    assert_eq!(ended.status.code(), Some(0), "{ended}");
+    let lines: Vec<&str> = ended.stderr.lines().map(str::trim).collect();
+    assert_eq!(lines[0], "INFO LOG_LEVEL is \"VERBOSE\", which is no level, and INFO holds");
+    assert!(lines[1].starts_with("INFO SAVE_OUTPUT is set, and ignored: "), "{ended}");
+    let summary = ended.summary();
+    assert_eq!(
+        (&summary["pod_name"], &summary["node_name"]),
+        (&"ttg-worker-3".into(), &"a-node".into())
+    );
+    assert_eq!(summary["chunks_processed"], 1);
 }

@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::place::PlaceArgs;
 use super::{Failed, Hooks};
 use crate::chunk::Sweep;
 use crate::queue::{Address, Settings};
 use crate::telemetry::{self, Format, Level};
+use crate::variables;
+
+/// Between two looks for the dead: whoever says 0 means often.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Most parameters of a sweep: the kernel's arithmetic and the results' counts stay exact.
 const PARAMS_BOUND: u64 = 1 << 53;
@@ -60,6 +64,15 @@ impl BrokerArgs {
         own.or(self.retry_delay_ms).unwrap_or(default)
     }
 
+    /// As `QUEUE_BACKEND` names it.
+    pub(super) fn backend_name(&self) -> Option<&'static str> {
+        Some(match self.place.address().ok()? {
+            Address::Embedded(_) => "embedded",
+            Address::Redis(_) => "redis",
+            Address::RabbitMq(_) => "rabbitmq",
+        })
+    }
+
     pub(super) fn settings(&self, hooks: &Hooks) -> Result<Settings, Failed> {
         let address = self.place.address()?;
         let (max_retries, retry_delay_ms) =
@@ -67,7 +80,7 @@ impl BrokerArgs {
         let usual = Settings::new(address);
         let mut settings = Settings {
             lease: Duration::from_millis(self.stale_threshold_ms),
-            takeover_interval: self.stale_check_interval_seconds,
+            takeover_interval: self.stale_check_interval_seconds.max(SHORTEST_INTERVAL),
             max_retries,
             retry_delay: Duration::from_millis(retry_delay_ms),
             max_deliveries: self.max_deliveries,
@@ -116,15 +129,10 @@ impl SweepArgs {
 /// Logs.
 #[derive(Debug, Args)]
 pub(super) struct LogArgs {
-    /// What is logged, to standard error.
-    #[arg(
-        long,
-        env = "LOG_LEVEL",
-        default_value = "INFO",
-        ignore_case = true,
-        help_heading = "Logs"
-    )]
-    log_level: Level,
+    /// What is logged, to standard error: TRACE, DEBUG, INFO, WARNING or ERROR; INFO for any other
+    /// word.
+    #[arg(long, env = "LOG_LEVEL", default_value = "INFO", help_heading = "Logs")]
+    log_level: String,
     /// How it is logged.
     #[arg(
         long,
@@ -134,19 +142,44 @@ pub(super) struct LogArgs {
         help_heading = "Logs"
     )]
     log_format: Format,
+    /// Whether each line begins with its moment.
+    #[arg(long, env = "LOG_INCLUDE_TIMESTAMP", default_value = "true", value_parser = switch,
+        action = clap::ArgAction::Set, value_name = "BOOL", help_heading = "Logs")]
+    log_include_timestamp: bool,
 }
 
 impl LogArgs {
     pub(super) fn start(&self) {
-        telemetry::start(self.log_level, self.log_format);
+        let level = Level::from_str(&self.log_level, true);
+        let told = level.clone().unwrap_or(Level::Info);
+        telemetry::start(told, self.log_format, self.log_include_timestamp);
+        if level.is_err() {
+            tracing::info!(
+                "LOG_LEVEL is {:?}, which is no level, and INFO holds",
+                self.log_level.escape_debug().take(40).collect::<String>()
+            );
+        }
+        for (variable, why) in variables::IGNORED {
+            if std::env::var_os(variable).is_some() {
+                tracing::info!("{variable} is set, and ignored: {why}");
+            }
+        }
     }
 }
 
-/// Seconds, with a fraction if need be.
+/// Seconds, with a fraction if need be; none at all is a time too.
 pub(super) fn seconds(text: &str) -> Result<Duration, String> {
-    let problem = || format!("{text:?} is not a number of seconds above 0, such as 30 or 0.5");
+    let problem = || format!("{text:?} is not a number of seconds, such as 30 or 0.5");
     let seconds: f64 = text.parse().map_err(|_| problem())?;
-    Duration::try_from_secs_f64(seconds).ok().filter(|d| !d.is_zero()).ok_or_else(problem)
+    Duration::try_from_secs_f64(seconds).map_err(|_| problem())
+}
+
+/// The same, where nothing could ever be done in no time.
+pub(super) fn seconds_above_0(text: &str) -> Result<Duration, String> {
+    let none = || format!("{text:?} is not a number of seconds above 0, such as 30 or 0.5");
+    seconds(text)?
+        .checked_sub(Duration::from_nanos(1))
+        .map_or_else(|| Err(none()), |_| seconds(text))
 }
 
 /// `true` or `false`, in the spellings that deployments use.

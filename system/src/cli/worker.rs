@@ -4,8 +4,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use serde::Serialize;
 
-use super::args::{BrokerArgs, LogArgs, SweepArgs, seconds, switch};
+use super::args::{BrokerArgs, LogArgs, SweepArgs, seconds, seconds_above_0, switch};
 use super::{Ended, Failed, Hooks, print_json, stop_signal};
 use crate::chunk::Sweep;
 use crate::kernel::{Distinct, Exec, Kernel, Reference, Slow};
@@ -69,6 +70,12 @@ pub(super) struct Args {
     /// Static mode: parameters per batch.
     #[arg(long, env = "BATCH_SIZE", default_value_t = 100)]
     batch_size: u64,
+    /// Pod that this worker is in, for its summary.
+    #[arg(long, env = "POD_NAME")]
+    pod_name: Option<String>,
+    /// Node that its Pod is on, for its summary.
+    #[arg(long, env = "NODE_NAME")]
+    node_name: Option<String>,
     #[command(flatten)]
     kernel: KernelArgs,
     #[command(flatten)]
@@ -104,7 +111,7 @@ struct KernelArgs {
     #[arg(long, env = "KERNEL_COMMAND", help_heading = "Kernel", value_name = "JSON")]
     kernel_command: Option<String>,
     /// Seconds after which a chunk of the exec kernel fails; without, it may take for ever.
-    #[arg(long, env = "KERNEL_TIMEOUT_SECONDS", value_parser = seconds, help_heading = "Kernel")]
+    #[arg(long, env = "KERNEL_TIMEOUT_SECONDS", value_parser = seconds_above_0, help_heading = "Kernel")]
     kernel_timeout_seconds: Option<Duration>,
     /// The exec kernel's program and arguments.
     #[arg(last = true, value_name = "PROGRAM")]
@@ -189,11 +196,43 @@ pub(super) async fn run(args: Args, hooks: &Hooks) -> Result<Ended, Failed> {
         run_static(&args, number, &sweep, kernel).await?
     };
     let (signal, status) = (summary.1, summary.0.status);
-    print_json(&summary.0);
+    print_json(&printed(&args, number, &sweep, &summary.0));
     match (failure, status) {
         (Some(failure), _) => Err(failure),
         (None, Status::Interrupted) => Ok(Ended::Interrupted(signal)),
         (None, _) => Ok(Ended::Finished),
+    }
+}
+
+/// The summary with what it is about.
+#[derive(Debug, Serialize)]
+struct Printed<'a> {
+    #[serde(flatten)]
+    summary: &'a Summary,
+    mode: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queue_backend: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    range_start: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    range_end: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pod_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node_name: Option<&'a str>,
+}
+
+fn printed<'a>(args: &'a Args, number: u64, sweep: &Sweep, summary: &'a Summary) -> Printed<'a> {
+    let share = (!args.use_queue).then(|| sweep.share(number, args.total_workers));
+    let backend = args.use_queue.then(|| args.broker.backend_name());
+    Printed {
+        summary,
+        mode: if args.use_queue { "queue" } else { "static" },
+        queue_backend: backend.flatten(),
+        range_start: share.map(|(start, _)| start),
+        range_end: share.map(|(_, end)| end),
+        pod_name: args.pod_name.as_deref().filter(|name| !name.is_empty()),
+        node_name: args.node_name.as_deref().filter(|name| !name.is_empty()),
     }
 }
 

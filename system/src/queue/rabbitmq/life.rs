@@ -9,12 +9,13 @@ use lapin::options::{
     BasicGetOptions, BasicNackOptions, BasicPublishOptions, ConfirmSelectOptions,
     QueueDeclareOptions,
 };
-use lapin::types::FieldTable;
+use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ErrorKind};
 use tokio::time::{Instant, timeout};
 
 use super::{Queues, record};
 use crate::queue::tls_advice;
+use crate::wire::DeadLetter;
 
 /// Of properties: stored on disk before it is confirmed.
 const PERSISTENT: u8 = 2;
@@ -97,6 +98,16 @@ impl Outgoing {
             .with_content_type("application/json".into())
             .with_message_id(id.into());
         Self { exchange, key: key.to_owned(), body, properties }
+    }
+
+    /// The same, with what monitoring tools look for in the headers of a dead letter.
+    pub(super) fn with_headers(mut self, letter: &DeadLetter, error: Option<&str>) -> Self {
+        let mut headers = FieldTable::default();
+        headers.insert("retry_count".into(), AMQPValue::LongLongInt(letter.retry_count.into()));
+        let error = error.unwrap_or_default();
+        headers.insert("final_error".into(), AMQPValue::LongString(error.into()));
+        self.properties = self.properties.with_headers(headers);
+        self
     }
 
     /// The same, for its queue and not for the journal.

@@ -140,8 +140,14 @@ impl RabbitMq {
 
     async fn bury(&self, token: &Token, dead: &Dead) -> Result<Failure> {
         let id = dead.chunk.map(|index| ChunkId(index).to_string()).unwrap_or_default();
-        let body = wire::to_json(&dead.letter.to_fields());
-        let letter = Outgoing::message(LETTERS_EXCHANGE, &self.queues.letters, &id, body);
+        let fields = dead.letter.to_fields();
+        let letter = Outgoing::message(
+            LETTERS_EXCHANGE,
+            &self.queues.letters,
+            &id,
+            wire::to_message(&fields),
+        );
+        let letter = letter.with_headers(&dead.letter, wire::get(&fields, "last_error"));
         self.link.call(async |life| life.publish(std::slice::from_ref(&letter)).await).await?;
         self.acknowledge(token).await;
         Ok(Failure::DeadLettered)
@@ -303,7 +309,7 @@ impl Queue for RabbitMq {
         if attempts > self.settings.max_retries {
             return self.bury(&delivery.token, &Dead::failed(&task, reason)).await;
         }
-        let (id, body) = (task.chunk.id().to_string(), wire::to_json(&task.to_fields()));
+        let (id, body) = (task.chunk.id().to_string(), wire::to_message(&task.to_fields()));
         let again = Outgoing::message(RETRY_EXCHANGE, &self.queues.retry, &id, body);
         self.link.call(async |life| life.publish(std::slice::from_ref(&again)).await).await?;
         self.acknowledge(&delivery.token).await;
@@ -426,7 +432,7 @@ impl RabbitMq {
 
     /// A task for its queue.
     fn task(&self, task: &Task) -> Outgoing {
-        let (id, body) = (task.chunk.id().to_string(), wire::to_json(&task.to_fields()));
+        let (id, body) = (task.chunk.id().to_string(), wire::to_message(&task.to_fields()));
         Outgoing::message(TASKS_EXCHANGE, &self.queues.tasks, &id, body)
     }
 
