@@ -524,6 +524,40 @@ async fn a_sweep_on_quorum_queues_survives_a_killed_worker() {
     assert_whole(&*broker, &sweep).await;
 }
 
+#[tokio::test]
+async fn failures_are_counted_from_the_first_task_on_and_in_the_headers_of_a_dead_letter() {
+    let server = RabbitMqServer::start();
+    let settings = Settings { max_retries: 0, ..patient(server.address()) };
+    let broker = queue::connect(&settings, Some("worker-1")).await.expect("connects");
+    let sweep = Sweep { start: 0, params: 10, chunk_size: 10 };
+    coordinator::run(&*broker, &sweep, None).await.expect("submits");
+    let url = format!("amqp://127.0.0.1:{}", server.port);
+    let connection = Connection::connect(&url, Default::default()).await.expect("connects");
+    let channel = connection.create_channel().await.expect("a channel");
+    let first = async |queue: &str| {
+        let got = channel.basic_get(queue.into(), BasicGetOptions::default()).await;
+        got.expect("gets").expect("there is a message").delivery
+    };
+    let task = first(&server.queues().tasks).await;
+    let fields: serde_json::Value = serde_json::from_slice(&task.data).expect("JSON");
+    assert_eq!(fields["retry_count"], 0, "{fields}");
+    task.nack(lapin::options::BasicNackOptions { requeue: true, multiple: false })
+        .await
+        .expect("gives it back");
+    let delivery = claim_one(&*broker).await;
+    broker.fail(&delivery, "out of cheese").await.expect("fails");
+    let letter = first(&server.queues().letters).await;
+    let headers = letter.properties.headers().clone().expect("headers");
+    let header = |name: &str| headers.inner().get(name).cloned();
+    assert_eq!(header("retry_count"), Some(AMQPValue::LongLongInt(1)));
+    assert_eq!(header("final_error"), Some(AMQPValue::LongString("out of cheese".into())));
+    let fields: serde_json::Value = serde_json::from_slice(&letter.data).expect("JSON");
+    assert_eq!(
+        (&fields["retry_count"], &fields["last_error"]),
+        (&1.into(), &"out of cheese".into())
+    );
+}
+
 /// Waits for a server that starts again.
 fn patient(address: Address) -> Settings {
     Settings {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use tokio::net::lookup_host;
 use ttg_system::cli;
-use ttg_system::queue::{self, Address, Settings, Tls};
+use ttg_system::queue::{self, Address, Guest, Settings, Tls};
 
 use super::Unavailable;
 use crate::plan::Backend;
@@ -15,13 +15,16 @@ use crate::plan::Backend;
 pub struct External {
     address: Address,
     at: SocketAddr,
+    /// What was there before.
+    guest: Guest,
 }
 
 impl External {
-    /// Finds the one that the environment names, and makes sure that it holds no sweep.
+    /// Finds the one that the environment names, and makes sure that it holds no sweep, and nothing
+    /// else of somebody's. Until that is known, nothing is written there.
     ///
     /// # Errors
-    /// Where it does not answer, or holds a sweep.
+    /// Where it does not answer, or holds something.
     pub(super) async fn find(backend: Backend) -> Result<Self, Unavailable> {
         let address = cli::address_of_environment(backend.name(), "127.0.0.1");
         let address = address.map_err(Unavailable)?;
@@ -40,17 +43,37 @@ impl External {
         let Ok(Some(at)) = found else {
             return Err(Unavailable(format!("{address}: the host {host:?} is not known here")));
         };
-        let broker = queue::connect(&Settings::new(address.clone()), None)
-            .await
-            .map_err(|error| Unavailable(error.to_string()))?;
-        match broker.sweep().await {
-            Ok(None) => Ok(Self { address, at }),
-            Ok(Some(sweep)) => Err(Unavailable(format!(
-                "{address} holds {sweep}, which is not ours to touch (finish or discard it, or name \
-                 another broker)"
-            ))),
-            Err(error) => Err(Unavailable(error.to_string())),
+        let (settings, said) = (Settings::new(address.clone()), |error: queue::QueueError| {
+            Unavailable(error.to_string())
+        });
+        let guest = Guest::look(&settings).await.map_err(said)?;
+        // A journal tells nothing by being there: it has to be read.
+        let has_journal = guest.data().is_none() && guest.is_known();
+        let sweep = match guest.data().is_some() || has_journal {
+            true => {
+                queue::connect(&settings, None).await.map_err(said)?.sweep().await.map_err(said)?
+            }
+            false => None,
+        };
+        let sweep = sweep.map(|sweep| sweep.to_string());
+        match sweep.or_else(|| guest.data().map(str::to_owned)) {
+            None => Ok(Self { address, at, guest }),
+            Some(there) => {
+                guest.leave(&settings).await.map_err(said)?;
+                Err(Unavailable(format!(
+                    "{address} holds {there}, which is not ours to touch (finish or discard it, or \
+                     name another broker)"
+                )))
+            }
         }
+    }
+
+    /// Leaves it as it was found, once the sweep of the run is discarded.
+    ///
+    /// # Errors
+    /// Where it does not answer any more.
+    pub async fn leave(&self) -> queue::Result<()> {
+        self.guest.leave(&Settings::new(self.address())).await
     }
 
     pub(super) fn address(&self) -> Address {

@@ -164,10 +164,17 @@ async fn tell_waits(stage: Rc<Stage>, mut waits: watch::Receiver<Option<String>>
 
 /// Somebody else's broker is left as it was found.
 async fn leave_empty(stage: &Stage) {
-    if let (Some(BrokerProcess::External(_)), Some(broker)) = (&stage.broker_process, &stage.broker)
-        && let Err(error) = broker.reset().await
-    {
-        anstream::eprintln!("warning: {error}; the sweep of this run is still there");
+    let (Some(BrokerProcess::External(external)), Some(broker)) =
+        (&stage.broker_process, &stage.broker)
+    else {
+        return;
+    };
+    let left = match broker.reset().await {
+        Ok(()) => external.leave().await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = left {
+        anstream::eprintln!("warning: {error}; something of this run is still there");
     }
 }
 

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use ttg_system::chunk::Sweep;
 use ttg_system::coordinator;
 use ttg_system::queue::rabbitmq::{Secret, Server};
-use ttg_system::queue::{self, Address, Broker, Settings};
+use ttg_system::queue::{self, Address, Broker, Settings, redis as ttg_redis};
 
 use crate::support::{Sandbox, events, eventually, eventually_within, finish, json, shipped};
 
@@ -74,7 +74,9 @@ impl Theirs {
     fn variables(&self) -> Vec<(&'static str, String)> {
         let port = self.port.to_string();
         match self.kind {
-            Redis => vec![("REDIS_HOST", "127.0.0.1".to_owned()), ("REDIS_PORT", port)],
+            Redis => {
+                vec![("BROKER_URL", format!("redis://default:{PASSWORD}@127.0.0.1:{port}"))]
+            }
             RabbitMq => vec![
                 ("RABBITMQ_HOST", "127.0.0.1".to_owned()),
                 ("RABBITMQ_PORT", port),
@@ -84,16 +86,27 @@ impl Theirs {
         }
     }
 
-    async fn onlooker(&self) -> std::rc::Rc<dyn Broker> {
-        let address = match self.kind {
-            Redis => Address::redis("127.0.0.1", self.port),
+    /// Of a Redis.
+    fn client(&self) -> redis::Client {
+        redis::Client::open(format!("redis://:{PASSWORD}@127.0.0.1:{}", self.port)).unwrap()
+    }
+
+    fn address(&self) -> Address {
+        match self.kind {
+            Redis => Address::Redis(Box::new(ttg_redis::Server {
+                password: Some(Secret(PASSWORD.to_owned())),
+                ..ttg_redis::Server::at("127.0.0.1", self.port)
+            })),
             RabbitMq => Address::RabbitMq(Box::new(Server {
                 user: USER.to_owned(),
                 password: Secret(PASSWORD.to_owned()),
                 ..Server::at("127.0.0.1", self.port)
             })),
-        };
-        queue::connect(&Settings::new(address), None).await.unwrap()
+        }
+    }
+
+    async fn onlooker(&self) -> std::rc::Rc<dyn Broker> {
+        queue::connect(&Settings::new(self.address()), None).await.unwrap()
     }
 
     /// The quickstart on it, which kills a worker: not yet started.
@@ -117,6 +130,7 @@ impl Drop for Theirs {
 fn redis(port: u16, directory: &Path) -> Command {
     let mut command = Command::new("redis-server");
     command.args(["--bind", "127.0.0.1", "--save", "", "--port", &port.to_string()]);
+    command.args(["--requirepass", PASSWORD]);
     command.arg("--dir").arg(directory);
     command
 }
@@ -141,23 +155,19 @@ async fn a_sweep_passes_and_leaves_nothing(#[values(Redis, RabbitMq)] kind: Kind
         assert_eq!(results["environment"], "external", "{said}");
         assert_eq!(results["faults"][0]["bit"], true, "{said}");
     }
-    let onlooker = theirs.onlooker().await;
-    assert_eq!(onlooker.sweep().await.unwrap(), None);
-    assert_eq!(onlooker.depths().await.unwrap(), queue::Depths::default());
+    assert!(!has_our_names(&theirs).await, "neither keys nor queues are left");
     sandbox.assert_that_nothing_lives();
 }
 
 #[test]
 fn what_else_is_on_a_redis_is_not_touched() {
     let (theirs, sandbox) = (Theirs::start(Redis), Sandbox::new());
-    let mut client = redis::Client::open(("127.0.0.1", theirs.port)).unwrap();
+    let mut client = theirs.client();
     redis::cmd("SET").arg("mine").arg("kept").exec(&mut client).unwrap();
     let said = finish(&mut theirs.quickstart(&sandbox, &[]));
     assert_eq!(said.code, Some(0), "{said}");
-    let mut left: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut client).unwrap();
-    left.sort();
-    // The name of the data stays: workers of the next sweep know by it that nothing was lost.
-    assert_eq!(left, ["mine", "ttg:store"]);
+    let left: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut client).unwrap();
+    assert_eq!(left, ["mine"]);
 }
 
 #[rstest]
@@ -177,6 +187,49 @@ async fn a_broker_that_holds_a_sweep_is_refused_and_left_alone(
     assert_eq!(onlooker.standing().await.unwrap().submitted, 3);
 }
 
+/// Whether there are keys, queues or exchanges whose names are a sweep's.
+async fn has_our_names(theirs: &Theirs) -> bool {
+    let settings = Settings::new(theirs.address());
+    queue::Guest::look(&settings).await.unwrap().is_known()
+}
+
+#[rstest]
+#[tokio::test]
+async fn tasks_of_a_foreign_program_are_refused_and_left_alone(
+    #[values(Redis, RabbitMq)] kind: Kind,
+) {
+    let (theirs, sandbox) = (Theirs::start(kind), Sandbox::new());
+    if kind == Redis {
+        let mut client = theirs.client();
+        redis::cmd("XADD")
+            .arg(&["ttg:results", "*", "chunk_id", "00001"])
+            .exec(&mut client)
+            .unwrap();
+    } else {
+        let url = format!("amqp://{USER}:{PASSWORD}@127.0.0.1:{}", theirs.port);
+        let connection = lapin::Connection::connect(&url, Default::default()).await.unwrap();
+        let channel = connection.create_channel().await.unwrap();
+        let durable = lapin::options::QueueDeclareOptions { durable: true, ..Default::default() };
+        channel.queue_declare("ttg.results".into(), durable, Default::default()).await.unwrap();
+        channel.confirm_select(Default::default()).await.unwrap();
+        let (options, properties) = (Default::default(), Default::default());
+        let sent =
+            channel.basic_publish("".into(), "ttg.results".into(), options, b"{}", properties);
+        sent.await.unwrap().await.unwrap();
+    }
+    let said = finish(&mut theirs.quickstart(&sandbox, &[]));
+    assert_eq!(said.code, Some(69), "{said}");
+    let name = if kind == Redis { "ttg:results" } else { "ttg.results" };
+    assert!(said.stderr.contains(name) && said.stderr.contains("not ours to touch"), "{said}");
+    let guest = queue::Guest::look(&Settings::new(theirs.address())).await.unwrap();
+    assert!(guest.data().is_some_and(|data| data.contains(name)));
+    if kind == Redis {
+        let mut client = theirs.client();
+        let left: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut client).unwrap();
+        assert_eq!(left, ["ttg:results"]);
+    }
+}
+
 /// Files below a directory that hold a text.
 fn holding(directory: &Path, text: &str) -> Vec<String> {
     let mut found = Vec::new();
@@ -191,9 +244,9 @@ fn holding(directory: &Path, text: &str) -> Vec<String> {
     found
 }
 
-#[test]
-fn the_password_is_in_no_argument_and_in_no_file() {
-    let (theirs, sandbox) = (Theirs::start(RabbitMq), Sandbox::new());
+#[rstest]
+fn the_password_is_in_no_argument_and_in_no_file(#[values(Redis, RabbitMq)] kind: Kind) {
+    let (theirs, sandbox) = (Theirs::start(kind), Sandbox::new());
     let slow = ["--keep", "--set", "sweep.kernel={work_ms: 20}"];
     let mut harness = theirs.quickstart(&sandbox, &slow);
     let mut harness = harness.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();

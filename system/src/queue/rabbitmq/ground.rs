@@ -20,7 +20,7 @@ use super::queues::{durable, stream};
 const WRITTEN: Duration = Duration::from_millis(1500);
 
 /// The queue that says that it has been done.
-const FIRM: &str = "ttg.streams.firm";
+pub(super) const FIRM: &str = "ttg.streams.firm";
 
 /// Most streams that nobody needs: the next is tried where one was lost.
 const MOST: u32 = 100;

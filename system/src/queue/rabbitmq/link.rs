@@ -17,6 +17,9 @@ use crate::queue::{Address, QueueError, Result, Settings};
 /// How long one attempt to connect may take.
 const CONNECT: Duration = Duration::from_secs(5);
 
+/// How long a connection with everything that is done on it may take, where it is done once.
+const ONCE: Duration = Duration::from_secs(20);
+
 /// How long the server may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -174,8 +177,28 @@ impl Link {
         Ok(life)
     }
 
-    async fn connect(&self) -> Outcome<Life> {
-        let Server { host, port, user, password, vhost, tls, queues, .. } = &self.server;
+    /// Does something once, on a connection of its own, on which nothing is declared.
+    pub(super) async fn once<T>(&self, step: impl AsyncFn(&Connection) -> Outcome<T>) -> Result<T> {
+        let done = async {
+            let connection = self.open().await?;
+            let outcome = step(&connection).await;
+            let _ = timeout(GOODBYE, connection.close(200, "goodbye".into())).await;
+            outcome
+        };
+        let late = || Trouble::new(format!("no answer within {ONCE:?}"));
+        let outcome = timeout(ONCE, done).await.unwrap_or_else(|_| Err(late()));
+        outcome.map_err(|Trouble { cause, is_final }| {
+            let address = self.address.clone();
+            match is_final {
+                true => QueueError::Refused { address, cause },
+                false => QueueError::Unreachable { address, cause },
+            }
+        })
+    }
+
+    /// A connection, and nothing on it.
+    async fn open(&self) -> Outcome<Connection> {
+        let Server { host, port, user, password, vhost, tls, .. } = &self.server;
         let uri = AMQPUri {
             // Where it is encrypted, that is the runtime's business.
             scheme: AMQPScheme::AMQP,
@@ -200,7 +223,13 @@ impl Link {
                 Connection::connect_uri_with_runtime(uri, named, runtime).await
             }
         };
-        let connection = connecting.map_err(first)?;
+        connecting.map_err(first)
+    }
+
+    async fn connect(&self) -> Outcome<Life> {
+        let queues = &self.server.queues;
+        let first = |error: lapin::Error| Trouble::at_first(&error);
+        let connection = self.open().await?;
         ground::make_firm(&connection).await.map_err(first)?;
         let channel = connection.create_channel().await.map_err(first)?;
         let retry_delay = self.is_worker.then_some(self.retry_delay);

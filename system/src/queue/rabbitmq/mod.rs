@@ -19,6 +19,7 @@ mod arrivals;
 mod bits;
 mod digest;
 mod ground;
+mod guest;
 mod inbox;
 mod inspect;
 mod journal;
@@ -68,6 +69,7 @@ use crate::chunk::ChunkId;
 use crate::wire::{self, Task, TaskResult};
 
 pub use super::Secret;
+pub(super) use guest::{leave_as_guest, look_as_guest};
 pub use queues::{QueueType, Queues};
 pub use server::Server;
 

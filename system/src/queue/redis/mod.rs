@@ -22,6 +22,7 @@ macro_rules! script {
 }
 
 mod dial;
+mod guest;
 mod inspect;
 mod keys;
 mod letters;
@@ -53,6 +54,7 @@ use keys::{
 use reconcile::Gap;
 use link::{FORBIDDEN, Link};
 
+pub(super) use guest::{leave_as_guest, look_as_guest};
 pub use server::{Sentinels, Server};
 
 /// After a lost connection, how long others are given to come back too before they count as dead.
