@@ -2,7 +2,7 @@
 
 use ::redis::cmd;
 
-use super::keys::{ALL, MEMBERS, STORE};
+use super::keys::{ALL, MEMBERS, SEARCH, STORE};
 use super::link::Link;
 use crate::queue::guest::Guest;
 use crate::queue::{Result, Settings};
@@ -29,7 +29,7 @@ pub(in crate::queue) async fn leave_as_guest(settings: &Settings, guest: &Guest)
 }
 
 fn every_key() -> impl Iterator<Item = &'static str> {
-    ALL.into_iter().chain([MEMBERS, STORE])
+    ALL.into_iter().chain([MEMBERS, SEARCH, STORE])
 }
 
 async fn connect(settings: &Settings) -> Result<Link> {

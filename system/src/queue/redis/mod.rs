@@ -51,8 +51,8 @@ use crate::wire::{self, Fields, Task, TaskResult};
 use keys::{
     COMMITTED, DEAD, GROUP, LETTERS, MEMBERS, PROGRESS, RELEASES, RESULTS, RETRY, STORE, TASKS,
 };
-use reconcile::Gap;
 use link::{FORBIDDEN, Link};
+use reconcile::Gap;
 
 pub(super) use guest::{leave_as_guest, look_as_guest};
 pub use server::{Sentinels, Server};
