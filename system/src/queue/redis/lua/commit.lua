@@ -23,44 +23,43 @@ local function exists(id)
 end
 
 -- First what is asked, then what is to be done about it.
-local asked, look, acknowledged = {}, {}, {}
-local at = 3
+local firsts, chunks, here, look, acknowledged = {}, {}, {}, {}, {}
+local count, acks, at = 0, 0, 3
 while at <= #ARGV do
   local id, chunk, n = ARGV[at], ARGV[at + 2], tonumber(ARGV[at + 3])
   local last = at + 3 + n
   if n < 2 or n % 2 == 1 or last > #ARGV then
     return redis.error_reply('ERR a result is malformed')
   end
-  asked[#asked + 1] = { chunk = chunk, is_there = exists(id), first = at + 4, last = last }
-  look[#look + 1] = 'GET'
-  look[#look + 1] = 'u1'
-  look[#look + 1] = chunk
+  local l = 3 * count
+  look[l + 1], look[l + 2], look[l + 3] = 'GET', 'u1', chunk
+  count = count + 1
+  firsts[count], chunks[count], here[count] = at + 4, chunk, exists(id)
   if numbers[id] == tonumber(ARGV[at + 1]) then
-    acknowledged[#acknowledged + 1] = id
+    acks = acks + 1
+    acknowledged[acks] = id
   end
   at = last + 1
 end
+firsts[count + 1] = at + 4
 local is_committed = redis.call('BITFIELD_RO', committed, unpack(look))
 local is_dead = redis.call('EXISTS', dead) == 1 and redis.call('BITFIELD_RO', dead, unpack(look))
 
-local outcomes, new, set, seen = {}, {}, {}, {}
-for place, it in ipairs(asked) do
-  local is_settled = is_committed[place] == 1 or (is_dead and is_dead[place] == 1)
+local outcomes, set, seen, new = {}, {}, {}, 0
+for place = 1, count do
+  local chunk = chunks[place]
   outcomes[place] = 0
-  if it.is_there and not is_settled and not seen[it.chunk] then
-    seen[it.chunk] = true
-    outcomes[place] = 1
-    new[#new + 1] = it
-    set[#set + 1] = 'SET'
-    set[#set + 1] = 'u1'
-    set[#set + 1] = it.chunk
-    set[#set + 1] = 1
+  if here[place] and is_committed[place] == 0 and not (is_dead and is_dead[place] == 1)
+    and not seen[chunk] then
+    local l = 4 * new
+    set[l + 1], set[l + 2], set[l + 3], set[l + 4] = 'SET', 'u1', chunk, 1
+    seen[chunk], outcomes[place], new = true, 1, new + 1
   end
 end
 
 -- What needs memory comes first: where there is none, only the first of all writes is refused.
 local no
-if #new > 0 then
+if new > 0 then
   no = refused('bit offset', 'BITFIELD', committed, 'SET', 'u1', 'x', 1)
     or refused(nil, 'XLEN', results) or no_counter(progress, 'committed')
 end
@@ -69,14 +68,16 @@ if no then
   return no
 end
 -- First of all writes: it is the one that may be refused for more reasons than were tried.
-for _, it in ipairs(new) do
-  redis.call('XADD', results, '*', unpack(ARGV, it.first, it.last))
+for place = 1, count do
+  if outcomes[place] == 1 then
+    redis.call('XADD', results, '*', unpack(ARGV, firsts[place], firsts[place + 1] - 5))
+  end
 end
-if #new > 0 then
+if new > 0 then
   redis.call('BITFIELD', committed, unpack(set))
-  redis.call('HINCRBY', progress, 'committed', #new)
+  redis.call('HINCRBY', progress, 'committed', new)
 end
-if #acknowledged > 0 then
+if acks > 0 then
   redis.call('XACK', tasks, group, unpack(acknowledged))
 end
 return outcomes
