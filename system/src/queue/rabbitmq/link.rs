@@ -17,6 +17,9 @@ use crate::queue::{Address, QueueError, Result, Settings};
 /// How long one attempt to connect may take.
 const CONNECT: Duration = Duration::from_secs(5);
 
+/// What is taken for the time between two heartbeats where the user wants none.
+const WITHOUT_HEARTBEAT: Duration = Duration::from_secs(600);
+
 /// How long a connection with everything that is done on it may take, where it is done once.
 const ONCE: Duration = Duration::from_secs(20);
 
@@ -99,7 +102,11 @@ impl Link {
 
     /// Time between two heartbeats.
     pub(super) fn heartbeat(&self) -> Duration {
-        Duration::from_secs(self.heartbeat.into())
+        match self.heartbeat {
+            // Without any, a connection that is silent is never known to be gone.
+            0 => WITHOUT_HEARTBEAT,
+            seconds => Duration::from_secs(seconds.into()),
+        }
     }
 
     /// Number of the present life, if its connection is there.
