@@ -25,7 +25,8 @@ const SLEEPING: &[(&str, &str)] = &[
     ("system/tests/refusals.rs", "is about how long a broker refuses"),
     ("system/tests/conformance/claims.rs", "is about the length of a lease"),
     ("system/tests/conformance/departures.rs", "is about the length of a lease"),
-    ("system/src/kernel/exec.rs", "is about a time limit"),
+    ("system/src/kernel/exec/tests.rs", "waits for processes that nobody may ask for"),
+    ("system/tests/stopping.rs", "waits until nothing goes on any more"),
 ];
 
 fn root() -> PathBuf {

@@ -3,10 +3,11 @@
 //! everything else is measured against.
 
 use std::io::Write;
+use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::chunk::{Chunk, Sweep};
 use crate::kernel::Kernel;
@@ -28,7 +29,8 @@ struct Line<'a> {
 }
 
 /// Computes the share of worker `number` of `workers` in batches, and prints each batch's result
-/// to `out` as one JSON line as soon as it is there. The sweep's chunk size is the batch's.
+/// to `out` as one JSON line as soon as it is there. The sweep's chunk size is the batch's. Once `stop`
+/// becomes true, the batch at hand has the `grace` to be done.
 ///
 /// # Errors
 /// Where the kernel fails, or `out` cannot be written: there is nobody to try again.
@@ -38,7 +40,7 @@ pub async fn run(
     workers: u64,
     kernel: &mut dyn Kernel,
     out: &mut dyn Write,
-    stop: &watch::Receiver<bool>,
+    (stop, grace): (&watch::Receiver<bool>, Duration),
 ) -> (Summary, Result<(), String>) {
     let begun = Instant::now();
     let name = format!("worker-{number}");
@@ -50,7 +52,13 @@ pub async fn run(
             return (summary.end(Status::Interrupted, begun.elapsed()), Ok(()));
         }
         let chunk = share.chunk(index);
-        match batch(&chunk, &name, kernel, out).await {
+        let done = tokio::select! {
+            done = batch(&chunk, &name, kernel, out) => done,
+            () = overdue(stop, grace) => {
+                return (summary.end(Status::Interrupted, begun.elapsed()), Ok(()));
+            }
+        };
+        match done {
             Ok(stats) => aggregates.merge(&stats),
             Err(error) => return (summary.end(Status::Failed, begun.elapsed()), Err(error)),
         }
@@ -61,6 +69,14 @@ pub async fn run(
     (summary.end(Status::Completed, begun.elapsed()), Ok(()))
 }
 
+async fn overdue(stop: &watch::Receiver<bool>, grace: Duration) {
+    if stop.clone().wait_for(|stop| *stop).await.is_err() {
+        // Nobody is left who could ask.
+        std::future::pending::<()>().await;
+    }
+    sleep(grace).await;
+}
+
 async fn batch(
     chunk: &Chunk,
     worker: &str,
@@ -68,7 +84,7 @@ async fn batch(
     out: &mut dyn Write,
 ) -> Result<Stats, String> {
     let begun = Instant::now();
-    let stats = kernel.run(chunk).await?;
+    let stats = kernel.run(chunk).await.map_err(|error| error.to_string())?;
     let line = Line {
         chunk_id: format!("{worker}-{}", chunk.id()),
         worker_id: worker,
@@ -92,7 +108,6 @@ async fn batch(
 mod tests {
     use super::*;
     use crate::kernel::{Reference, Slow};
-    use std::time::Duration;
 
     #[tokio::test]
     async fn workers_print_the_whole_range_once_and_the_last_takes_the_remainder() {
@@ -102,7 +117,8 @@ mod tests {
         for number in 0..3 {
             let mut out = Vec::new();
             let mut kernel = Reference { work: Duration::ZERO, slow: Slow::NONE };
-            let (summary, ended) = run(&sweep, number, 3, &mut kernel, &mut out, &stop).await;
+            let (summary, ended) =
+                run(&sweep, number, 3, &mut kernel, &mut out, (&stop, Duration::ZERO)).await;
             assert_eq!((summary.status, ended), (Status::Completed, Ok(())));
             for line in String::from_utf8(out).expect("text").lines() {
                 let line: serde_json::Value = serde_json::from_str(line).expect("JSON");

@@ -1,6 +1,6 @@
 //! Logs, on standard error: standard output is for results.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 
 use clap::ValueEnum;
 use tracing::level_filters::LevelFilter;
@@ -30,6 +30,20 @@ pub(crate) enum Level {
     Error,
 }
 
+/// Standard error, as far as it can be written: what becomes of a log changes nothing else.
+struct Log;
+
+impl Write for Log {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        let _ = io::stderr().write_all(text);
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 pub(crate) fn start(level: Level, format: Format, with_time: bool) {
     let level = match level {
         Level::Trace => LevelFilter::TRACE,
@@ -43,8 +57,9 @@ pub(crate) fn start(level: Level, format: Format, with_time: bool) {
     let targets = Targets::new().with_default(level).with_target("lapin", client);
     let logs = tracing_subscriber::fmt()
         .with_max_level(level)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
+        .with_writer(|| Log)
+        .log_internal_errors(false)
+        .with_ansi(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
     // A second start, as in a test, keeps the first.
     let _ = match (format, with_time) {
         (Format::Text, true) => logs.with_target(false).finish().with(targets).try_init(),

@@ -253,6 +253,13 @@ pub const VARIABLES: &[Variable] = &[
     ),
     of(
         Says::Setting,
+        &[Reader::Worker, Reader::Aggregator],
+        "MAX_DEAD_LETTERS",
+        "any number",
+        "More dead chunks than this, so many or a share such as `5%`, end the sweep with exit code 1.",
+    ),
+    of(
+        Says::Setting,
         ALL_ROLES,
         "BROKER_PATIENCE_SECONDS",
         "`60`; for a first contact of who is no worker `3`",

@@ -4,17 +4,21 @@
 //! dead workers left behind. Neither knows the wall clock, the broker or the kernel, so both can
 //! run on simulated time and a model of a broker.
 
+mod fitness;
+mod summary;
+
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::time::Duration;
 
-use serde::Serialize;
 use tokio::sync::watch;
-use tokio::time::{Instant, interval, sleep, timeout};
+use tokio::time::{Instant, interval, sleep, timeout_at};
 
-use crate::kernel::Kernel;
+use self::fitness::{Fitness, HEAD_START};
+pub use self::summary::{QueueStats, Status, Summary, WorkerError};
+use crate::kernel::{Kernel, KernelError};
 use crate::queue::{Asker, Commit, Delivery, Queue, RECONCILE_EVERY, Reconciled, Result, Token};
 use crate::stats::{Collector, Stats};
 use crate::wire::{self, Task, TaskResult};
@@ -37,8 +41,15 @@ const HAND_BACKS: u64 = 2;
 /// by a worker's connection that it lives.
 const RENEW: Duration = Duration::from_secs(1);
 
-/// How long a worker that was asked to stop tries to give back what it holds.
-const FAREWELL: Duration = Duration::from_secs(2);
+/// How long a worker that was asked to stop, and has no chunk in hand, waits for the broker's answer to
+/// what it has asked: a request for tasks that nobody waits for any more would be answered to nobody.
+const ANSWER: Duration = Duration::from_millis(400);
+
+/// How long after the request, and the grace for a chunk in hand, everything is to be over.
+const FAREWELL: Duration = Duration::from_millis(900);
+
+/// What a worker comes to.
+type Outcome<T> = std::result::Result<T, WorkerError>;
 
 /// How a worker behaves.
 #[derive(Debug, Clone)]
@@ -59,84 +70,6 @@ pub struct Options {
     pub fault_rate: f64,
     /// Seed of those failures.
     pub seed: u64,
-}
-
-/// What a worker did: its last line on standard output.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Summary {
-    /// `worker-1`.
-    pub worker_id: String,
-    /// How it ended.
-    pub status: Status,
-    /// Chunks whose results it committed.
-    pub chunks_processed: u64,
-    /// Parameters of those.
-    pub params_processed: u64,
-    /// Seconds from start to end.
-    pub duration_seconds: f64,
-    /// Parameters per second of that.
-    pub params_per_second: f64,
-    /// What those chunks came to.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub aggregates: Option<Stats>,
-    /// What it had to do with the queue, if there is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub queue_stats: Option<QueueStats>,
-}
-
-/// What a worker had to do with its queue, in chunks.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct QueueStats {
-    /// Claimed, be it new or left behind by others.
-    pub claimed: u64,
-    /// Taken over while it was busy.
-    pub taken_over: u64,
-    /// Committed.
-    pub committed: u64,
-    /// Computed, and settled by somebody else before.
-    pub already_settled: u64,
-    /// Attempts that failed.
-    pub failed: u64,
-}
-
-/// How a worker ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    /// The sweep is complete.
-    Completed,
-    /// There was nothing to do for the idle timeout, and nobody else had anything.
-    Idle,
-    /// It was asked to stop.
-    Interrupted,
-    /// The broker could not be reached any more.
-    Failed,
-}
-
-impl Summary {
-    /// A summary of nothing yet.
-    pub fn new(worker_id: &str) -> Self {
-        Self {
-            worker_id: worker_id.to_owned(),
-            status: Status::Failed,
-            chunks_processed: 0,
-            params_processed: 0,
-            duration_seconds: 0.0,
-            params_per_second: 0.0,
-            aggregates: None,
-            queue_stats: None,
-        }
-    }
-
-    /// Closes it.
-    pub fn end(mut self, status: Status, took: Duration) -> Self {
-        self.status = status;
-        self.duration_seconds = took.as_secs_f64();
-        if !took.is_zero() {
-            self.params_per_second = self.params_processed as f64 / self.duration_seconds;
-        }
-        self
-    }
 }
 
 /// How many chunks are claimed at once: as many as take about `target`, so that the last of them
@@ -172,13 +105,14 @@ impl Batch {
 /// is given back.
 ///
 /// # Errors
-/// Where the broker cannot be reached any more. The summary says what was done until then.
+/// Where the broker cannot be reached any more, or no chunk can be computed here. The summary says what
+/// was done until then.
 pub async fn run(
     queue: Rc<dyn Queue>,
     kernel: Box<dyn Kernel>,
     options: Options,
     stop: watch::Receiver<bool>,
-) -> (Summary, Result<()>) {
+) -> (Summary, Outcome<()>) {
     let begun = Instant::now();
     let worker = Worker {
         desk: RefCell::new(Desk {
@@ -191,16 +125,22 @@ pub async fn run(
         stop,
         flushing: tokio::sync::Mutex::default(),
         reconciled: Cell::new(None),
+        fitness: RefCell::default(),
+        farewell: Cell::default(),
     };
     let ended = tokio::select! {
         ended = worker.compute(kernel) => ended,
-        Err(error) = worker.keep() => Err(error),
+        Err(error) = worker.keep() => Err(error.into()),
         () = worker.stop_and_grace() => Ok(Status::Interrupted),
     };
     let (status, outcome) = match ended {
         Ok(Status::Interrupted) => (Status::Interrupted, worker.sign_off_in_time().await),
-        Ok(status) => (status, worker.sign_off().await),
-        Err(error) => (Status::Failed, Err(error)),
+        Ok(status) => (status, worker.sign_off_unless_asked().await),
+        Err(WorkerError::Queue(error)) => (Status::Failed, Err(error.into())),
+        Err(error) => {
+            let _ = worker.sign_off_unless_asked().await;
+            (Status::Failed, Err(error))
+        }
     };
     let Desk { mut summary, stats, mut aggregates, .. } = worker.desk.into_inner();
     summary.aggregates = aggregates.stats();
@@ -218,6 +158,9 @@ struct Worker {
     flushing: tokio::sync::Mutex<()>,
     /// When it was last looked whether everything that is open is somewhere.
     reconciled: Cell<Option<Instant>>,
+    fitness: RefCell<Fitness>,
+    /// When it is to be gone, once it was asked to stop.
+    farewell: Cell<Option<Instant>>,
 }
 
 /// What a worker has before it.
@@ -284,7 +227,7 @@ impl Desk {
 }
 
 impl Worker {
-    async fn compute(&self, mut kernel: Box<dyn Kernel>) -> Result<Status> {
+    async fn compute(&self, mut kernel: Box<dyn Kernel>) -> Outcome<Status> {
         let mut idle_since = Instant::now();
         loop {
             let next = self.desk.borrow_mut().backlog.pop_front();
@@ -297,6 +240,9 @@ impl Worker {
                 }
                 continue;
             };
+            if self.leaves_to_others(&delivery).await? {
+                continue;
+            }
             if delivery.suspect {
                 self.stake(&delivery).await?;
             }
@@ -362,29 +308,80 @@ impl Worker {
 
     /// Computes a chunk. False where it failed after a request to stop, which may have reached the
     /// kernel too: it stays on the desk, to be given back.
-    async fn attempt(&self, kernel: &mut dyn Kernel, delivery: Delivery) -> Result<bool> {
+    async fn attempt(&self, kernel: &mut dyn Kernel, delivery: Delivery) -> Outcome<bool> {
         let begun = Instant::now();
         self.desk.borrow_mut().current = Some((delivery.clone(), begun));
         let chunk = delivery.task.chunk;
-        let computed = if self.fails_on_purpose(&delivery) {
-            Err("simulated fault".to_owned())
+        let on_purpose = self.fails_on_purpose(&delivery);
+        let computed = if on_purpose {
+            Err(KernelError::Failed("simulated fault".to_owned()))
         } else {
             kernel.run(&chunk).await
         };
         match computed {
-            Ok(stats) => self.put_down(delivery, stats, begun.elapsed()),
+            Ok(stats) => {
+                self.fitness.borrow_mut().succeeded();
+                self.put_down(delivery, stats, begun.elapsed());
+            }
             Err(_) if *self.stop.borrow() => return Ok(false),
-            Err(reason) => {
+            Err(KernelError::Unusable(reason)) => {
+                // It stays on the desk too, and no attempt is counted.
+                return Err(WorkerError::Unusable { worker: self.options.name.clone(), reason });
+            }
+            Err(KernelError::Failed(reason)) => {
                 // What is done must not wait for the broker's answer to a failure.
                 self.flush().await?;
                 let outcome = self.queue.fail(&delivery, &reason).await?;
                 tracing::warn!(chunk = %chunk.id(), reason, ?outcome, "an attempt failed");
-                let mut desk = self.desk.borrow_mut();
-                desk.stats.failed += 1;
-                desk.current = None;
+                {
+                    let mut desk = self.desk.borrow_mut();
+                    desk.stats.failed += 1;
+                    desk.current = None;
+                }
+                if !on_purpose {
+                    self.has_failed(&delivery, &reason).await?;
+                }
             }
         }
         Ok(true)
+    }
+
+    /// Takes account of a failure: where there are others, the chunks are left to them for a while.
+    async fn has_failed(&self, delivery: &Delivery, reason: &str) -> Outcome<()> {
+        if !self.queue.has_peers().await? {
+            // Nobody would do better, nor has anybody been left anything until now.
+            self.fitness.take();
+            return Ok(());
+        }
+        self.fitness.borrow_mut().failed(&delivery.task);
+        if let Some(chunks) = self.fitness.borrow().enough() {
+            let (worker, reason) = (self.options.name.clone(), reason.to_owned());
+            return Err(WorkerError::Unfit { worker, chunks, reason });
+        }
+        let pause = self.fitness.borrow().pause();
+        if !pause.is_zero() {
+            self.hand_back().await?;
+            self.rest(pause).await;
+        }
+        Ok(())
+    }
+
+    /// Gives back a chunk that has failed here and nowhere else, where there are others to try it.
+    async fn leaves_to_others(&self, delivery: &Delivery) -> Result<bool> {
+        if !self.fitness.borrow().is_for_others(delivery) || !self.queue.has_peers().await? {
+            return Ok(false);
+        }
+        self.queue.release(std::slice::from_ref(&delivery.token)).await?;
+        self.rest(HEAD_START).await;
+        Ok(true)
+    }
+
+    /// Takes nothing for a while, unless it is asked to stop.
+    async fn rest(&self, pause: Duration) {
+        tokio::select! {
+            () = self.asked_to_stop() => {}
+            () = sleep(pause) => {}
+        }
     }
 
     fn put_down(&self, delivery: Delivery, stats: Stats, took: Duration) {
@@ -481,7 +478,7 @@ impl Worker {
                 stays
             });
         }
-        if tokens.is_empty() { Ok(()) } else { self.queue.release(&tokens).await }
+        self.queue.release(&tokens).await
     }
 
     /// Lost deliveries that were not begun are left to their new workers. One that is being
@@ -502,12 +499,19 @@ impl Worker {
     }
 
     async fn stop_and_grace(&self) {
+        self.asked_to_stop().await;
+        let is_computing = self.desk.borrow().current.is_some();
+        let grace = if is_computing { self.options.stop_grace } else { Duration::ZERO };
+        self.farewell.set(Some(Instant::now() + grace + FAREWELL));
+        sleep(if is_computing { grace } else { ANSWER }).await;
+    }
+
+    async fn asked_to_stop(&self) {
         let mut stop = self.stop.clone();
         if stop.wait_for(|stop| *stop).await.is_err() {
             // Nobody is left who could ask.
             std::future::pending::<()>().await;
         }
-        sleep(self.options.stop_grace).await;
     }
 
     fn fails_on_purpose(&self, delivery: &Delivery) -> bool {
@@ -517,11 +521,25 @@ impl Worker {
     }
 
     /// Whoever asked to stop does not wait for a broker that is away: the leases will run out.
-    async fn sign_off_in_time(&self) -> Result<()> {
-        timeout(FAREWELL, self.sign_off()).await.unwrap_or_else(|_| {
+    async fn sign_off_in_time(&self) -> Outcome<()> {
+        let farewell = self.farewell.get().unwrap_or_else(|| Instant::now() + FAREWELL);
+        let signed_off = timeout_at(farewell, self.sign_off()).await.unwrap_or_else(|_| {
             tracing::warn!("the broker does not answer, leaving without a word");
             Ok(())
-        })
+        });
+        Ok(signed_off?)
+    }
+
+    /// Waits for the broker, but no longer than it may once it is asked to stop.
+    async fn sign_off_unless_asked(&self) -> Outcome<()> {
+        let overdue = async {
+            self.asked_to_stop().await;
+            sleep(FAREWELL).await;
+        };
+        tokio::select! {
+            signed_off = self.sign_off() => Ok(signed_off?),
+            () = overdue => Ok(()),
+        }
     }
 
     /// Commits what is done, gives back what is not, and says goodbye.

@@ -352,7 +352,8 @@ async fn a_program_in_another_language_is_a_kernel(#[values(Embedded, Redis)] ba
 #[tokio::test]
 async fn a_kernel_that_fails_makes_dead_letters(#[values(Embedded, Redis)] backend: Backend) {
     let (bench, _) = Bench::start(backend).with_sweep(2).await;
-    let program = "import sys; sys.stderr.write('out of cheese\\n'); sys.exit(3)";
+    let program =
+        "import sys\nfor line in sys.stdin: sys.stderr.write('out of cheese\\n'); sys.exit(3)";
     let command = serde_json::to_string(&["python3", "-c", program]).expect("text");
     let ended = run(on(&bench, &["worker", "--kernel", "exec"]).env("KERNEL_COMMAND", command));
     assert_eq!(ended.status.code(), Some(0), "{ended}");

@@ -1,12 +1,21 @@
-//! What only the embedded file has: many who make it at the same time.
+//! What only the embedded file has: many who make it at the same time, a disk that is full, somebody who
+//! is frozen while he writes, and a clock of its own.
 
 mod support;
 
+use std::fs::File;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rusqlite::Connection;
+use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
+use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::oneshot;
-use ttg_system::queue::{self, Address, Settings};
+use ttg_system::queue::{self, Address, Failure, Settings};
+
+use support::bench::Backend::Embedded;
+use support::bench::{Bench, claim_one};
+use support::process::{Process, broker_environment, send, ttg, until};
 
 /// A file that somebody reads cannot become a write-ahead log until they have done.
 #[tokio::test]
@@ -32,4 +41,100 @@ async fn who_opens_the_file_waits_for_others_who_make_it() {
         assert_eq!(told.await.expect("it was told"), Ok(()));
     };
     tokio::join!(opening, others);
+}
+
+/// Starts the program without the death that too large a file is by default.
+const UNDYING: &str = "trap '' XFSZ; exec \"$@\"";
+
+#[tokio::test]
+async fn a_disk_that_takes_nothing_is_waited_for() {
+    let (bench, sweep) = Bench::start(Embedded).with_sweep(100).await;
+    let log = tempfile::NamedTempFile::new().expect("a file");
+    let environment = broker_environment(&bench.settings);
+    let mut command = Command::new("sh");
+    command.args(["-c", UNDYING, "sh", env!("CARGO_BIN_EXE_ttg"), "worker"]);
+    command
+        .envs(environment)
+        .env("USE_QUEUE", "true")
+        .env("SIMULATE_WORK_MS", "2")
+        .env("LOG_LEVEL", "WARNING");
+    command.stdout(Stdio::piped()).stderr(File::create(log.path()).expect("a file"));
+    let worker = Process::start(&mut command);
+    let onlooker = bench.onlooker().await;
+    let committed = async || onlooker.standing().await.expect("reads").committed;
+    until("it is at it", async || committed().await > 10).await;
+    let pid = Pid::from_raw(i32::try_from(worker.pid()).expect("a number"));
+    let limit = |bytes| Rlimit { current: bytes, maximum: None };
+    // The log has room, and the file has not.
+    prlimit(pid, Resource::Fsize, limit(Some(4096))).expect("a process of ours");
+    until("it finds no room", async || {
+        std::fs::read_to_string(log.path()).expect("a log").contains("cannot be written for now")
+    })
+    .await;
+    prlimit(pid, Resource::Fsize, limit(None)).expect("a process of ours");
+    let ended = worker.end();
+    assert!(ended.status.success(), "{ended}");
+    bench.assert_exact(&sweep).await;
+}
+
+/// Begins to write, and stands still.
+const FROZEN: &str = "
+import os, signal, sqlite3, sys
+file = sqlite3.connect(sys.argv[1], isolation_level=None)
+file.execute('BEGIN IMMEDIATE')
+file.execute('UPDATE sweep SET job_id = job_id')
+os.kill(os.getpid(), signal.SIGSTOP)
+";
+
+fn frozen(bench: &Bench) -> Child {
+    let Address::Embedded(path) = &bench.settings.address else { unreachable!("it is a file") };
+    let mut python = Command::new("python3");
+    python.args(["-c", FROZEN]).arg(path).spawn().expect("python3 is there")
+}
+
+async fn stands_still(process: &Child) {
+    let stat = format!("/proc/{}/stat", process.id());
+    until("it stands still", async || {
+        std::fs::read_to_string(&stat).expect("it is there").contains(") T ")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_is_frozen_while_he_writes_is_waited_for_as_long_as_the_patience_says() {
+    let (bench, sweep) = Bench::start(Embedded).with_sweep(20).await;
+    let mut writer = frozen(&bench);
+    stands_still(&writer).await;
+    let patient = Process::worker(&bench.settings, 1, 0.0);
+    let mut command = ttg(&["worker", "--worker-id", "2"]);
+    command.envs(broker_environment(&bench.settings)).env("BROKER_PATIENCE_SECONDS", "0.6");
+    let impatient = Process::start(&mut command).end();
+    assert_eq!(impatient.status.code(), Some(69), "{impatient}");
+    assert!(impatient.stderr.contains("database is locked"), "{impatient}");
+    // Whoever wakes up again goes on where he was.
+    send(writer.id(), Signal::CONT);
+    writer.wait().expect("a child of ours");
+    let ended = patient.end();
+    assert!(ended.status.success(), "{ended}");
+    bench.assert_exact(&sweep).await;
+}
+
+#[tokio::test]
+async fn leases_and_retries_go_by_a_clock_that_nobody_sets() {
+    let (bench, _) = Bench::start(Embedded).with_sweep(2).await;
+    let worker = bench.worker("worker-1").await;
+    let (_held, failed) = (claim_one(&*worker).await, claim_one(&*worker).await);
+    assert_eq!(worker.fail(&failed, "no luck").await.expect("fails"), Failure::Retried);
+    let now = clock_gettime(ClockId::Boottime);
+    let now_ms = now.tv_sec * 1000 + now.tv_nsec / 1_000_000;
+    let Address::Embedded(path) = &bench.settings.address else { unreachable!("it is a file") };
+    let file = Connection::open(path).expect("opens");
+    let ahead: (i64, i64) = file
+        .query_row("SELECT max(lease_end_ms) - ?1, max(due_ms) - ?1 FROM tasks", [now_ms], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .expect("reads");
+    let (lease, delay) = (bench.settings.lease, bench.settings.retry_delay);
+    assert!((0..=lease.as_millis() as i64).contains(&ahead.0), "{ahead:?}");
+    assert!(ahead.1 <= delay.as_millis() as i64 && ahead.1 > -20_000, "{ahead:?}");
 }

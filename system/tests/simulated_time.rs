@@ -11,13 +11,13 @@ use tokio::join;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use ttg_system::chunk::Chunk;
-use ttg_system::kernel::Kernel;
+use ttg_system::kernel::{Kernel, KernelError};
 use ttg_system::queue::{
     Asker, Broker, Commit, Delivery, Failure, Queue, Reconcile, Result, Token,
 };
 use ttg_system::stats::Stats;
 use ttg_system::wire::TaskResult;
-use ttg_system::worker::{self, Status, Summary};
+use ttg_system::worker::{self, Status, Summary, WorkerError};
 
 use support::bench::Backend::Model;
 use support::bench::{Bench, stats};
@@ -70,6 +70,10 @@ impl Queue for Freezing {
         self.thawed().await;
         self.broker.release(held).await
     }
+    async fn has_peers(&self) -> Result<bool> {
+        self.thawed().await;
+        self.broker.has_peers().await
+    }
     async fn is_complete(&self) -> Result<bool> {
         self.thawed().await;
         self.broker.is_complete().await
@@ -87,7 +91,7 @@ struct Paced {
 
 #[async_trait(?Send)]
 impl Kernel for Paced {
-    async fn run(&mut self, chunk: &Chunk) -> std::result::Result<Stats, String> {
+    async fn run(&mut self, chunk: &Chunk) -> std::result::Result<Stats, KernelError> {
         sleep(self.work).await;
         pass(&self.gate).await;
         Ok(stats(chunk))
@@ -109,7 +113,7 @@ impl Scene {
         Self { bench, work, gate, stop, _keepers: [open, asked] }
     }
 
-    async fn run(&self, name: &str) -> (Summary, Result<()>) {
+    async fn run(&self, name: &str) -> (Summary, std::result::Result<(), WorkerError>) {
         self.run_behind(name, &self.gate, &self.stop).await
     }
 
@@ -118,7 +122,7 @@ impl Scene {
         name: &str,
         gate: &watch::Receiver<bool>,
         stop: &watch::Receiver<bool>,
-    ) -> (Summary, Result<()>) {
+    ) -> (Summary, std::result::Result<(), WorkerError>) {
         let broker = self.bench.worker(name).await;
         let queue = Rc::new(Freezing { broker, gate: gate.clone() });
         let kernel = Box::new(Paced { work: self.work, gate: gate.clone() });
@@ -258,8 +262,8 @@ async fn a_failing_chunk_is_retried_to_its_death_and_the_others_complete() {
     struct Cursed;
     #[async_trait(?Send)]
     impl Kernel for Cursed {
-        async fn run(&mut self, chunk: &Chunk) -> std::result::Result<Stats, String> {
-            if chunk.index == 3 { Err("cursed".to_owned()) } else { Ok(stats(chunk)) }
+        async fn run(&mut self, chunk: &Chunk) -> std::result::Result<Stats, KernelError> {
+            if chunk.index == 3 { Err("cursed".to_owned().into()) } else { Ok(stats(chunk)) }
         }
     }
     let worker = bench.worker("worker-1").await;

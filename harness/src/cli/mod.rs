@@ -14,6 +14,7 @@ mod silence;
 mod soak;
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -24,6 +25,7 @@ use crate::docker;
 use crate::environment::{guard, janitor, reaper};
 use crate::exit::Exit;
 use crate::plan::ClusterChoice;
+use crate::report::{could_not_say, tell, unsaid};
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 pass, 1 fail, 2 inconclusive, 64 the scenario or the arguments are wrong, \
@@ -104,28 +106,27 @@ enum Command {
 /// Runs `harness` with these arguments, the first of which is the program's name.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if ttg_system::kernel::lead_if_asked(&arguments) {
+        return Exit::Pass.into();
+    }
     if let Some(exit) = above_a_program(&arguments) {
         return exit.into();
     }
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
-        Err(error) => {
-            // Help and version are no errors, and go to standard output.
-            let _ = error.print();
-            return if error.use_stderr() { Exit::Usage } else { Exit::Pass }.into();
-        }
+        Err(error) => return told_by_clap(&error).into(),
     };
     match cli.command {
-        Command::Run(args) => run::main(args).into(),
-        Command::Check { directory } => check::main(&directory).into(),
-        Command::Compare(args) => compare::main(&args).into(),
-        Command::List { directory } => list::main(&directory).into(),
-        Command::Faults(args) => faults::main(&args).into(),
-        Command::Doctor(args) => doctor::main(&args).into(),
-        Command::Cluster(args) => cluster::main(&args).into(),
-        Command::Cleanup(args) => cleanup::main(&args).into(),
-        Command::Selftest(args) => selftest::main(&args).into(),
-        Command::Soak(args) => soak::main(&args).into(),
+        Command::Run(args) => said(run::main(args)).into(),
+        Command::Check { directory } => said(check::main(&directory)).into(),
+        Command::Compare(args) => said(compare::main(&args)).into(),
+        Command::List { directory } => said(list::main(&directory)).into(),
+        Command::Faults(args) => said(faults::main(&args)).into(),
+        Command::Doctor(args) => said(doctor::main(&args)).into(),
+        Command::Cluster(args) => said(cluster::main(&args)).into(),
+        Command::Cleanup(args) => said(cleanup::main(&args)).into(),
+        Command::Selftest(args) => said(selftest::main(&args)).into(),
+        Command::Soak(args) => said(soak::main(&args)).into(),
         Command::System { arguments } => {
             ttg_system::cli::main(named("harness system", arguments), &Hooks::default())
         }
@@ -163,7 +164,25 @@ fn named(program: &str, arguments: Vec<OsString>) -> impl Iterator<Item = OsStri
     std::iter::once(program.into()).chain(arguments)
 }
 
+/// Help and version are no errors, and go to standard output.
+fn told_by_clap(error: &clap::Error) -> Exit {
+    let told = error.print().and_then(|()| std::io::stdout().flush());
+    if error.use_stderr() {
+        return Exit::Usage;
+    }
+    told.unwrap_or_else(could_not_say);
+    said(Exit::Pass)
+}
+
+/// No exit is good where what led to it could not be written.
+fn said(exit: Exit) -> Exit {
+    match unsaid() {
+        Some(reason) if exit == Exit::Pass => problem(&reason, Exit::Unavailable),
+        _ => exit,
+    }
+}
+
 fn problem(message: &str, exit: Exit) -> Exit {
-    anstream::eprintln!("error: {message}");
+    tell(format_args!("error: {message}"));
     exit
 }

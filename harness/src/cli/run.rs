@@ -162,7 +162,7 @@ fn watched(
     let mut results = desk.judge.conclude();
     if let Err(error) = report::write_all(&path, plan, &results, &directory.events()) {
         // What was seen is still worth saying; only a pass that nobody can look up is none.
-        anstream::eprintln!("warning: {error}");
+        crate::report::tell(format_args!("warning: {error}"));
         if results.verdict == Verdict::Pass {
             desk.judge.history_flawed(error.to_string());
             results = desk.judge.conclude();
@@ -184,7 +184,7 @@ struct Desk {
 impl Desk {
     fn observe(&mut self, record: &Record) {
         if let Err(error) = self.recorder.record(record) {
-            anstream::eprintln!("warning: {error}");
+            crate::report::tell(format_args!("warning: {error}"));
             self.judge.machine_lacks(error.to_string());
             self.judge.history_flawed(error.to_string());
         }

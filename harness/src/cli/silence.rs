@@ -33,7 +33,7 @@ impl Silence {
                 }
                 if silent >= told + SILENCE {
                     told = silent;
-                    anstream::eprintln!("{}", how_far());
+                    crate::report::tell(format_args!("{}", how_far()));
                 }
             }
         };

@@ -111,7 +111,7 @@ fn run(args: &Args, seed: u64) -> Result<Judged, Exit> {
     if judged.results.verdict == Verdict::Pass {
         forget(&judged.directory);
     } else if let Err(error) = fs::write(judged.directory.join(format!("{name}.yaml")), text) {
-        anstream::eprintln!("warning: the scenario is not beside its run: {error}");
+        crate::report::tell(format_args!("warning: the scenario is not beside its run: {error}"));
     }
     Ok(judged)
 }

@@ -100,7 +100,9 @@ impl Containers {
     pub async fn close(self) {
         let which = Which::Run(self.run.id().to_owned());
         if let Err(error) = sweep(self.run.engine(), &which).await {
-            anstream::eprintln!("warning: {error} (harness cleanup removes what is left)");
+            crate::report::tell(format_args!(
+                "warning: {error} (harness cleanup removes what is left)"
+            ));
         }
     }
 }

@@ -59,7 +59,7 @@ impl Fault for Partition {
         if let Some(container) = victim.container()
             && let Err(error) = container.mend().await
         {
-            anstream::eprintln!("warning: {error}");
+            crate::report::tell(format_args!("warning: {error}"));
         }
     }
 }

@@ -59,13 +59,13 @@ impl Cluster {
         };
         let minor: Option<u32> = version.minor.trim_end_matches('+').parse().ok();
         if !minor.is_some_and(|minor| SUPPORTED.contains(&minor)) {
-            anstream::eprintln!(
+            crate::report::tell(format_args!(
                 "warning: the cluster of context {context} is Kubernetes {}, and 1.{} to 1.{} are \
                  supported",
                 version.git_version,
                 SUPPORTED.start(),
                 SUPPORTED.end()
-            );
+            ));
         }
         Ok(Self {
             client,

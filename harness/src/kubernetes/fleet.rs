@@ -259,10 +259,10 @@ impl PodFleet {
         // By name: who may cordon a node may not list what is ours.
         let given_back = self.uncordon_all().await;
         if let Err(error) = remove(&self.run, place, &which).await.and(given_back) {
-            anstream::eprintln!(
+            crate::report::tell(format_args!(
                 "warning: {error} (harness cleanup --context {} removes what is left)",
                 self.run.cluster().context()
-            );
+            ));
         }
     }
 }

@@ -221,12 +221,34 @@ fn fault(fault: &FaultFigures) -> String {
 }
 
 /// To standard output, coloured where it is a terminal. A reader that has seen enough, such as
-/// `head`, is no reason to complain.
+/// `head`, is no reason to complain; that it cannot be written is, at the end: [`unsaid`].
 pub fn say(text: std::fmt::Arguments<'_>) {
     let mut out = anstream::stdout().lock();
-    let _ = out.write_fmt(text).and_then(|()| out.flush());
+    if let Err(error) = out.write_fmt(text).and_then(|()| out.flush()) {
+        could_not_say(error);
+    }
     *said().lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
 }
+
+/// To standard error, if it can be written: what is only told on the way changes nothing.
+pub fn tell(text: std::fmt::Arguments<'_>) {
+    let _ = writeln!(anstream::stderr().lock(), "{text}");
+}
+
+/// Why something of what was said could not be written.
+pub fn unsaid() -> Option<String> {
+    UNSAID.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// What was to be said is lost, unless nobody listens any more.
+pub(crate) fn could_not_say(error: std::io::Error) {
+    if error.kind() != std::io::ErrorKind::BrokenPipe {
+        let mut unsaid = UNSAID.lock().unwrap_or_else(PoisonError::into_inner);
+        unsaid.get_or_insert_with(|| format!("cannot write to standard output: {error}"));
+    }
+}
+
+static UNSAID: Mutex<Option<String>> = Mutex::new(None);
 
 /// How long nothing has been said, at most since this was asked first.
 pub(crate) fn silent_for() -> Duration {

@@ -13,7 +13,9 @@ const VARIABLE: &str = "GITHUB_STEP_SUMMARY";
 pub fn add(markdown: &str) {
     let Some(path) = std::env::var_os(VARIABLE).filter(|path| !path.is_empty()) else { return };
     if let Err(error) = append(Path::new(&path), markdown) {
-        anstream::eprintln!("warning: {VARIABLE} names a file that cannot be written: {error}");
+        crate::report::tell(format_args!(
+            "warning: {VARIABLE} names a file that cannot be written: {error}"
+        ));
     }
 }
 

@@ -143,7 +143,7 @@ async fn start_broker(
     let told = async {
         while waits.changed().await.is_ok() {
             if let Some(why) = waits.borrow_and_update().as_deref() {
-                anstream::eprintln!("{why}");
+                crate::report::tell(format_args!("{why}"));
             }
         }
         std::future::pending::<()>().await;
@@ -174,7 +174,7 @@ async fn leave_empty(stage: &Stage) {
         Err(error) => Err(error),
     };
     if let Err(error) = left {
-        anstream::eprintln!("warning: {error}; something of this run is still there");
+        crate::report::tell(format_args!("warning: {error}; something of this run is still there"));
     }
 }
 

@@ -131,7 +131,7 @@ async fn compute(work: Rc<Work>, mut kernel: Exec) {
             }
             Err(reason) => {
                 work.failed.set(work.failed.get() + 1);
-                not_recomputed(&work.stage, Some(&chunk), reason);
+                not_recomputed(&work.stage, Some(&chunk), reason.to_string());
             }
         }
     }

@@ -263,3 +263,53 @@ fn redacted_line(line: &str) -> String {
 fn is_number(text: &str) -> bool {
     text.parse::<f64>().is_ok()
 }
+
+#[test]
+fn what_cannot_be_written_is_no_pass_and_what_nobody_reads_is() {
+    let sandbox = Sandbox::new();
+    let scenario = small(&sandbox);
+    let run: Vec<&str> = scenario.iter().map(String::as_str).collect();
+    assert_eq!(sandbox.run(&run).code, Some(0));
+    let run_directory = sandbox.latest("small").display().to_string();
+    let scenarios = scenarios().display().to_string();
+    for arguments in [
+        &run[..],
+        &["check", &run_directory],
+        &["list", &scenarios],
+        &["compare", &run_directory],
+        &["faults"],
+        &["--help"],
+        &["system", "variables"],
+    ] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut command = sandbox.harness(arguments);
+        let output = command.stdout(full).stderr(std::process::Stdio::piped());
+        let output = output.spawn().unwrap().wait_with_output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        let wanted = if arguments[0] == "system" { 1 } else { 69 };
+        assert_eq!(output.status.code(), Some(wanted), "{arguments:?}: {stderr}");
+        let reason = "error: cannot write to standard output: No space left on device";
+        assert!(stderr.contains(reason), "{arguments:?}: {stderr}");
+
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = sandbox.harness(arguments);
+        let output = command.stdout(writer).stderr(std::process::Stdio::piped());
+        let output = output.spawn().unwrap().wait_with_output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {stderr}");
+        assert!(!stderr.contains("error"), "{arguments:?}: {stderr}");
+    }
+}
+
+#[test]
+fn a_log_that_cannot_be_written_changes_no_exit_code() {
+    let sandbox = Sandbox::new();
+    for (arguments, code) in
+        [(&["run", "nosuch.yaml"][..], 64), (&["check", "nosuch"], 64), (&["nosuch"], 64)]
+    {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let status = sandbox.harness(arguments).stderr(full).status().unwrap();
+        assert_eq!(status.code(), Some(code), "{arguments:?}");
+    }
+}

@@ -94,47 +94,66 @@ pub async fn collect(
     let mut cursor = Cursor::default();
     let mut sweep = None;
     let mut reconciled = Instant::now();
+    let mut progress = Progress::default();
     loop {
-        let progress = broker.standing().await?;
-        if sweep.is_none() && progress.total.is_some() {
-            sweep = broker.sweep().await?;
-        }
         let enough = match until {
             Until::Complete => false,
             Until::Read => true,
             Until::CompleteOr(moment) => Instant::now() >= moment,
         };
-        let complete = tally.is_complete(&progress);
-        // Where results cannot be read, the sweep is over without being complete.
-        let over = complete || progress.is_complete();
-        let wait = if enough || over { Duration::ZERO } else { LOOK };
-        let page = broker.results(&mut cursor, PAGE, wait).await?;
+        let step = async {
+            progress = broker.standing().await?;
+            if sweep.is_none() && progress.total.is_some() {
+                sweep = broker.sweep().await?;
+            }
+            let complete = tally.is_complete(&progress);
+            // Where results cannot be read, the sweep is over without being complete.
+            let over = complete || progress.is_complete();
+            let wait = if enough || over { Duration::ZERO } else { LOOK };
+            let page = broker.results(&mut cursor, PAGE, wait).await?;
+            if page.is_empty() && sweep.is_some() && broker.sweep().await? != sweep {
+                // What was read, and what comes, are of two sweeps.
+                return Err(QueueError::SweepLost { place: "the broker".to_owned() });
+            }
+            let mut is_last = enough || over;
+            if page.is_empty()
+                && let Some(keeper) = keeper
+                && (over || reconciled.elapsed() >= RECONCILE_EVERY)
+            {
+                let Reconciled { in_doubt, resubmitted, .. } = keeper.reconcile().await?;
+                reconciled = Instant::now();
+                if resubmitted > 0 {
+                    tracing::warn!(resubmitted, "chunks were in no queue, and are submitted again");
+                }
+                if over && !complete && (in_doubt || resubmitted > 0) {
+                    sleep(LOOK).await;
+                    is_last = false;
+                }
+            }
+            Ok((page, is_last))
+        };
+        let (page, is_last) = tokio::select! {
+            biased;
+            // Whoever asks does not wait for the broker, nor for what it still holds.
+            () = asked(stop) => (Vec::new(), true),
+            step = step => step?,
+        };
         let read_all = page.is_empty();
-        if read_all && sweep.is_some() && broker.sweep().await? != sweep {
-            // What was read, and what comes, are of two sweeps.
-            return Err(QueueError::SweepLost { place: "the broker".to_owned() });
-        }
         for message in page {
             tally.add(message, progress.total);
         }
-        if read_all
-            && let Some(keeper) = keeper
-            && (over || reconciled.elapsed() >= RECONCILE_EVERY)
-        {
-            let Reconciled { in_doubt, resubmitted, .. } = keeper.reconcile().await?;
-            reconciled = Instant::now();
-            if resubmitted > 0 {
-                tracing::warn!(resubmitted, "chunks were in no queue, and are submitted again");
-            }
-            if over && !complete && (in_doubt || resubmitted > 0) {
-                sleep(LOOK).await;
-                continue;
-            }
-        }
-        if read_all && (enough || over || *stop.borrow()) {
+        if read_all && is_last {
+            let complete = tally.is_complete(&progress);
             let created_ms = sweep.and_then(|info| created_ms(&info.created_at));
             return Ok(tally.report(&progress, complete, created_ms));
         }
+    }
+}
+
+async fn asked(stop: &watch::Receiver<bool>) {
+    if stop.clone().wait_for(|stop| *stop).await.is_err() {
+        // Nobody is left who could ask.
+        std::future::pending::<()>().await;
     }
 }
 

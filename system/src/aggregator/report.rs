@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::Report;
+use crate::printable;
 
 /// Width of the longest bar.
 const BAR: u64 = 30;
@@ -44,6 +45,7 @@ impl fmt::Display for Report {
         let most = self.workers.values().map(|share| share.chunks).max().unwrap_or(0).max(1);
         for (worker, share) in &self.workers {
             let bar = "█".repeat((share.chunks * BAR).div_ceil(most) as usize);
+            let worker = printable::line(worker);
             writeln!(f, "  {worker:<18} {:>8}  {bar}", grouped(share.chunks))?;
         }
         Ok(())
@@ -56,6 +58,7 @@ impl Report {
         let mut text =
             format!("  {:<18} {:>10} {:>10} {:>12}\n", "worker", "params", "seconds", "params/s");
         for (worker, share) in &self.workers {
+            let worker = printable::line(worker);
             let rate = if share.seconds > 0.0 { share.params as f64 / share.seconds } else { 0.0 };
             text.push_str(&format!(
                 "  {worker:<18} {:>10} {:>10.2} {:>12}\n",

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::args::{BrokerArgs, LogArgs, seconds};
-use super::{Ended, Failed, Hooks, print, print_json, stop_signal};
-use crate::aggregator::{self, Until};
-use crate::queue::{QueueError, Reconcile};
+use super::{Ended, Failed, Hooks, Signals, print, print_json};
+use crate::aggregator::{self, Report, Until};
+use crate::limit::DeadLetterLimit;
+use crate::queue::{Broker, QueueError, Reconcile};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -23,6 +25,9 @@ pub(super) struct Args {
     /// Say more about each worker.
     #[arg(long, conflicts_with = "json")]
     verbose: bool,
+    /// Wait no longer, and fail, once more chunks than this are dead: so many, or a share such as 5%.
+    #[arg(long, env = "MAX_DEAD_LETTERS", value_name = "N|P%")]
+    max_dead_letters: Option<DeadLetterLimit>,
     #[command(flatten)]
     broker: BrokerArgs,
     #[command(flatten)]
@@ -31,9 +36,9 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args, hooks: &Hooks) -> Result<Ended, Failed> {
     args.log.start();
-    let (stop, signal) = stop_signal()?;
+    let signals = Signals::listen(Duration::ZERO)?;
     let settings = args.broker.settings(hooks)?;
-    let broker = hooks.connect(&settings, None).await?;
+    let broker = signals.unless_asked(hooks.connect(&settings, None)).await?;
     let until = match args.timeout {
         _ if args.now => Until::Read,
         Some(timeout) => Until::CompleteOr(Instant::now() + timeout),
@@ -41,24 +46,62 @@ pub(super) async fn run(args: Args, hooks: &Hooks) -> Result<Ended, Failed> {
     };
     // Whoever only looks changes nothing.
     let keeper = (!args.now).then_some(&*broker as &dyn Reconcile);
-    let report = aggregator::collect(&*broker, keeper, until, &stop).await;
-    let report = report.map_err(|error| match error {
-        QueueError::SweepLost { .. } => {
-            QueueError::SweepLost { place: settings.address.to_string() }
-        }
-        other => other,
-    })?;
+    let (report, given_up) = collect((&*broker, keeper), until, &signals, args.max_dead_letters)
+        .await
+        .map_err(|error| match error {
+            QueueError::SweepLost { .. } => {
+                QueueError::SweepLost { place: settings.address.to_string() }
+            }
+            other => other,
+        })?;
     if args.json {
-        print_json(&report);
+        print_json(&report)?;
     } else {
-        print(format_args!("{report}"));
+        print(format_args!("{report}"))?;
         if args.verbose {
-            print(format_args!("\n{}", report.details()));
+            print(format_args!("\n{}", report.details()))?;
         }
     }
-    Ok(match *signal.borrow() {
-        _ if report.complete || args.now => Ended::Finished,
-        0 => Ended::Incomplete,
-        signal => Ended::Interrupted(signal),
-    })
+    match signals.number() {
+        _ if report.complete || args.now => Ok(Ended::Finished),
+        0 => given_up.map_or(Ok(Ended::Incomplete), |reason| Err(Failed::Other(reason))),
+        signal => Ok(Ended::Interrupted(signal)),
+    }
+}
+
+/// Collects until the end, a signal, or more dead chunks than the limit allows; the last is said.
+async fn collect(
+    (broker, keeper): (&dyn Broker, Option<&dyn Reconcile>),
+    until: Until,
+    signals: &Signals,
+    limit: Option<DeadLetterLimit>,
+) -> Result<(Report, Option<String>), QueueError> {
+    let (enough, stop) = watch::channel(false);
+    let collected = aggregator::collect(broker, keeper, until, &stop);
+    let stopped = async {
+        let given_up = tokio::select! {
+            () = signals.asked() => None,
+            given_up = exceeded(broker, limit) => Some(given_up?),
+        };
+        let _ = enough.send(true);
+        Ok(given_up)
+    };
+    let mut collected = std::pin::pin!(collected);
+    tokio::select! {
+        report = &mut collected => Ok((report?, None)),
+        given_up = stopped => {
+            let given_up = given_up?;
+            Ok((collected.await?, given_up))
+        }
+    }
+}
+
+async fn exceeded(
+    broker: &dyn Broker,
+    limit: Option<DeadLetterLimit>,
+) -> Result<String, QueueError> {
+    match limit {
+        Some(limit) => limit.exceeded(broker).await,
+        None => std::future::pending().await,
+    }
 }

@@ -1,7 +1,9 @@
 //! `ttg coordinator`.
 
+use std::time::Duration;
+
 use super::args::{BrokerArgs, LogArgs, SweepArgs};
-use super::{Ended, Failed, Hooks, print_json};
+use super::{Ended, Failed, Hooks, Signals, print_json};
 use crate::coordinator;
 
 #[derive(Debug, clap::Args)]
@@ -23,10 +25,15 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args, hooks: &Hooks) -> Result<Ended, Failed> {
     args.log.start();
     let sweep = args.sweep.sweep()?;
-    let broker = hooks.connect(&args.broker.settings(hooks)?, None).await?;
-    if args.reset {
-        broker.reset().await?;
-    }
-    print_json(&coordinator::run(&*broker, &sweep, args.job_id.as_deref()).await?);
-    Ok(Ended::Finished)
+    let settings = args.broker.settings(hooks)?;
+    // A step is done or not done, whenever it is given up.
+    let submitted = async {
+        let broker = hooks.connect(&settings, None).await?;
+        if args.reset {
+            broker.reset().await?;
+        }
+        coordinator::run(&*broker, &sweep, args.job_id.as_deref()).await
+    };
+    let summary = Signals::listen(Duration::ZERO)?.unless_asked(submitted).await?;
+    print_json(&summary).map(|()| Ended::Finished)
 }

@@ -1,12 +1,13 @@
 //! `ttg dead-letters`.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use clap::Subcommand;
 
 use super::args::{BrokerArgs, LogArgs};
 use super::letter::{self, Letter};
-use super::{Ended, Failed, Hooks, print, print_json};
+use super::{Ended, Failed, Hooks, Signals, print, print_json};
 use crate::chunk::ChunkId;
 use crate::queue::{Broker, Decision};
 use crate::wire::DeadLetter;
@@ -144,23 +145,27 @@ impl Which {
 }
 
 pub(super) async fn run(args: Args, hooks: &Hooks) -> Result<Ended, Failed> {
+    Signals::listen(Duration::ZERO)?.unless_asked(act(args, hooks)).await
+}
+
+async fn act(args: Args, hooks: &Hooks) -> Result<Ended, Failed> {
     match args.action {
         Action::List(args) => {
             let letters = read(&*args.common.connect(hooks).await?).await?;
-            list(&letters, args.json);
+            list(&letters, args.json)?;
         }
         Action::Show(args) => {
             let letters = read(&*args.common.connect(hooks).await?).await?;
             let which = Which::Chunks(args.chunks.into_iter().collect());
             which.check(&letters)?;
             for letter in letters.iter().filter(|letter| which.holds(letter)) {
-                print(format_args!("{}", letter.details()));
+                print(format_args!("{}", letter.details()))?;
             }
         }
         Action::Replay(Replay { chunks, all, dry, common }) => {
             let which = if all { Which::All } else { Which::Chunks(chunks.into_iter().collect()) };
             let broker = common.connect(hooks).await?;
-            print(format_args!("{}", replay(&*broker, &which, dry.dry_run).await?));
+            print(format_args!("{}", replay(&*broker, &which, dry.dry_run).await?))?;
         }
         Action::Drop(Drop { chunks, all, unreadable, dry, common }) => {
             let which = match (all, unreadable) {
@@ -169,7 +174,7 @@ pub(super) async fn run(args: Args, hooks: &Hooks) -> Result<Ended, Failed> {
                 _ => Which::Chunks(chunks.into_iter().collect()),
             };
             let broker = common.connect(hooks).await?;
-            print(format_args!("{}", drop_letters(&*broker, &which, dry.dry_run).await?));
+            print(format_args!("{}", drop_letters(&*broker, &which, dry.dry_run).await?))?;
         }
     }
     Ok(Ended::Finished)
@@ -182,13 +187,13 @@ impl Common {
     }
 }
 
-fn list(letters: &[Letter], json: bool) {
+fn list(letters: &[Letter], json: bool) -> Result<(), Failed> {
     if json {
-        letters.iter().for_each(print_json);
+        letters.iter().try_for_each(print_json)
     } else if letters.is_empty() {
-        print(format_args!("there are no dead letters\n"));
+        print(format_args!("there are no dead letters\n"))
     } else {
-        print(format_args!("{}", letter::table(letters)));
+        print(format_args!("{}", letter::table(letters)))
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use crate::chunk::Sweep;
+use crate::printable;
 use crate::queue::replayed;
 use crate::wire::{self, DeadLetter, Task};
 
@@ -59,7 +60,8 @@ impl Letter {
         let (chunk, parameters) = self.names();
         let mut text = format!("chunk {chunk}\n");
         let mut line = |name: &str, value: &str| {
-            let value = value.lines().map(printable).collect::<Vec<_>>().join("\n              ");
+            let value =
+                value.lines().map(printable::line).collect::<Vec<_>>().join("\n              ");
             let _ = writeln!(text, "  {name:<12}{value}");
         };
         line("parameters", &parameters);
@@ -85,9 +87,9 @@ impl Letter {
         let (chunk, parameters) = self.names();
         let failed_at = match self.failed_at.parse::<jiff::Timestamp>() {
             Ok(at) => at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-            Err(_) => printable(&self.failed_at).chars().take(SECONDS).collect(),
+            Err(_) => printable::line(&self.failed_at).chars().take(SECONDS).collect(),
         };
-        [chunk, parameters, self.attempts.to_string(), failed_at, printable(&self.reason)]
+        [chunk, parameters, self.attempts.to_string(), failed_at, printable::line(&self.reason)]
     }
 }
 
@@ -115,11 +117,6 @@ fn cut(line: &str) -> String {
         return line.to_owned();
     }
     line.chars().take(WIDTH - 1).chain(['…']).collect()
-}
-
-/// A stranger's text on one line, without what a terminal would obey.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]

@@ -86,7 +86,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<Ended, Failed> {
     let sweep = args.sweep().map_err(Failed::Usage)?;
     let documents = manifests::documents(&sweep);
-    print(format_args!("{}", manifests::stream(&args.comment(), &documents)));
+    print(format_args!("{}", manifests::stream(&args.comment(), &documents)))?;
     Ok(Ended::Finished)
 }
 

@@ -7,9 +7,11 @@ mod dead_letters;
 mod hooks;
 mod letter;
 mod manifests;
+mod output;
 mod place;
 mod rabbitmq;
 mod redis;
+mod signals;
 mod worker;
 
 use std::ffi::OsString;
@@ -18,13 +20,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use tokio::sync::watch;
 
 pub use hooks::Hooks;
 pub use place::address_of_environment;
 
+use self::output::{complain, print, print_json};
+use self::signals::Signals;
 use crate::queue::QueueError;
-use crate::variables;
+use crate::{kernel, variables};
 
 /// Parameter sweeps over a broker: each parameter counts once, whoever dies.
 #[derive(Debug, Parser)]
@@ -75,6 +78,8 @@ enum Ended {
 enum Failed {
     Usage(String),
     Queue(QueueError),
+    /// It was given up at the signal of this number.
+    Interrupted(u8),
     Other(String),
 }
 
@@ -86,13 +91,13 @@ impl From<QueueError> for Failed {
 
 /// Runs `ttg` with these arguments, the first of which is the program's name.
 pub fn main(arguments: impl IntoIterator<Item = OsString>, hooks: &Hooks) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if kernel::lead_if_asked(&arguments) {
+        return ExitCode::SUCCESS;
+    }
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
-        Err(error) => {
-            // Help and version are no errors, and go to standard output.
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { 64 } else { 0 });
-        }
+        Err(error) => return told_by_clap(&error),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = match runtime {
@@ -107,17 +112,22 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, hooks: &Hooks) -> Exi
             Role::DeadLetters(args) => dead_letters::run(*args, hooks).await,
             Role::Manifests(args) => manifests::run(&args),
             Role::Variables => {
-                print(format_args!("{}", variables::markdown()));
-                Ok(Ended::Finished)
+                print(format_args!("{}", variables::markdown())).map(|()| Ended::Finished)
             }
         }
     });
     // A blocking step that a frozen broker holds up must not hold up the end.
     runtime.shutdown_timeout(Duration::from_millis(100));
+    exit_code(outcome)
+}
+
+fn exit_code(outcome: Result<Ended, Failed>) -> ExitCode {
     match outcome {
         Ok(Ended::Finished) => ExitCode::SUCCESS,
         Ok(Ended::Incomplete) => ExitCode::from(1),
-        Ok(Ended::Interrupted(signal)) => ExitCode::from(128 + signal),
+        Ok(Ended::Interrupted(signal)) | Err(Failed::Interrupted(signal)) => {
+            ExitCode::from(128 + signal)
+        }
         Err(Failed::Usage(message)) => report(&message, 64),
         Err(Failed::Queue(error @ QueueError::Unreachable { .. })) => {
             report(&error.to_string(), 69)
@@ -130,43 +140,18 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, hooks: &Hooks) -> Exi
     }
 }
 
+/// Help and version are no errors, and go to standard output.
+fn told_by_clap(error: &clap::Error) -> ExitCode {
+    let told = error.print().and_then(|()| std::io::stdout().flush());
+    if error.use_stderr() {
+        return ExitCode::from(64);
+    }
+    exit_code(output::result(told).map(|()| Ended::Finished))
+}
+
 fn report(message: &str, code: u8) -> ExitCode {
-    eprintln!("error: {message}");
+    complain(message);
     ExitCode::from(code)
-}
-
-/// Becomes true when the process is asked to stop, and says by which signal.
-fn stop_signal() -> Result<(watch::Receiver<bool>, watch::Receiver<u8>), Failed> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let listen = |kind| {
-        signal(kind).map_err(|error| Failed::Other(format!("cannot listen for signals: {error}")))
-    };
-    let (mut terminate, mut interrupt) =
-        (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
-    let (stop, stopped) = watch::channel(false);
-    let (name, named) = watch::channel(0);
-    tokio::spawn(async move {
-        let signal = tokio::select! {
-            _ = terminate.recv() => 15,
-            _ = interrupt.recv() => 2,
-        };
-        let _ = name.send(signal);
-        let _ = stop.send(true);
-        // Kept open: a closed channel would look like nobody being left to ask.
-        std::future::pending::<()>().await;
-    });
-    Ok((stopped, named))
-}
-
-fn print_json(value: &impl serde::Serialize) {
-    let text = serde_json::to_string(value).expect("summaries are plain data");
-    print(format_args!("{text}\n"));
-}
-
-/// To standard output. A reader that has seen enough, such as `head`, is no reason to complain.
-fn print(text: std::fmt::Arguments<'_>) {
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_fmt(text).and_then(|()| out.flush());
 }
 
 #[cfg(test)]

@@ -250,6 +250,7 @@ pub fn address_of_environment(backend: &str, host: &str) -> Result<Address, Stri
     place.address().map_err(|failed| match failed {
         Failed::Usage(message) | Failed::Other(message) => message,
         Failed::Queue(error) => error.to_string(),
+        Failed::Interrupted(_) => "interrupted".to_owned(),
     })
 }
 

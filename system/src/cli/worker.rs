@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use serde::Serialize;
+use tokio::sync::watch;
 
 use super::args::{BrokerArgs, LogArgs, SweepArgs, seconds, seconds_above_0, switch};
-use super::{Ended, Failed, Hooks, print_json, stop_signal};
+use super::{Ended, Failed, Hooks, Signals, print_json};
 use crate::chunk::Sweep;
 use crate::kernel::{Distinct, Exec, Kernel, Reference, Slow};
+use crate::limit::DeadLetterLimit;
 use crate::queue::{self, Broker, Settings};
-use crate::worker::{Batch, Options, Status, Summary};
+use crate::worker::{Batch, Options, Status, Summary, WorkerError};
 use crate::{coordinator, static_mode, worker};
 
 /// Work per claim where chunks are small, and most chunks of one.
@@ -64,6 +66,10 @@ pub(super) struct Args {
     /// How long a chunk may take on after a request to stop, before it is given back.
     #[arg(long, env = "STOP_GRACE_SECONDS", default_value = "2", value_parser = seconds)]
     stop_grace_seconds: Duration,
+    /// Give the sweep up, and fail, once more of its chunks than this are dead: so many, or a share such
+    /// as 5%.
+    #[arg(long, env = "MAX_DEAD_LETTERS", value_name = "N|P%")]
+    max_dead_letters: Option<DeadLetterLimit>,
     /// Static mode: how many workers share the range.
     #[arg(long, env = "TOTAL_WORKERS", default_value_t = 3)]
     total_workers: u64,
@@ -138,7 +144,7 @@ impl KernelArgs {
                 if command.is_empty() {
                     return usage("the exec kernel needs a program after --".to_owned());
                 }
-                Ok(Box::new(Exec::new(command, self.kernel_timeout_seconds)))
+                Ok(Box::new(Exec::new(command, self.kernel_timeout_seconds).tied()))
             }
         }
     }
@@ -190,17 +196,17 @@ pub(super) async fn run(args: Args, hooks: &Hooks) -> Result<Ended, Failed> {
     }
     let sweep = args.sweep.sweep()?;
     let kernel = args.kernel.build()?;
+    let signals = Signals::listen(args.stop_grace_seconds)?;
     let (summary, failure) = if args.use_queue {
-        run_queue(&args, number, &sweep, kernel, hooks).await?
+        run_queue(&args, number, &sweep, kernel, (hooks, &signals)).await?
     } else {
-        run_static(&args, number, &sweep, kernel).await?
+        run_static(&args, number, &sweep, kernel, &signals).await?
     };
-    let (signal, status) = (summary.1, summary.0.status);
-    print_json(&printed(&args, number, &sweep, &summary.0));
-    match (failure, status) {
+    let printed = print_json(&printed(&args, number, &sweep, &summary));
+    match (failure, summary.status) {
         (Some(failure), _) => Err(failure),
-        (None, Status::Interrupted) => Ok(Ended::Interrupted(signal)),
-        (None, _) => Ok(Ended::Finished),
+        (None, Status::Interrupted) => Ok(Ended::Interrupted(signals.number())),
+        (None, _) => printed.map(|()| Ended::Finished),
     }
 }
 
@@ -236,24 +242,23 @@ fn printed<'a>(args: &'a Args, number: u64, sweep: &Sweep, summary: &'a Summary)
     }
 }
 
-type Outcome = Result<((Summary, u8), Option<Failed>), Failed>;
+type Outcome = Result<(Summary, Option<Failed>), Failed>;
 
 async fn run_queue(
     args: &Args,
     number: u64,
     sweep: &Sweep,
     kernel: Box<dyn Kernel>,
-    hooks: &Hooks,
+    (hooks, signals): (&Hooks, &Signals),
 ) -> Outcome {
-    let (stop, signal) = stop_signal()?;
     let settings = args.broker.settings(hooks)?;
     let name = format!("worker-{number}");
-    let queue = match sign_on(args, number, sweep, &settings, hooks).await {
+    let ended = |status| Summary::new(&name).end(status, Duration::ZERO);
+    let signed_on = sign_on(args, number, sweep, &settings, hooks);
+    let queue = match signals.unless_asked(signed_on).await {
         Ok(queue) => queue,
-        Err(error) => {
-            let summary = Summary::new(&name).end(Status::Failed, Duration::ZERO);
-            return Ok(((summary, 0), Some(Failed::Queue(error))));
-        }
+        Err(Failed::Interrupted(_)) => return Ok((ended(Status::Interrupted), None)),
+        Err(error) => return Ok((ended(Status::Failed), Some(error))),
     };
     let options = Options {
         name,
@@ -265,8 +270,46 @@ async fn run_queue(
         fault_rate: args.kernel.simulate_fault_rate,
         seed: args.kernel.seed.unwrap_or_else(|| fastrand::u64(..)),
     };
-    let (summary, outcome) = worker::run(queue, kernel, options, stop).await;
-    Ok(((summary, *signal.borrow()), outcome.err().map(Failed::Queue)))
+    let Some(limit) = args.max_dead_letters else {
+        let (summary, outcome) = worker::run(queue, kernel, options, signals.stop.clone()).await;
+        return Ok((summary, outcome.err().map(Failed::from)));
+    };
+    // Whoever gives up ends as one that is asked to stop: its chunk may be finished.
+    let (stop, stopped) = watch::channel(false);
+    let onlooker: Rc<dyn Broker> = Rc::clone(&queue);
+    let watching = async {
+        let given_up = tokio::select! {
+            () = signals.asked() => None,
+            given_up = limit.exceeded(&*onlooker) => Some(given_up),
+        };
+        let _ = stop.send(true);
+        given_up
+    };
+    let mut work = std::pin::pin!(worker::run(queue, kernel, options, stopped));
+    let (worked, given_up) = tokio::select! {
+        worked = &mut work => (worked, None),
+        given_up = watching => (work.await, given_up),
+    };
+    let (mut summary, outcome) = worked;
+    let failure = match (outcome, given_up) {
+        (Err(error), _) => Some(error.into()),
+        (Ok(()), Some(Ok(reason))) => Some(Failed::Other(reason)),
+        (Ok(()), Some(Err(error))) => Some(error.into()),
+        (Ok(()), None) => None,
+    };
+    if failure.is_some() {
+        summary.status = Status::Failed;
+    }
+    Ok((summary, failure))
+}
+
+impl From<WorkerError> for Failed {
+    fn from(error: WorkerError) -> Self {
+        match error {
+            WorkerError::Queue(error) => Self::Queue(error),
+            other => Self::Other(other.to_string()),
+        }
+    }
 }
 
 async fn sign_on(
@@ -288,6 +331,7 @@ async fn run_static(
     number: u64,
     sweep: &Sweep,
     mut kernel: Box<dyn Kernel>,
+    signals: &Signals,
 ) -> Outcome {
     if number >= args.total_workers {
         let workers = args.total_workers;
@@ -299,11 +343,11 @@ async fn run_static(
     if args.batch_size == 0 {
         return usage("--batch-size is 0, but a batch needs at least 1 parameter".to_owned());
     }
-    let (stop, signal) = stop_signal()?;
     let sweep = Sweep { chunk_size: args.batch_size, ..*sweep };
     let mut out = std::io::stdout();
     let workers = args.total_workers;
+    let stop = (&signals.stop, args.stop_grace_seconds);
     let (summary, outcome) =
-        static_mode::run(&sweep, number, workers, &mut *kernel, &mut out, &stop).await;
-    Ok(((summary, *signal.borrow()), outcome.err().map(Failed::Other)))
+        static_mode::run(&sweep, number, workers, &mut *kernel, &mut out, stop).await;
+    Ok((summary, outcome.err().map(Failed::Other)))
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::Kernel;
 use super::simulated::{Slow, simulate};
+use super::{Kernel, KernelError};
 use crate::chunk::Chunk;
 use crate::stats::Stats;
 
@@ -32,8 +32,8 @@ pub struct Distinct {
 
 #[async_trait(?Send)]
 impl Kernel for Distinct {
-    async fn run(&mut self, chunk: &Chunk) -> Result<Stats, String> {
-        simulate(chunk, self.work, self.slow, distinct_value).await
+    async fn run(&mut self, chunk: &Chunk) -> Result<Stats, KernelError> {
+        Ok(simulate(chunk, self.work, self.slow, distinct_value).await?)
     }
 }
 

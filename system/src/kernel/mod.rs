@@ -8,7 +8,7 @@ mod simulated;
 use async_trait::async_trait;
 
 pub use distinct::{Distinct, distinct_value};
-pub use exec::Exec;
+pub use exec::{Exec, lead_if_asked};
 pub use reference::{Reference, value};
 pub use simulated::{Slow, is_slow};
 
@@ -24,5 +24,22 @@ pub trait Kernel {
     ///
     /// # Errors
     /// What went wrong, for people: it is kept with the attempt.
-    async fn run(&mut self, chunk: &Chunk) -> Result<Stats, String>;
+    async fn run(&mut self, chunk: &Chunk) -> Result<Stats, KernelError>;
+}
+
+/// Why a chunk was not computed, for people.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KernelError {
+    /// It may be the chunk's fault: the attempt counts.
+    #[error("{0}")]
+    Failed(String),
+    /// No chunk can be computed here, so it is no fault of this one: the attempt does not count.
+    #[error("{0}")]
+    Unusable(String),
+}
+
+impl From<String> for KernelError {
+    fn from(reason: String) -> Self {
+        Self::Failed(reason)
+    }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::Kernel;
 use super::simulated::{Slow, simulate};
+use super::{Kernel, KernelError};
 use crate::chunk::Chunk;
 use crate::stats::Stats;
 
@@ -20,8 +20,8 @@ pub struct Reference {
 
 #[async_trait(?Send)]
 impl Kernel for Reference {
-    async fn run(&mut self, chunk: &Chunk) -> Result<Stats, String> {
-        simulate(chunk, self.work, self.slow, value).await
+    async fn run(&mut self, chunk: &Chunk) -> Result<Stats, KernelError> {
+        Ok(simulate(chunk, self.work, self.slow, value).await?)
     }
 }
 

@@ -260,12 +260,17 @@ pub trait Queue: Reconcile {
     /// An attempt failed.
     async fn fail(&self, delivery: &Delivery, reason: &str) -> Result<Failure>;
 
-    /// Gives deliveries back, for others to take at once. They do not count towards those after
-    /// which a chunk is dead.
+    /// Gives deliveries back, for others to take at once, and with them whatever was sent ahead. They
+    /// do not count towards those after which a chunk is dead.
     async fn release(&self, held: &[Token]) -> Result<()>;
 
     /// Whether every chunk is settled. It may be told a little late.
     async fn is_complete(&self) -> Result<bool>;
+
+    /// Whether other workers are there, as far as that is seen.
+    async fn has_peers(&self) -> Result<bool> {
+        Ok(false)
+    }
 
     /// Signs off. What is still held is others' at once.
     async fn leave(&self) -> Result<()>;

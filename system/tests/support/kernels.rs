@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::watch;
 use ttg_system::chunk::Chunk;
-use ttg_system::kernel::Kernel;
+use ttg_system::kernel::{Kernel, KernelError};
 use ttg_system::stats::Stats;
 
 use super::bench::stats;
@@ -46,7 +46,7 @@ impl Steady {
 
 #[async_trait(?Send)]
 impl Kernel for Steady {
-    async fn run(&mut self, chunk: &Chunk) -> Result<Stats, String> {
+    async fn run(&mut self, chunk: &Chunk) -> Result<Stats, KernelError> {
         self.begun.send_modify(|begun| *begun += 1);
         if self.stuck_at == Some(*self.begun.borrow()) {
             std::future::pending::<()>().await;
@@ -55,7 +55,7 @@ impl Kernel for Steady {
             tokio::time::sleep(self.work).await;
         }
         if self.failing.borrow_mut().remove(&chunk.index) {
-            return Err("the first attempt fails".to_owned());
+            return Err("the first attempt fails".to_owned().into());
         }
         Ok(stats(chunk))
     }

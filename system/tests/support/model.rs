@@ -220,6 +220,11 @@ impl Queue for Member {
         Ok(done.iter().map(outcome).collect())
     }
 
+    async fn has_peers(&self) -> Result<bool> {
+        let state = self.state.borrow();
+        Ok(state.working.intersection(&state.alive).any(|life| *life != self.life))
+    }
+
     async fn renew(&self, held: &[Token]) -> Result<Vec<Token>> {
         let mut state = self.state.borrow_mut();
         let end = Instant::now() + self.settings.lease;

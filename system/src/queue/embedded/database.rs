@@ -5,16 +5,23 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 
-use super::is_busy;
+use super::clock;
+use crate::queue::{Address, QueueError};
 
 /// Older ones can lose commits when two connections checkpoint at once
 /// (sqlite.org/wal.html#walresetbug).
 const SQLITE_MIN: i32 = 3_051_003;
 
-/// How long one attempt to open the file waits for others.
-const OPEN: Duration = Duration::from_millis(250);
+/// How long one attempt of anything waits for others, on a thread that nothing else can use meanwhile.
+const BUSY: Duration = Duration::from_millis(250);
+
+/// Others hold the file.
+const HELD: [ErrorCode; 2] = [ErrorCode::DatabaseBusy, ErrorCode::DatabaseLocked];
+
+/// The disk takes nothing: on a full one, some steps of SQLite fail as an error of its input and output.
+const NO_ROOM: [ErrorCode; 2] = [ErrorCode::DiskFull, ErrorCode::SystemIoFailure];
 
 /// An open file, and which one it is.
 pub(super) struct Database {
@@ -28,14 +35,56 @@ pub(super) struct Database {
 type Identity = (u64, u64);
 
 /// Why a step was not done.
+#[derive(Debug, thiserror::Error)]
 pub(super) enum Trouble {
+    #[error("{0}")]
     Failed(rusqlite::Error),
-    Unopened(String),
+    #[error("cannot open it as a queue: {0}")]
+    Unopened(rusqlite::Error),
+    #[error("SQLite {0} can lose commits, 3.51.3 or newer is needed (build with the bundled one)")]
+    TooOld(&'static str),
+}
+
+impl Trouble {
+    /// Whether it may be over after a while.
+    pub(super) fn is_passing(&self) -> bool {
+        match self {
+            Self::Failed(error) | Self::Unopened(error) => is_passing(error),
+            Self::TooOld(_) => false,
+        }
+    }
+
+    /// Whether it is only others who hold the file.
+    pub(super) fn is_others(&self) -> bool {
+        match self {
+            Self::Failed(error) | Self::Unopened(error) => is_one_of(error, &HELD),
+            Self::TooOld(_) => false,
+        }
+    }
+
+    /// What it means to whoever asked the broker of this address.
+    pub(super) fn at(&self, address: &Address) -> QueueError {
+        let (address, cause) = (address.clone(), self.to_string());
+        if self.is_passing() {
+            QueueError::Unreachable { address, cause }
+        } else {
+            QueueError::Refused { address, cause }
+        }
+    }
+}
+
+/// Whether others hold the file, or the disk takes nothing.
+fn is_passing(error: &rusqlite::Error) -> bool {
+    is_one_of(error, &HELD) || is_one_of(error, &NO_ROOM)
+}
+
+fn is_one_of(error: &rusqlite::Error, codes: &[ErrorCode]) -> bool {
+    error.sqlite_error_code().is_some_and(|code| codes.contains(&code))
 }
 
 impl Database {
     /// Opens the file, or makes it.
-    pub(super) fn open(path: &Path, patience: Duration) -> Result<Self, String> {
+    pub(super) fn open(path: &Path, patience: Duration) -> Result<Self, Trouble> {
         let connection = open_file(path, patience)?;
         Ok(Self { connection, file: identity(path), log: identity(&log_of(path)) })
     }
@@ -57,39 +106,30 @@ fn identity(path: &Path) -> Option<Identity> {
     std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
 }
 
-fn open_file(path: &Path, patience: Duration) -> Result<Connection, String> {
+fn open_file(path: &Path, patience: Duration) -> Result<Connection, Trouble> {
     if rusqlite::version_number() < SQLITE_MIN {
-        return Err(format!(
-            "SQLite {} can lose commits, 3.51.3 or newer is needed (build with the bundled one)",
-            rusqlite::version()
-        ));
+        return Err(Trouble::TooOld(rusqlite::version()));
     }
     let deadline = std::time::Instant::now() + patience;
     loop {
         match make(path) {
-            Ok(connection) => {
-                let patient = connection.busy_timeout(patience);
-                return patient.map(|()| connection).map_err(|error| unopened(&error));
-            }
+            Ok(connection) => return Ok(connection),
             // Among those who make the file at the same time SQLite may refuse one at once, however
             // long it was told to wait: who lets go and begins anew gets it.
-            Err(error) if is_busy(&error) && std::time::Instant::now() < deadline => {
+            Err(error) if is_passing(&error) && std::time::Instant::now() < deadline => {
                 std::thread::sleep(Duration::from_millis(fastrand::u64(1..20)));
             }
-            Err(error) => return Err(unopened(&error)),
+            Err(error) => return Err(Trouble::Unopened(error)),
         }
     }
 }
 
 fn make(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = Connection::open(path)?;
-    connection.busy_timeout(OPEN)?;
+    let mut connection = Connection::open(path)?;
+    connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.execute_batch(include_str!("schema.sql"))?;
+    clock::begin(&mut connection)?;
     Ok(connection)
-}
-
-fn unopened(error: &rusqlite::Error) -> String {
-    format!("cannot open it as a queue: {error}")
 }

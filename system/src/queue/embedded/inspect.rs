@@ -6,8 +6,9 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row};
 use tokio::time::Instant;
 
+use super::clock::now_ms;
 use super::submit::{SWEEP, read_sweep};
-use super::{Embedded, WATCH, liveness, now_ms, text};
+use super::{Embedded, WATCH, liveness, text};
 use crate::chunk::Sweep;
 use crate::queue::{
     Cursor, Depths, Held, Inspect, OpenTask, Progress, Readable, Redelivered, Result, Stamped,
@@ -158,7 +159,7 @@ impl Embedded {
         query: &'static str,
         cursor: &mut Cursor,
         max: usize,
-        read: impl Fn(&Row<'_>) -> rusqlite::Result<T> + Send + 'static,
+        read: impl Fn(&Row<'_>) -> rusqlite::Result<T> + Send + Sync + 'static,
     ) -> Result<Vec<T>> {
         let from: i64 = cursor.0.parse().unwrap_or(i64::MIN);
         let rows: Vec<(i64, T)> = self

@@ -54,15 +54,36 @@ pub(super) fn is_alive(database: &Path, worker: &str, nonce: &str) -> bool {
 
 /// How many signs there are, of the living and of those whose death nobody has noticed yet.
 pub(super) fn signs(database: &Path) -> io::Result<usize> {
+    Ok(sign_paths(database)?.len())
+}
+
+/// Whether somebody lives besides the life of this nonce.
+pub(super) fn has_others(database: &Path, nonce: &str) -> io::Result<bool> {
+    let own = format!(".{nonce}.alive");
+    let others = sign_paths(database)?.into_iter().filter(|path| !ends_with(path, &own));
+    Ok(others.into_iter().any(|path| is_locked(&path)))
+}
+
+fn ends_with(path: &Path, end: &str) -> bool {
+    path.to_string_lossy().ends_with(end)
+}
+
+fn is_locked(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| file.try_lock_shared().is_err())
+}
+
+fn sign_paths(database: &Path) -> io::Result<Vec<PathBuf>> {
     let directory = database.parent().filter(|parent| !parent.as_os_str().is_empty());
     let prefix = format!("{}.", database.file_name().unwrap_or_default().display());
-    let mut count = 0;
+    let mut paths = Vec::new();
     for entry in std::fs::read_dir(directory.unwrap_or(Path::new(".")))? {
-        let name = entry?.file_name();
-        let name = name.to_string_lossy();
-        count += usize::from(name.starts_with(&prefix) && name.ends_with(".alive"));
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.starts_with(&prefix) && name.ends_with(".alive") {
+            paths.push(path);
+        }
     }
-    Ok(count)
+    Ok(paths)
 }
 
 fn lock_path(database: &Path, worker: &str, nonce: &str) -> PathBuf {
@@ -86,6 +107,8 @@ mod tests {
         let nonce = sign.nonce().to_owned();
         assert!(is_alive(&database, "worker-1", &nonce));
         assert_eq!(signs(&database).expect("readable"), 1);
+        assert!(!has_others(&database, &nonce).expect("readable"));
+        assert!(has_others(&database, "another").expect("readable"));
         assert!(!is_alive(&database, "worker-1", "another"));
         drop(sign);
         assert!(!is_alive(&database, "worker-1", &nonce));

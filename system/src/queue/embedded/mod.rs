@@ -8,8 +8,12 @@
 //! growing wait. Each worker holds a lock on a small file beside the database, which the operating
 //! system gives back with the worker's last breath: its deliveries are anybody's at once. A worker
 //! that is frozen keeps the lock: its leases run out instead. One that is frozen in the middle of
-//! a transaction holds up all others until it wakes or dies; transactions are kept short.
+//! a transaction holds up all others until it wakes or dies; transactions are kept short. It is waited
+//! for, and so is a full disk, for as long as the patience says.
+//!
+//! Leases and retries go by a clock that nobody sets ([`clock`]).
 
+mod clock;
 mod database;
 mod inspect;
 mod letters;
@@ -33,11 +37,15 @@ use super::{
     Address, Asker, Commit, Delivery, Failure, Inspect, Queue, QueueError, Result, Settings, Token,
 };
 use crate::wire::{self, Task, TaskResult};
+use clock::now_ms;
 use database::{Database, Trouble};
 use liveness::Sign;
 
 /// Waits between looks at the file: the first, and the longest.
 const WATCH: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(10));
+
+/// Waits between attempts where the file cannot be used: the first, and the longest.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
 /// A database file.
 pub struct Embedded {
@@ -67,11 +75,10 @@ impl Embedded {
     /// Where the file cannot be opened, or is not a database.
     pub async fn open(path: &Path, settings: &Settings, worker: Option<&str>) -> Result<Self> {
         let patience = settings.patience;
-        let (path, address) = (path.to_owned(), settings.address.clone());
+        let path = path.to_owned();
         let opened = tokio::task::spawn_blocking(move || Database::open(&path, patience)).await;
-        let connection = opened
-            .expect("opening does not panic")
-            .map_err(|cause| QueueError::Refused { address, cause })?;
+        let connection =
+            opened.expect("opening does not panic").map_err(|it| it.at(&settings.address))?;
         Ok(Self {
             settings: settings.clone(),
             connection: Arc::new(Mutex::new(connection)),
@@ -115,7 +122,7 @@ impl Embedded {
     /// Carries out one immediate transaction off the runtime's thread.
     async fn transact<T: Send + 'static>(
         &self,
-        step: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+        step: impl Fn(&Transaction<'_>) -> rusqlite::Result<T> + Send + Sync + 'static,
     ) -> Result<T> {
         self.with(move |connection| {
             let transaction =
@@ -127,10 +134,37 @@ impl Embedded {
         .await
     }
 
+    /// Carries out a step, again and again where others or the disk hold it up, until the patience is at
+    /// its end.
     async fn with<T: Send + 'static>(
         &self,
-        step: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+        step: impl Fn(&mut Connection) -> rusqlite::Result<T> + Send + Sync + 'static,
     ) -> Result<T> {
+        let step = Arc::new(step);
+        let deadline = Instant::now() + self.settings.patience;
+        let mut pause = AGAIN.0;
+        loop {
+            match self.attempt(Arc::clone(&step)).await {
+                Ok(done) => return done.ok_or_else(|| QueueError::lost(&self.settings.address)),
+                Err(trouble) if trouble.is_passing() && Instant::now() + pause < deadline => {
+                    if trouble.is_others() {
+                        tracing::debug!(%trouble, "others hold the file, trying again");
+                    } else {
+                        tracing::warn!(%trouble, "the file cannot be written for now, trying again");
+                    }
+                }
+                Err(trouble) => return Err(trouble.at(&self.settings.address)),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(AGAIN.1);
+        }
+    }
+
+    /// Nothing where the file is not the one any more that the sweep was seen in.
+    async fn attempt<T: Send + 'static>(
+        &self,
+        step: Arc<impl Fn(&mut Connection) -> rusqlite::Result<T> + Send + Sync + 'static>,
+    ) -> std::result::Result<Option<T>, Trouble> {
         let database = Arc::clone(&self.connection);
         let (path, has_seen) = (self.path().to_owned(), self.state().has_seen);
         let patience = self.settings.patience;
@@ -141,30 +175,16 @@ impl Embedded {
                     return Ok(None);
                 }
                 // Who has seen no sweep in it has nothing to lose.
-                *database = Database::open(&path, patience).map_err(Trouble::Unopened)?;
+                *database = Database::open(&path, patience)?;
             }
             step(&mut database.connection).map(Some).map_err(Trouble::Failed)
-        })
-        .await;
-        match joined.expect("no step panics") {
-            Ok(done) => done.ok_or_else(|| QueueError::lost(&self.settings.address)),
-            Err(Trouble::Failed(error)) => Err(self.failed(&error)),
-            Err(Trouble::Unopened(cause)) => Err(self.refused(cause)),
-        }
+        });
+        joined.await.expect("no step panics")
     }
 
     /// From the first sight of a sweep on, the file must stay the same.
     fn keep_in_sight(&self) {
         self.state().has_seen = true;
-    }
-
-    fn failed(&self, error: &rusqlite::Error) -> QueueError {
-        let (address, cause) = (self.settings.address.clone(), error.to_string());
-        if is_busy(error) {
-            QueueError::Unreachable { address, cause }
-        } else {
-            QueueError::Refused { address, cause }
-        }
     }
 
     /// Deliveries of the rows that are tasks. The others, and those that were delivered too
@@ -208,9 +228,10 @@ impl Embedded {
     /// Leases tasks that are ready.
     async fn lease_ready(&self, max: usize) -> Result<Vec<Delivery>> {
         let (worker, nonce) = (self.worker().to_owned(), self.nonce()?);
-        let (now, end) = self.lease_times();
+        let lease_ms = self.lease_ms();
         let rows = self
             .with(move |connection| {
+                let (now, end) = (now_ms(), now_ms() + lease_ms);
                 // A look first: waiting workers must not queue up for the write lock.
                 let ready = "SELECT 1 FROM tasks WHERE state = 'ready' AND due_ms <= ? LIMIT 1";
                 let ready: Option<i64> = connection
@@ -234,10 +255,8 @@ impl Embedded {
         self.readable(rows).await
     }
 
-    /// Now, and the end of a lease that begins now, in milliseconds since 1970.
-    fn lease_times(&self) -> (i64, i64) {
-        let now = now_ms();
-        (now, now + self.settings.lease.as_millis() as i64)
+    fn lease_ms(&self) -> i64 {
+        self.settings.lease.as_millis() as i64
     }
 
     /// The lives that hold deliveries and have ended, and whether any delivery outlived its lease.
@@ -314,7 +333,7 @@ impl Queue for Embedded {
                     .execute(params![
                         result.chunk_index,
                         wire::to_json(&result.to_fields()),
-                        now_ms()
+                        jiff::Timestamp::now().as_millisecond()
                     ])?;
                     t.prepare_cached("UPDATE sweep SET committed = committed + 1")?.execute([])?;
                 }
@@ -328,16 +347,17 @@ impl Queue for Embedded {
 
     async fn renew(&self, held: &[Token]) -> Result<Vec<Token>> {
         let (held, worker) = (held.to_vec(), self.worker().to_owned());
-        let (_, end) = self.lease_times();
+        let lease_ms = self.lease_ms();
         self.transact(move |t| {
+            let end = now_ms() + lease_ms;
             let mut renew = t.prepare_cached(
                 "UPDATE tasks SET lease_end_ms = ?1 \
                  WHERE id = ?2 AND state = 'leased' AND owner = ?3 AND delivery = ?4",
             )?;
             let mut lost = Vec::new();
-            for token in held {
+            for token in &held {
                 if renew.execute(params![end, token.id, worker, token.number])? == 0 {
-                    lost.push(token);
+                    lost.push(token.clone());
                 }
             }
             Ok(lost)
@@ -358,12 +378,13 @@ impl Queue for Embedded {
             return Ok(Vec::new());
         }
         let (worker, nonce) = (self.worker().to_owned(), self.nonce()?);
-        let (now, end) = self.lease_times();
+        let lease_ms = self.lease_ms();
         let held: Vec<String> = held.iter().map(|token| token.id.clone()).collect();
         let dead = serde_json::to_string(&dead).expect("names are plain text");
         let held = serde_json::to_string(&held).expect("ids are plain text");
         let rows = self
             .transact(move |t| {
+                let (now, end) = (now_ms(), now_ms() + lease_ms);
                 let rows = lease(
                     t,
                     // One alone: it may be what killed its worker.
@@ -390,14 +411,14 @@ impl Queue for Embedded {
             return self.bury(&delivery.token, Dead::failed(&task, reason)).await;
         }
         let (token, worker) = (delivery.token.clone(), self.worker().to_owned());
-        let due = now_ms() + self.settings.retry_delay.as_millis() as i64;
+        let delay_ms = self.settings.retry_delay.as_millis() as i64;
         self.transact(move |t| {
             if !acknowledge(t, &worker, &token)? || is_settled(t, task.chunk.index)? {
                 return Ok(Failure::NotHeld);
             }
             // A row of its own: deliveries of the failed one must not pass for the new one's.
             t.prepare_cached("INSERT INTO tasks (task, due_ms) VALUES (?, ?)")?
-                .execute(params![wire::to_json(&task.to_fields()), due])?;
+                .execute(params![wire::to_json(&task.to_fields()), now_ms() + delay_ms])?;
             Ok(Failure::Retried)
         })
         .await
@@ -410,9 +431,9 @@ impl Queue for Embedded {
                 "UPDATE tasks SET state = 'ready' \
                  WHERE id = ?1 AND state = 'leased' AND owner = ?2 AND delivery = ?3",
             )?;
-            for token in held {
+            for token in &held {
                 if release.execute(params![token.id, worker, token.number])? == 1 {
-                    count_release(t, "id = ?", [token.id])?;
+                    count_release(t, "id = ?", [&token.id])?;
                 }
             }
             Ok(())
@@ -424,12 +445,17 @@ impl Queue for Embedded {
         Ok(self.standing().await?.is_complete())
     }
 
+    async fn has_peers(&self) -> Result<bool> {
+        let nonce = self.nonce()?;
+        liveness::has_others(self.path(), &nonce).map_err(|error| self.refused(error.to_string()))
+    }
+
     async fn leave(&self) -> Result<()> {
         let nonce = self.nonce()?;
         self.transact(move |t| {
             count_release(t, "state = 'leased' AND nonce = ?", [&nonce])?;
             let give_back = "UPDATE tasks SET state = 'ready' WHERE state = 'leased' AND nonce = ?";
-            t.prepare_cached(give_back)?.execute([nonce]).map(drop)
+            t.prepare_cached(give_back)?.execute([&nonce]).map(drop)
         })
         .await?;
         self.state().sign = None;
@@ -505,15 +531,6 @@ fn is_settled(t: &Transaction<'_>, chunk: u64) -> rusqlite::Result<bool> {
 /// A column of text that anybody may have written: bytes that are not UTF-8 are replaced.
 fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
     Ok(String::from_utf8_lossy(row.get_ref(column)?.as_bytes()?).into_owned())
-}
-
-fn is_busy(error: &rusqlite::Error) -> bool {
-    let busy = [rusqlite::ErrorCode::DatabaseBusy, rusqlite::ErrorCode::DatabaseLocked];
-    error.sqlite_error_code().is_some_and(|code| busy.contains(&code))
-}
-
-fn now_ms() -> i64 {
-    jiff::Timestamp::now().as_millisecond()
 }
 
 /// Version of the SQLite that is built in.

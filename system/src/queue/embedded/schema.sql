@@ -1,4 +1,9 @@
--- One sweep, its tasks and what became of them. Times are milliseconds since 1970.
+-- One sweep, its tasks and what became of them. Times are milliseconds since 1970, but for those of
+-- leases and retries: these are since the machine was started.
+CREATE TABLE IF NOT EXISTS clock (
+    id            INTEGER PRIMARY KEY CHECK (id = 1),
+    boot          TEXT NOT NULL               -- which start that was
+) STRICT;
 CREATE TABLE IF NOT EXISTS sweep (
     id            INTEGER PRIMARY KEY CHECK (id = 1),
     start_param   INTEGER NOT NULL,

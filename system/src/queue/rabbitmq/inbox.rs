@@ -98,6 +98,11 @@ impl Inbox {
         Ok(self.waiting.drain(..).collect())
     }
 
+    /// Whether tasks are sent to it.
+    pub(super) fn is_subscribed(&self) -> bool {
+        self.prefetch > 0
+    }
+
     /// Whether the server has cancelled the consumer: the queue was deleted.
     pub(super) fn is_cancelled(&mut self) -> bool {
         loop {

@@ -318,10 +318,15 @@ impl Queue for RabbitMq {
         Ok(Failure::Retried)
     }
 
+    async fn has_peers(&self) -> Result<bool> {
+        let tasks = &self.queues.tasks;
+        let depth = self.link.call(async |life| life.depth(tasks).await).await?;
+        // One that rests asks for nothing, and is not counted.
+        let own = self.inbox.lock().await.as_ref().is_some_and(Inbox::is_subscribed);
+        Ok(depth.consumers > u32::from(own))
+    }
+
     async fn release(&self, held: &[Token]) -> Result<()> {
-        if held.is_empty() {
-            return Ok(());
-        }
         // What is given back must not come to us again.
         let mut back = match self.inbox.lock().await.as_mut() {
             Some(inbox) if Some(inbox.life) == self.link.live() => {

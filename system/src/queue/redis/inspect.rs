@@ -18,6 +18,9 @@ use crate::wire::{self, DeadLetter, Task, TaskResult};
 /// Longest blocking read: shorter than the longest wait for an answer.
 const BLOCK: Duration = Duration::from_secs(1);
 
+/// However short the lease, whoever has asked for something within this time is there.
+const RECENT: Duration = Duration::from_secs(5);
+
 /// How many deliveries are looked at.
 const HELD_BOUND: usize = 100_000;
 
@@ -86,24 +89,7 @@ impl Inspect for Redis {
     }
 
     async fn workers(&self) -> Result<usize> {
-        let consumers: Vec<HashMap<String, ::redis::Value>> = self
-            .link
-            .call(async |mut c| {
-                let mut list = cmd("XINFO");
-                list.arg("CONSUMERS").arg(TASKS).arg(GROUP);
-                match list.query_async(&mut c).await {
-                    // No worker has come yet, nor a coordinator.
-                    Err(error) if ["NOGROUP", "ERR"].map(Some).contains(&error.code()) => {
-                        Ok(Vec::new())
-                    }
-                    other => other,
-                }
-            })
-            .await?;
-        let is_worker = |consumer: &&HashMap<String, ::redis::Value>| {
-            consumer.get("name") != Some(&::redis::Value::BulkString(RELEASED.into()))
-        };
-        Ok(consumers.iter().filter(is_worker).count())
+        Ok(self.consumers().await?.len())
     }
 
     async fn redelivered(&self) -> Result<Redelivered> {
@@ -144,6 +130,38 @@ impl Inspect for Redis {
 }
 
 impl Redis {
+    /// How many other workers have asked for something within a lease: whoever is at a long chunk renews
+    /// it more often.
+    pub(super) async fn peers(&self) -> Result<usize> {
+        let within = self.settings.lease.max(RECENT).as_millis() as i64;
+        let is_peer = |(name, idle): &&(String, i64)| *name != self.member().name && *idle < within;
+        Ok(self.consumers().await?.iter().filter(is_peer).count())
+    }
+
+    /// The workers, with how many milliseconds ago each has asked for something.
+    async fn consumers(&self) -> Result<Vec<(String, i64)>> {
+        let consumers: Vec<HashMap<String, ::redis::Value>> = self
+            .link
+            .call(async |mut c| {
+                let mut list = cmd("XINFO");
+                list.arg("CONSUMERS").arg(TASKS).arg(GROUP);
+                match list.query_async(&mut c).await {
+                    // No worker has come yet, nor a coordinator.
+                    Err(error) if ["NOGROUP", "ERR"].map(Some).contains(&error.code()) => {
+                        Ok(Vec::new())
+                    }
+                    other => other,
+                }
+            })
+            .await?;
+        let read = |mut consumer: HashMap<String, ::redis::Value>| {
+            let name: String = ::redis::from_redis_value(consumer.remove("name")?).ok()?;
+            let idle: i64 = ::redis::from_redis_value(consumer.remove("idle")?).ok()?;
+            (name != RELEASED).then_some((name, idle))
+        };
+        Ok(consumers.into_iter().filter_map(read).collect())
+    }
+
     /// All that was delivered and is not settled, also what was given back.
     pub(super) async fn pending(&self) -> Result<Vec<Held>> {
         let pending: Vec<(String, String, u64, u64)> = self

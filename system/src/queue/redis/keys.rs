@@ -20,6 +20,9 @@ pub(super) const PROGRESS: &str = "ttg:progress";
 /// Workers by name, with the nonce of their present life: their connections are named after both.
 pub(super) const MEMBERS: &str = "ttg:members";
 
+/// What the server's clock showed last: where it shows less, it was set back.
+pub(super) const CLOCK: &str = "ttg:clock";
+
 /// Names the data of the server, from the first worker or coordinator on: where it is gone, or
 /// another, everything else is too. A reset leaves it.
 pub(super) const STORE: &str = "ttg:store";
@@ -28,5 +31,5 @@ pub(super) const STORE: &str = "ttg:store";
 pub(super) const SEARCH: &str = "ttg:search";
 
 /// Every key of a sweep, for a reset. Workers live on.
-pub(super) const ALL: [&str; 9] =
-    [TASKS, RESULTS, METADATA, LETTERS, RETRY, COMMITTED, DEAD, PROGRESS, RELEASES];
+pub(super) const ALL: [&str; 10] =
+    [TASKS, RESULTS, METADATA, LETTERS, RETRY, COMMITTED, DEAD, PROGRESS, RELEASES, CLOCK];
