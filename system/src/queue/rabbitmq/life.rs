@@ -49,7 +49,7 @@ impl Trouble {
             ErrorKind::ProtocolError(error) => FINAL.contains(&error.get_id()).then_some(error),
             _ => None,
         };
-        let advice = match refusal.map(|error| error.get_id()) {
+        let advice = match refusal.map(lapin::protocol::AMQPError::get_id) {
             Some(403) => {
                 Some("RABBITMQ_USER and RABBITMQ_PASSWORD, or BROKER_URL, say who connects")
             }
