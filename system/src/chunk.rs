@@ -2,6 +2,12 @@
 
 use std::fmt;
 
+/// No sweep has more chunks: everybody keeps a bit for each, and tasks cannot name more.
+pub const CHUNKS_BOUND: u64 = 1 << 27;
+
+/// No parameter is above: the kernel's arithmetic and the results' counts stay exact.
+pub const PARAMS_BOUND: u64 = 1 << 53;
+
 /// A half-open range of parameters with its index in the sweep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Chunk {
@@ -52,6 +58,23 @@ impl Sweep {
         self.params.div_ceil(self.chunk_size)
     }
 
+    /// Whether there can be such a sweep: what somebody else has written may have any numbers.
+    ///
+    /// # Errors
+    /// One fragment that says why not.
+    pub fn check_bounds(&self) -> Result<(), String> {
+        let Self { start, params, chunk_size } = *self;
+        if chunk_size == 0 {
+            Err("its chunks have no parameters".to_owned())
+        } else if start.checked_add(params).is_none_or(|end| end > PARAMS_BOUND) {
+            Err(format!("its last parameter is over {PARAMS_BOUND}"))
+        } else if self.chunks() > CHUNKS_BOUND {
+            Err(format!("it has {} chunks, and at most {CHUNKS_BOUND} are possible", self.chunks()))
+        } else {
+            Ok(())
+        }
+    }
+
     /// The chunk of this index, which must be below [`Sweep::chunks`].
     pub fn chunk(&self, index: u64) -> Chunk {
         let start = self.start + index * self.chunk_size;
@@ -94,6 +117,22 @@ mod tests {
     fn ids_are_padded_to_five_digits_and_grow_beyond() {
         assert_eq!(ChunkId(42).to_string(), "00042");
         assert_eq!(ChunkId(1_234_567).to_string(), "1234567");
+    }
+
+    #[test]
+    fn a_sweep_that_cannot_be_is_told_apart() {
+        let check = |start, params, chunk_size| Sweep { start, params, chunk_size }.check_bounds();
+        assert_eq!(check(0, CHUNKS_BOUND, 1), Ok(()));
+        assert_eq!(check(PARAMS_BOUND - 10, 10, 1), Ok(()));
+        for (start, params, chunk_size, why) in [
+            (0, 10, 0, "no parameters"),
+            (0, CHUNKS_BOUND + 1, 1, "134217729 chunks"),
+            (PARAMS_BOUND, 1, 1, "last parameter"),
+            (u64::MAX, u64::MAX, 1, "last parameter"),
+        ] {
+            let said = check(start, params, chunk_size).expect_err("it cannot be");
+            assert!(said.contains(why), "{said}");
+        }
     }
 
     proptest! {

@@ -11,6 +11,7 @@ pub mod limit;
 pub mod manifests;
 pub mod printable;
 pub mod queue;
+pub mod so_far;
 pub mod static_mode;
 pub mod stats;
 mod telemetry;

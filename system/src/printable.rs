@@ -2,12 +2,17 @@
 
 /// On one line.
 pub fn line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars().map(|c| if is_obeyed(c) { ' ' } else { c }).collect()
 }
 
 /// On as many lines as it has.
 pub fn lines(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { ' ' } else { c }).collect()
+    text.chars().map(|c| if c != '\n' && is_obeyed(c) { ' ' } else { c }).collect()
+}
+
+/// Control characters, and those that turn the direction of writing.
+fn is_obeyed(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -15,9 +20,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_left_that_a_terminal_obeys() {
-        let text = "a\u{1b}[31mb\rc\u{9b}2Jd\ne\u{7}";
-        assert_eq!(line(text), "a [31mb c 2Jd e ");
-        assert_eq!(lines(text), "a [31mb c 2Jd\ne ");
+    fn a_terminal_is_told_nothing() {
+        let text = "\u{1b}]0;title\u{7}\u{1b}[31mred\u{9b}2J\u{202e}der\nnext\u{85}";
+        assert_eq!(line(text), " ]0;title  [31mred 2J der next ");
+        assert_eq!(lines(text), " ]0;title  [31mred 2J der\nnext ");
     }
 }

@@ -8,6 +8,8 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::cli::progress::above_the_line;
+
 /// How logs are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
@@ -30,12 +32,13 @@ pub(crate) enum Level {
     Error,
 }
 
-/// Standard error, as far as it can be written: what becomes of a log changes nothing else.
+/// Standard error, above the line that says how far it is, and as far as it can be written: what becomes of
+/// a log changes nothing else.
 struct Log;
 
 impl Write for Log {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        let _ = io::stderr().write_all(text);
+        let _ = above_the_line(|| io::stderr().write_all(text));
         Ok(text.len())
     }
 

@@ -90,15 +90,16 @@ pub const VARIABLES: &[Variable] = &[
         Says::Broker,
         WORKER,
         "USE_QUEUE",
-        "`false`",
-        "`true`: take chunks from the broker; `false`: compute a fixed share of the range.",
+        "`false`; `true` beside a flag that names a broker, or `EMBEDDED_PATH`",
+        "`true`: take chunks from the broker; `false`: compute a fixed share of the range. \
+         `QUEUE_BACKEND` and an address alone do not mean `true`: the wire contract has them beside static mode too.",
     ),
     of(
         Says::Broker,
         ALL_ROLES,
         "QUEUE_BACKEND",
         "`redis`",
-        "Which broker: `redis`, `rabbitmq` or `embedded`.",
+        "Which broker: `redis`, `rabbitmq` or `embedded`; without it `embedded` where `EMBEDDED_PATH` is said.",
     ),
     Variable {
         is_secret: true,

@@ -6,11 +6,8 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use crate::chunk::{Chunk, Sweep};
+use crate::chunk::{CHUNKS_BOUND, Chunk, Sweep};
 use crate::stats::Stats;
-
-/// Largest chunk index that a task without `total_chunks` may have: it bounds the commit bitmap.
-const INDEX_BOUND: u64 = 1 << 27;
 
 /// Longest text of a foreign message that is kept in a dead letter, in bytes.
 const RAW_BOUND: usize = 4096;
@@ -122,7 +119,7 @@ impl Task {
             ));
         }
         let total_chunks = optional_number(fields, "total_chunks")?;
-        let bound = total_chunks.unwrap_or(INDEX_BOUND).min(INDEX_BOUND);
+        let bound = total_chunks.unwrap_or(CHUNKS_BOUND).min(CHUNKS_BOUND);
         if chunk.index >= bound {
             return Err(format!("chunk_id {} is not below the {bound} chunks", chunk.id()));
         }

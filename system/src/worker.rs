@@ -20,6 +20,7 @@ use self::fitness::{Fitness, HEAD_START};
 pub use self::summary::{QueueStats, Status, Summary, WorkerError};
 use crate::kernel::{Kernel, KernelError};
 use crate::queue::{Asker, Commit, Delivery, Queue, RECONCILE_EVERY, Reconciled, Result, Token};
+use crate::so_far::SoFar;
 use crate::stats::{Collector, Stats};
 use crate::wire::{self, Task, TaskResult};
 
@@ -70,6 +71,8 @@ pub struct Options {
     pub fault_rate: f64,
     /// Seed of those failures.
     pub seed: u64,
+    /// Where it says what it has come to.
+    pub so_far: Rc<SoFar>,
 }
 
 /// How many chunks are claimed at once: as many as take about `target`, so that the last of them
@@ -329,6 +332,7 @@ impl Worker {
                 return Err(WorkerError::Unusable { worker: self.options.name.clone(), reason });
             }
             Err(KernelError::Failed(reason)) => {
+                self.options.so_far.failed(&reason);
                 // What is done must not wait for the broker's answer to a failure.
                 self.flush().await?;
                 let outcome = self.queue.fail(&delivery, &reason).await?;
@@ -419,6 +423,7 @@ impl Worker {
         for ((_, result, params), outcome) in told.into_iter().zip(outcomes) {
             match outcome {
                 Commit::Committed => {
+                    self.options.so_far.committed();
                     desk.summary.chunks_processed += 1;
                     desk.summary.params_processed += params;
                     desk.stats.committed += 1;

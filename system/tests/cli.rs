@@ -368,7 +368,40 @@ async fn a_kernel_that_fails_makes_dead_letters(#[values(Embedded, Redis)] backe
     }
     let report = run(&mut on(&bench, &["aggregate"]));
     assert_eq!(report.status.code(), Some(1), "{report}");
-    assert!(report.stdout.contains("Dead letters"), "{report}");
+    assert!(
+        report.stdout.contains("Dead letters, by reason\n         2  the kernel ended"),
+        "{report}"
+    );
+    assert!(report.stdout.contains("ttg dead-letters list shows each"), "{report}");
+    let report = run(&mut on(&bench, &["aggregate", "--json"])).summary();
+    assert_eq!(report["dead_letter_reasons"][0]["letters"], 2, "{report}");
+}
+
+#[tokio::test]
+async fn what_a_stranger_wrote_is_told_without_what_a_terminal_obeys() {
+    let (mut bench, _) = Bench::start(Redis).with_sweep(2).await;
+    let result = r#"{"sum":1,"count":10,"min":0,"max":0,"avg":0.1}"#;
+    let name = "\u{1b}]0;title\u{7}\u{1b}[31mred";
+    bench.redis().command(&[
+        "XADD",
+        "ttg:results",
+        "*",
+        "chunk_id",
+        "00001",
+        "worker_id",
+        name,
+        "status",
+        "completed",
+        "result_data",
+        result,
+    ]);
+    for arguments in [&["aggregate", "--now"][..], &["aggregate", "--now", "--verbose"]] {
+        let report = run(&mut on(&bench, arguments));
+        assert!(report.stdout.contains("]0;title  [31mred"), "{report}");
+        let is_obeyed = |c: char| c.is_control() && c != '\n';
+        assert!(!report.stdout.contains(is_obeyed), "{report}");
+        assert!(!report.stderr.contains(is_obeyed), "{report}");
+    }
 }
 
 #[rstest]

@@ -1,19 +1,22 @@
 //! What only the embedded file has: many who make it at the same time, a disk that is full, somebody who
-//! is frozen while he writes, and a clock of its own.
+//! is frozen while he writes, a clock of its own, rights, and files that are somebody else's.
 
 mod support;
 
 use std::fs::File;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use rstest::rstest;
 use rusqlite::Connection;
 use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::oneshot;
 use ttg_system::queue::{self, Address, Failure, Settings};
 
-use support::bench::Backend::Embedded;
+use support::bench::Embedded;
 use support::bench::{Bench, claim_one};
 use support::process::{Process, broker_environment, send, ttg, until};
 
@@ -23,7 +26,7 @@ async fn who_opens_the_file_waits_for_others_who_make_it() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("queue.db");
     let reader = Connection::open(&path).expect("opens");
-    let read = "CREATE TABLE other (x); BEGIN; SELECT * FROM other; SELECT * FROM other;";
+    let read = "CREATE TABLE sweep (chunk_size); BEGIN; SELECT * FROM sweep; SELECT * FROM sweep;";
     reader.execute_batch(read).expect("reads");
     let settings = Settings {
         patience: support::bench::PATIENCE,
@@ -137,4 +140,83 @@ async fn leases_and_retries_go_by_a_clock_that_nobody_sets() {
     let (lease, delay) = (bench.settings.lease, bench.settings.retry_delay);
     assert!((0..=lease.as_millis() as i64).contains(&ahead.0), "{ahead:?}");
     assert!(ahead.1 <= delay.as_millis() as i64 && ahead.1 > -20_000, "{ahead:?}");
+
+#[tokio::test]
+async fn what_is_made_is_its_users_alone() {
+    let (bench, _) = Bench::start(Embedded).with_sweep(2).await;
+    let worker = bench.worker("worker-1").await;
+    worker.claim(1, Duration::ZERO).await.expect("claims");
+    let Address::Embedded(path) = &bench.settings.address else { panic!("it has no file") };
+    let mut seen = Vec::new();
+    for entry in path.parent().expect("a directory").read_dir().expect("reads") {
+        let entry = entry.expect("reads");
+        let mode = entry.metadata().expect("reads").permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{}", entry.path().display());
+        seen.push(entry.file_name().into_string().expect("plain"));
+    }
+    for end in ["queue.db", "-wal", "-shm", ".alive"] {
+        assert!(seen.iter().any(|name| name.ends_with(end)), "no {end} among {seen:?}");
+    }
+}
+
+/// Everything that is in the directory of a file, and what is in it.
+fn everything_beside(path: &Path) -> Vec<(String, Vec<u8>)> {
+    let entries = path.parent().expect("a directory").read_dir().expect("reads");
+    let mut all: Vec<(String, Vec<u8>)> = entries
+        .map(|entry| entry.expect("reads").path())
+        .map(|path| (path.display().to_string(), std::fs::read(&path).expect("reads")))
+        .collect();
+    all.sort();
+    all
+}
+
+#[rstest]
+#[case::other_tables("CREATE TABLE users (name)", "has a table \"users\"")]
+#[case::a_table_of_the_same_name("CREATE TABLE tasks (what, done)", "has tables of other columns")]
+#[case::another_sweep("CREATE TABLE sweep (broom)", "has tables of other columns")]
+#[case::ours_and_others("CREATE TABLE sweep (chunk_size); CREATE TABLE notes (x)", "\"notes\"")]
+#[case::another_application("PRAGMA application_id = 1196444487", "is of another application")]
+#[case::with_a_wal("PRAGMA journal_mode = WAL; CREATE TABLE users (name)", "has a table \"users\"")]
+#[tokio::test]
+async fn a_file_of_somebody_else_is_not_touched(#[case] made: &str, #[case] told: &str) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("their file?.db");
+    let theirs = Connection::open(&path).expect("opens");
+    theirs.execute_batch(made).expect("is made");
+    drop(theirs);
+    let before = everything_beside(&path);
+    for worker in [None, Some("worker-1")] {
+        let settings = Settings::new(Address::Embedded(path.clone()));
+        let refused = queue::connect(&settings, worker).await.map(drop).expect_err("refused");
+        let said = refused.to_string();
+        assert!(said.contains(told), "{said}");
+        assert!(said.ends_with("stays as it is (choose another path)"), "{said}");
+    }
+    assert_eq!(everything_beside(&path), before);
+}
+
+#[tokio::test]
+async fn a_table_that_is_still_in_a_log_only_is_seen_too() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("queue.db");
+    let theirs = Connection::open(&path).expect("opens");
+    theirs.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE users (name)").expect("is made");
+    let settings = Settings::new(Address::Embedded(path));
+    let refused = queue::connect(&settings, None).await.map(drop).expect_err("refused");
+    assert!(refused.to_string().contains("has a table \"users\""), "{refused}");
+    let tables = "SELECT count(*) FROM sqlite_schema WHERE type = 'table'";
+    let tables: i64 = theirs.query_row(tables, [], |row| row.get(0)).expect("reads");
+    assert_eq!(tables, 1);
+}
+
+#[tokio::test]
+async fn a_file_of_another_kind_is_not_touched() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("notes.txt");
+    std::fs::write(&path, "mine\n").expect("writes");
+    let settings = Settings::new(Address::Embedded(path.clone()));
+    let refused = queue::connect(&settings, None).await.map(drop).expect_err("refused");
+    assert!(refused.to_string().contains("is no SQLite file"), "{refused}");
+    assert_eq!(std::fs::read_to_string(&path).expect("reads"), "mine\n");
+    assert_eq!(directory.path().read_dir().expect("reads").count(), 1);
 }

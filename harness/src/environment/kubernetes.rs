@@ -107,6 +107,7 @@ impl Pods {
             image: self.broker_image(plan).await,
             fsync: plan.fsync(),
             storage: plan.broker.storage.clone(),
+            chunks: plan.sweep.chunks(),
             has_hand: plan.has_fault(|fault| fault.target == Target::Broker),
             credentials,
             log: logs.join("broker.log"),

@@ -10,21 +10,20 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
+use crate::chunk::CHUNKS_BOUND;
 use crate::queue::{
     Cursor, Inspect, Progress, QueueError, RECONCILE_EVERY, Readable, Reconcile, Reconciled,
     Result, Stamped,
 };
 use crate::stats::{Collector, Stats};
 use crate::wire::TaskResult;
+pub(crate) use report::grouped;
 
 /// Results per read.
 const PAGE: usize = 1000;
 
 /// How long to wait for results before looking whether the sweep is complete.
 const LOOK: Duration = Duration::from_millis(250);
-
-/// Chunks that are kept apart where the broker does not say how many there are.
-const CHUNKS_BOUND: u64 = 1 << 27;
 
 /// When to stop collecting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -172,7 +171,10 @@ struct Tally {
 impl Tally {
     fn add(&mut self, message: Stamped<Readable<TaskResult>>, total: Option<u64>) {
         let result = match message.what {
-            Ok(result) if result.chunk_index < total.unwrap_or(CHUNKS_BOUND) => result,
+            // A bit is kept for each, so that no number of somebody else's may say how many there are.
+            Ok(result) if result.chunk_index < total.unwrap_or(CHUNKS_BOUND).min(CHUNKS_BOUND) => {
+                result
+            }
             Ok(result) => {
                 tracing::warn!(chunk = result.chunk_index, "a result of no chunk of the sweep");
                 self.unreadable += 1;
@@ -288,6 +290,12 @@ mod tests {
     #[test]
     fn a_result_of_no_chunk_of_the_sweep_is_left_out() {
         let report = report(vec![message(0, 1.0), message(7, 2.0)], 2);
+        assert_eq!((report.chunks, report.unreadable, report.complete), (1, 1, false));
+    }
+
+    #[test]
+    fn a_sweep_of_more_chunks_than_can_be_takes_no_memory() {
+        let report = report(vec![message(0, 1.0), message(1 << 62, 2.0)], u64::MAX);
         assert_eq!((report.chunks, report.unreadable, report.complete), (1, 1, false));
     }
 

@@ -60,6 +60,7 @@ impl Report {
         for (worker, share) in &self.workers {
             let worker = printable::line(worker);
             let rate = if share.seconds > 0.0 { share.params as f64 / share.seconds } else { 0.0 };
+            let worker = printable::line(worker);
             text.push_str(&format!(
                 "  {worker:<18} {:>10} {:>10.2} {:>12}\n",
                 grouped(share.params),
@@ -76,7 +77,7 @@ fn line(f: &mut fmt::Formatter<'_>, name: &str, value: &str) -> fmt::Result {
 }
 
 /// A number with a comma every three digits.
-fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {

@@ -6,6 +6,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::args::{BrokerArgs, LogArgs, seconds};
+use super::progress::Shown;
+use super::reasons::{Reason, Reasons};
 use super::{Ended, Failed, Hooks, Signals, print, print_json};
 use crate::aggregator::{self, Report, Until};
 use crate::limit::DeadLetterLimit;
@@ -34,6 +36,15 @@ pub(super) struct Args {
     log: LogArgs,
 }
 
+/// The report, and why there are dead letters where there are some.
+#[derive(serde::Serialize)]
+struct WithReasons<'a> {
+    #[serde(flatten)]
+    report: &'a Report,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    dead_letter_reasons: Vec<Reason>,
+}
+
 pub(super) async fn run(args: Args, hooks: &Hooks) -> Result<Ended, Failed> {
     args.log.start();
     let signals = Signals::listen(Duration::ZERO)?;
@@ -46,21 +57,23 @@ pub(super) async fn run(args: Args, hooks: &Hooks) -> Result<Ended, Failed> {
     };
     // Whoever only looks changes nothing.
     let keeper = (!args.now).then_some(&*broker as &dyn Reconcile);
-    let (report, given_up) = collect((&*broker, keeper), until, &signals, args.max_dead_letters)
-        .await
-        .map_err(|error| match error {
+    let collection = collect((&*broker, keeper), until, &signals, args.max_dead_letters);
+    let (report, given_up) =
+        Shown::aggregator(&broker).beside(collection).await.map_err(|error| match error {
             QueueError::SweepLost { .. } => {
                 QueueError::SweepLost { place: settings.address.to_string() }
             }
             other => other,
         })?;
+    let reasons = signals.unless_asked(Reasons::read(&*broker, &report)).await?;
     if args.json {
-        print_json(&report)?;
+        print_json(&WithReasons { report: &report, dead_letter_reasons: reasons.listed() })?;
     } else {
         print(format_args!("{report}"))?;
         if args.verbose {
             print(format_args!("\n{}", report.details()))?;
         }
+        print(format_args!("{reasons}"))?;
     }
     match signals.number() {
         _ if report.complete || args.now => Ok(Ended::Finished),

@@ -2,20 +2,18 @@
 
 use std::time::Duration;
 
+use clap::builder::ArgPredicate;
 use clap::{Args, ValueEnum};
 
 use super::place::PlaceArgs;
 use super::{Failed, Hooks};
-use crate::chunk::Sweep;
+use crate::chunk::{CHUNKS_BOUND, PARAMS_BOUND, Sweep};
 use crate::queue::{Address, Settings};
 use crate::telemetry::{self, Format, Level};
 use crate::variables;
 
 /// Between two looks for the dead: whoever says 0 means often.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(5);
-
-/// Most parameters of a sweep: the kernel's arithmetic and the results' counts stay exact.
-const PARAMS_BOUND: u64 = 1 << 53;
 
 /// Which broker, and how patient to be with it.
 #[derive(Debug, Args)]
@@ -123,6 +121,20 @@ impl SweepArgs {
             return Ok(Sweep { start, params, chunk_size });
         };
         Err(Failed::Usage(problem))
+    }
+
+    /// The sweep, where it is to be submitted.
+    pub(super) fn submittable(&self) -> Result<Sweep, Failed> {
+        let sweep = self.sweep()?;
+        if sweep.chunks() <= CHUNKS_BOUND {
+            return Ok(sweep);
+        }
+        let Sweep { params, chunk_size, .. } = sweep;
+        let (chunks, least) = (sweep.chunks(), params.div_ceil(CHUNKS_BOUND));
+        Err(Failed::Usage(format!(
+            "--chunk-size {chunk_size} cuts {params} parameters into {chunks} chunks, and no sweep has \
+             more than {CHUNKS_BOUND} (choose a --chunk-size of at least {least})"
+        )))
     }
 }
 

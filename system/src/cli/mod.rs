@@ -7,9 +7,13 @@ mod dead_letters;
 mod hooks;
 mod letter;
 mod manifests;
+mod memory;
+mod mode;
 mod output;
 mod place;
+pub(crate) mod progress;
 mod rabbitmq;
+mod reasons;
 mod redis;
 mod signals;
 mod worker;
@@ -42,7 +46,7 @@ Exit codes: 0 finished, 1 failed or incomplete, 64 wrong arguments, 65 the broke
 sweep or results of it, 69 the broker does not answer, 130 or 143 interrupted.
 
 Example, on one machine with nothing installed:
-  export USE_QUEUE=true QUEUE_BACKEND=embedded EMBEDDED_PATH=sweep.db
+  export QUEUE_BACKEND=embedded EMBEDDED_PATH=sweep.db
   ttg coordinator --total-parameters 10000 --chunk-size 100
   ttg worker --worker-id 1 & ttg worker --worker-id 2
   ttg aggregate";

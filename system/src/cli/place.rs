@@ -32,7 +32,7 @@ pub(super) struct PlaceArgs {
     // First: the others take their values away.
     #[command(flatten)]
     on_command_line: OnCommandLine,
-    /// Which broker [default: redis].
+    /// Which broker [default: redis; where EMBEDDED_PATH is said, embedded].
     #[arg(long, env = "QUEUE_BACKEND", ignore_case = true, help_heading = "Broker")]
     backend: Option<Backend>,
     /// Its address in one line, instead of the other flags and variables: redis://USER@HOST:PORT/DB,
@@ -128,7 +128,7 @@ impl PlaceArgs {
     pub(super) fn address(&self) -> Result<Address, Failed> {
         match self.url()? {
             Some((url, named_by)) => self.address_of(url, named_by),
-            None => match self.backend.unwrap_or(Backend::Redis) {
+            None => match self.backend() {
                 Backend::Embedded => {
                     let usual = || PathBuf::from("ttg.db");
                     Ok(Address::Embedded(self.embedded_path.clone().unwrap_or_else(usual)))
@@ -137,6 +137,12 @@ impl PlaceArgs {
                 Backend::RabbitMq => self.rabbitmq.address(self.tls.tls(None)?),
             },
         }
+    }
+
+    /// Who names a file, and no backend, means the file.
+    fn backend(&self) -> Backend {
+        let unsaid = if self.embedded_path.is_some() { Backend::Embedded } else { Backend::Redis };
+        self.backend.unwrap_or(unsaid)
     }
 
     fn address_of(&self, url: BrokerUrl, named_by: NamedBy) -> Result<Address, Failed> {

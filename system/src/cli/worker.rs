@@ -8,6 +8,8 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::args::{BrokerArgs, LogArgs, SweepArgs, seconds, seconds_above_0, switch};
+use super::mode::BrokerIsSaid;
+use super::progress::Shown;
 use super::{Ended, Failed, Hooks, Signals, print_json};
 use crate::chunk::Sweep;
 use crate::kernel::{Distinct, Exec, Kernel, Reference, Slow};
@@ -41,12 +43,15 @@ The exec kernel keeps a program of yours running and gives it one JSON line per 
   {\"chunk_id\":\"00042\",\"start_param\":4200,\"end_param\":4300}
 It answers with one line: {\"values\":[…]}, {\"sum\":…,\"count\":…,\"min\":…,\"max\":…}
 or {\"error\":\"…\"}. Example:
-  ttg worker --use-queue true --kernel exec -- python3 my_function.py")]
+  ttg worker --backend redis --kernel exec -- python3 my_function.py")]
 pub(super) struct Args {
-    /// true: take chunks from the broker; false: compute a fixed share of the range.
-    #[arg(long, env = "USE_QUEUE", default_value = "false", value_parser = switch,
-        action = clap::ArgAction::Set, value_name = "BOOL")]
-    use_queue: bool,
+    // First: it looks at the flags that follow before they are taken out.
+    #[command(flatten)]
+    broker_is_said: BrokerIsSaid,
+    /// true: take chunks from the broker; false: compute a fixed share of the range [default: false,
+    /// but true where a flag or EMBEDDED_PATH names a broker].
+    #[arg(long, env = "USE_QUEUE", value_parser = switch, value_name = "BOOL")]
+    use_queue: Option<bool>,
     /// Number of this worker [env: WORKER_ID, JOB_COMPLETION_INDEX, or the end of WORKER_NAME]
     /// [default: 0]
     #[arg(long, env = "WORKER_ID", hide_env = true)]
@@ -190,19 +195,21 @@ fn usage<T>(message: String) -> Result<T, Failed> {
 
 pub(super) async fn run(args: Args, hooks: &Hooks) -> Result<Ended, Failed> {
     args.log.start();
+    let uses_queue = args.broker_is_said.uses_queue(args.use_queue)?;
     let number = args.number()?;
     if number >= WORKER_BOUND {
         return usage(format!("--worker-id is {number}, not below {WORKER_BOUND}"));
     }
-    let sweep = args.sweep.sweep()?;
+    let submits = args.coordinate && uses_queue && number == 0;
+    let sweep = if submits { args.sweep.submittable()? } else { args.sweep.sweep()? };
     let kernel = args.kernel.build()?;
     let signals = Signals::listen(args.stop_grace_seconds)?;
-    let (summary, failure) = if args.use_queue {
+    let (summary, failure) = if uses_queue {
         run_queue(&args, number, &sweep, kernel, (hooks, &signals)).await?
     } else {
         run_static(&args, number, &sweep, kernel, &signals).await?
     };
-    let printed = print_json(&printed(&args, number, &sweep, &summary));
+    let printed = print_json(&printed(&args, uses_queue, number, &sweep, &summary));
     match (failure, summary.status) {
         (Some(failure), _) => Err(failure),
         (None, Status::Interrupted) => Ok(Ended::Interrupted(signals.number())),
@@ -228,12 +235,18 @@ struct Printed<'a> {
     node_name: Option<&'a str>,
 }
 
-fn printed<'a>(args: &'a Args, number: u64, sweep: &Sweep, summary: &'a Summary) -> Printed<'a> {
-    let share = (!args.use_queue).then(|| sweep.share(number, args.total_workers));
-    let backend = args.use_queue.then(|| args.broker.backend_name());
+fn printed<'a>(
+    args: &'a Args,
+    uses_queue: bool,
+    number: u64,
+    sweep: &Sweep,
+    summary: &'a Summary,
+) -> Printed<'a> {
+    let share = (!uses_queue).then(|| sweep.share(number, args.total_workers));
+    let backend = uses_queue.then(|| args.broker.backend_name());
     Printed {
         summary,
-        mode: if args.use_queue { "queue" } else { "static" },
+        mode: if uses_queue { "queue" } else { "static" },
         queue_backend: backend.flatten(),
         range_start: share.map(|(start, _)| start),
         range_end: share.map(|(_, end)| end),
@@ -269,9 +282,12 @@ async fn run_queue(
         batch: Batch::new(BATCH.0, BATCH.1),
         fault_rate: args.kernel.simulate_fault_rate,
         seed: args.kernel.seed.unwrap_or_else(|| fastrand::u64(..)),
+        so_far: Rc::default(),
     };
+    let shown = Shown::worker(&options.name, &settings.address, &queue, &options.so_far);
     let Some(limit) = args.max_dead_letters else {
-        let (summary, outcome) = worker::run(queue, kernel, options, signals.stop.clone()).await;
+        let work = worker::run(queue, kernel, options, signals.stop.clone());
+        let (summary, outcome) = shown.beside(work).await;
         return Ok((summary, outcome.err().map(Failed::from)));
     };
     // Whoever gives up ends as one that is asked to stop: its chunk may be finished.
@@ -285,7 +301,7 @@ async fn run_queue(
         let _ = stop.send(true);
         given_up
     };
-    let mut work = std::pin::pin!(worker::run(queue, kernel, options, stopped));
+    let mut work = std::pin::pin!(shown.beside(worker::run(queue, kernel, options, stopped)));
     let (worked, given_up) = tokio::select! {
         worked = &mut work => (worked, None),
         given_up = watching => (work.await, given_up),
@@ -343,6 +359,12 @@ async fn run_static(
     if args.batch_size == 0 {
         return usage("--batch-size is 0, but a batch needs at least 1 parameter".to_owned());
     }
+    tracing::info!(
+        number,
+        of = args.total_workers,
+        "static mode: this worker computes a fixed share of the range and asks no broker (it would with \
+         USE_QUEUE=true)"
+    );
     let sweep = Sweep { chunk_size: args.batch_size, ..*sweep };
     let mut out = std::io::stdout();
     let workers = args.total_workers;

@@ -54,10 +54,10 @@ impl Engine {
         }
     }
 
-    fn volume_size(&self) -> &'static str {
+    fn volume_size(&self, chunks: u64) -> String {
         match self {
-            Self::Redis { .. } => redis::VOLUME,
-            Self::RabbitMq { .. } => rabbitmq::VOLUME,
+            Self::Redis { .. } => redis::Size::of(chunks).volume(),
+            Self::RabbitMq { .. } => rabbitmq::volume(chunks),
         }
     }
 }
@@ -75,6 +75,8 @@ pub struct BrokerSpec {
     pub image: String,
     /// Where its data is.
     pub storage: Storage,
+    /// Chunks of the sweep, by which its memory and its disk are measured.
+    pub chunks: u64,
     /// Labels of the sweep.
     pub labels: Labels,
     /// Who else may speak to it.
@@ -148,7 +150,7 @@ impl BrokerSpec {
 
     fn stateful_set(&self, metadata: ObjectMeta) -> StatefulSet {
         let component = self.engine.component();
-        let size = self.engine.volume_size();
+        let size = &*self.engine.volume_size(self.chunks);
         let mut pod = match &self.engine {
             Engine::Redis { fsync } => redis::pod(self, *fsync),
             Engine::RabbitMq { credentials, .. } => rabbitmq::pod(self, credentials),

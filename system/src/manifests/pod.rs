@@ -20,12 +20,12 @@ pub(super) const NOBODY: i64 = 65532;
 pub(super) const BROKER: i64 = 999;
 
 /// What a container asks for and may have.
-pub(super) struct Resources {
-    pub(super) requests: [&'static str; 2],
-    pub(super) limits: [&'static str; 2],
+pub(super) struct Resources<'a> {
+    pub(super) requests: [&'a str; 2],
+    pub(super) limits: [&'a str; 2],
 }
 
-impl Resources {
+impl Resources<'_> {
     pub(super) fn build(&self) -> ResourceRequirements {
         let both = |[cpu, memory]: [&str; 2]| {
             Some(BTreeMap::from([

@@ -154,6 +154,7 @@ impl SweepSpec {
             engine: choice.engine.clone(),
             image: choice.image.clone(),
             storage: choice.storage.clone(),
+            chunks: self.params.div_ceil(self.chunk_size.max(1)),
             labels: self.labels(),
             peers: if keda { vec![Peer::Namespace(KEDA.to_owned())] } else { Vec::new() },
             pull_secret: self.pull_secret.clone(),

@@ -20,6 +20,7 @@ mod pace;
 pub mod rabbitmq;
 mod reconcile;
 pub mod redis;
+pub mod room;
 mod url;
 
 use std::collections::BTreeMap;
@@ -292,6 +293,14 @@ pub trait Submit: Reconcile {
 
     /// Discards the sweep that is there, with everything of it.
     async fn reset(&self) -> Result<()>;
+
+    /// From now on settled tasks of the sweep make room, where they would stay otherwise: on Redis, whose
+    /// stream keeps what is acknowledged. What is open is never among them, and nobody who counts takes them
+    /// for lost: they are counted as `trimmed` in [`redis`]'s progress. Onlookers who read all tasks back, as the
+    /// harness does, do not find them any more; so nobody asks for this but people.
+    async fn trim(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// What an onlooker asks of a broker; it changes nothing there.
@@ -338,6 +347,11 @@ pub trait Inspect {
     /// [`Inspect::stored_results`]. Nobody does where they stay for whoever reads them.
     async fn taken_results(&self) -> Result<Vec<TakenResult>> {
         Ok(Vec::new())
+    }
+
+    /// How much room it has for a sweep, where that can be told.
+    async fn room(&self) -> Result<Option<room::Room>> {
+        Ok(None)
     }
 
     /// How much is in each queue.

@@ -50,6 +50,7 @@ fn a_broker(engine: Engine, storage: Storage) -> Broker {
         engine,
         image: component.official_image().to_owned(),
         storage,
+        chunks: 100,
         labels: labels(Some(backend)),
         peers: Vec::new(),
         pull_secret: None,

@@ -273,6 +273,7 @@ impl Bench {
             stop_grace: Duration::from_secs(1),
             batch: Batch::new(Duration::from_millis(20), 64),
             fault_rate: 0.0,
+            so_far: Rc::default(),
             seed: 7,
         }
     }

@@ -41,6 +41,8 @@ pub(crate) struct BrokerWanted {
     pub(crate) fsync: Fsync,
     /// Where its data is, if the scenario says so.
     pub(crate) storage: Option<BrokerStorage>,
+    /// Chunks of the sweep.
+    pub(crate) chunks: u64,
     /// Whether signals are to be sent to it.
     pub(crate) has_hand: bool,
     /// User and password, where it has any.
@@ -75,6 +77,7 @@ impl PodFleet {
             engine,
             image: of.image,
             storage: settings::storage(self.run.cluster(), of.storage.as_ref()).await,
+            chunks: of.chunks,
             labels: self.labels(None),
             peers: Vec::new(),
             pull_secret: None,

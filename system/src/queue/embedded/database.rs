@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode};
 
-use super::clock;
+use super::{clock, owner};
 use crate::queue::{Address, QueueError};
 
 /// Older ones can lose commits when two connections checkpoint at once
@@ -43,6 +43,8 @@ pub(super) enum Trouble {
     Unopened(rusqlite::Error),
     #[error("SQLite {0} can lose commits, 3.51.3 or newer is needed (build with the bundled one)")]
     TooOld(&'static str),
+    #[error("{0}")]
+    NotOurs(String),
 }
 
 impl Trouble {
@@ -50,7 +52,7 @@ impl Trouble {
     pub(super) fn is_passing(&self) -> bool {
         match self {
             Self::Failed(error) | Self::Unopened(error) => is_passing(error),
-            Self::TooOld(_) => false,
+            Self::TooOld(_) | Self::NotOurs(_) => false,
         }
     }
 
@@ -58,7 +60,7 @@ impl Trouble {
     pub(super) fn is_others(&self) -> bool {
         match self {
             Self::Failed(error) | Self::Unopened(error) => is_one_of(error, &HELD),
-            Self::TooOld(_) => false,
+            Self::TooOld(_) | Self::NotOurs(_) => false,
         }
     }
 
@@ -110,10 +112,14 @@ fn open_file(path: &Path, patience: Duration) -> Result<Connection, Trouble> {
     if rusqlite::version_number() < SQLITE_MIN {
         return Err(Trouble::TooOld(rusqlite::version()));
     }
+    owner::look(path).map_err(Trouble::NotOurs)?;
+    owner::make_private(path)
+        .map_err(|error| Trouble::NotOurs(format!("cannot make it: {error}")))?;
     let deadline = std::time::Instant::now() + patience;
     loop {
         match make(path) {
-            Ok(connection) => return Ok(connection),
+            Ok(Err(why)) => return Err(Trouble::NotOurs(why)),
+            Ok(Ok(connection)) => return Ok(connection),
             // Among those who make the file at the same time SQLite may refuse one at once, however
             // long it was told to wait: who lets go and begins anew gets it.
             Err(error) if is_passing(&error) && std::time::Instant::now() < deadline => {
@@ -124,12 +130,21 @@ fn open_file(path: &Path, patience: Duration) -> Result<Connection, Trouble> {
     }
 }
 
-fn make(path: &Path) -> rusqlite::Result<Connection> {
+/// The file with its tables in it, or why it is none of ours.
+fn make(path: &Path) -> rusqlite::Result<Result<Connection, String>> {
     let mut connection = Connection::open(path)?;
     connection.busy_timeout(BUSY)?;
+    let is_new = match owner::look_again(&connection)? {
+        Ok(is_new) => is_new,
+        Err(why) => return Ok(Err(why)),
+    };
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.execute_batch(include_str!("schema.sql"))?;
+    connection.execute_batch(owner::SCHEMA)?;
+    if is_new {
+        // Only then: whoever writes waits for whoever else does.
+        connection.pragma_update(None, "application_id", owner::APPLICATION_ID)?;
+    }
     clock::begin(&mut connection)?;
-    Ok(connection)
+    Ok(Ok(connection))
 }

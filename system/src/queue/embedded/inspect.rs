@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use tokio::time::Instant;
 
 use super::clock::now_ms;
-use super::submit::{SWEEP, read_sweep};
+use super::submit::{SWEEP, check, read_sweep};
 use super::{Embedded, WATCH, liveness, text};
 use crate::chunk::Sweep;
 use crate::queue::{
@@ -183,6 +183,7 @@ pub(super) fn progress(connection: &mut Connection) -> rusqlite::Result<Progress
         )?
         .query_row([], |row| {
             let sweep = Sweep { start: row.get(0)?, params: row.get(1)?, chunk_size: row.get(2)? };
+            check(&sweep)?;
             Ok(Progress {
                 total: Some(sweep.chunks()),
                 submitted: row.get(3)?,

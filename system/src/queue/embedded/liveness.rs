@@ -3,7 +3,10 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+use super::owner::PRIVATE;
 
 /// A worker's sign of life: it lasts until this is dropped, or the process ends.
 pub(super) struct Sign {
@@ -17,7 +20,7 @@ impl Sign {
     pub(super) fn give(database: &Path, worker: &str) -> io::Result<Self> {
         let nonce = format!("{:016x}", fastrand::Rng::new().u64(..));
         let path = lock_path(database, worker, &nonce);
-        let file = OpenOptions::new().write(true).create_new(true).open(&path)?;
+        let file = OpenOptions::new().write(true).create_new(true).mode(PRIVATE).open(&path)?;
         file.lock()?;
         Ok(Self { nonce, path, _locked: file })
     }

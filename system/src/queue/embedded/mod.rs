@@ -18,6 +18,7 @@ mod database;
 mod inspect;
 mod letters;
 mod liveness;
+mod owner;
 mod reconcile;
 mod submit;
 

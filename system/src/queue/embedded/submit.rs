@@ -1,6 +1,7 @@
 //! The coordinator's side.
 
 use async_trait::async_trait;
+use rusqlite::types::Type;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use super::Embedded;
@@ -71,8 +72,17 @@ impl Submit for Embedded {
 /// Reads a row of [`SWEEP`]: the sweep and how many chunks are submitted.
 pub(super) fn read_sweep(row: &Row<'_>) -> rusqlite::Result<(SweepInfo, u64)> {
     let sweep = Sweep { start: row.get(0)?, params: row.get(1)?, chunk_size: row.get(2)? };
+    check(&sweep)?;
     let info = SweepInfo { sweep, job_id: row.get(3)?, created_at: row.get(4)? };
     Ok((info, row.get(5)?))
+}
+
+/// Refuses numbers that no sweep has, whoever has written them.
+pub(super) fn check(sweep: &Sweep) -> rusqlite::Result<()> {
+    sweep.check_bounds().map_err(|why| {
+        let why = format!("the sweep in it cannot be: {why}");
+        rusqlite::Error::FromSqlConversionFailure(0, Type::Integer, why.into())
+    })
 }
 
 fn submitted(t: &Transaction<'_>) -> rusqlite::Result<u64> {

@@ -7,8 +7,8 @@ pub(super) struct Bits {
     pub(super) count: u64,
 }
 
-/// Largest chunk index that is kept in mind: what claims a larger one is no chunk of a sweep.
-pub(super) const BOUND: u64 = 1 << 27;
+/// No larger chunk index is kept in mind: what claims one is no chunk of a sweep.
+pub(super) use crate::chunk::CHUNKS_BOUND as BOUND;
 
 impl Bits {
     pub(super) fn has(&self, chunk: u64) -> bool {

@@ -87,7 +87,10 @@ impl Digest {
                     (retry.since, retry.times) = (Instant::now(), retry.times + 1);
                 }
             }
-            Record::Submitted(below) => self.for_good = self.for_good.max(below),
+            // Whoever says more than there are, or before there are any, has not submitted them.
+            Record::Submitted(below) if self.sweep.is_some() && below <= chunks => {
+                self.for_good = self.for_good.max(below);
+            }
             Record::Returned(chunk) => *self.returned.entry(chunk).or_default() += 1,
             Record::Released(chunk) | Record::Survived(chunk) => {
                 *self.released.entry(chunk).or_default() += 1;
@@ -97,7 +100,8 @@ impl Digest {
                 self.delivered_again(chunk);
             }
             Record::Repeated(chunk) => self.delivered_again(chunk),
-            Record::Stray(_)
+            Record::Submitted(_)
+            | Record::Stray(_)
             | Record::NoTask(_)
             | Record::Result(_)
             | Record::Mark(_)

@@ -95,6 +95,13 @@ struct Written {
     created_at: String,
 }
 
+impl Written {
+    fn sweep(&self) -> Sweep {
+        let Self { start_param: start, total_parameters: params, chunk_size, .. } = *self;
+        Sweep { start, params, chunk_size }
+    }
+}
+
 impl Record {
     pub(super) fn read(message: &Message) -> Self {
         let text = String::from_utf8_lossy(&message.data);
@@ -138,12 +145,8 @@ impl Record {
             Some("survived") => text.parse().map_or(Self::Other, Self::Survived),
             Some("submitted") => text.parse().map_or(Self::Other, Self::Submitted),
             Some("sweep") => match serde_json::from_str::<Written>(text) {
-                Ok(written) if written.chunk_size > 0 => Self::Sweep(SweepInfo {
-                    sweep: Sweep {
-                        start: written.start_param,
-                        params: written.total_parameters,
-                        chunk_size: written.chunk_size,
-                    },
+                Ok(written) if written.sweep().check_bounds().is_ok() => Self::Sweep(SweepInfo {
+                    sweep: written.sweep(),
                     job_id: written.job_id,
                     created_at: written.created_at,
                 }),

@@ -9,9 +9,11 @@ use async_trait::async_trait;
 use super::keys::{GROUP, LETTERS, MEMBERS, METADATA, PROGRESS, RESULTS, RETRY, TASKS};
 use super::submit::from_metadata;
 use super::{Entry, Read, Redis, entry_ms, to_fields};
+use crate::chunk::CHUNKS_BOUND;
+use crate::queue::room::Room;
 use crate::queue::{
-    Cursor, Depths, Held, Inspect, OpenTask, Progress, RELEASED, Readable, Redelivered, Result,
-    Stamped, SweepInfo, Token,
+    Cursor, Depths, Held, Inspect, OpenTask, Progress, QueueError, RELEASED, Readable, Redelivered,
+    Result, Stamped, SweepInfo, Token,
 };
 use crate::wire::{self, DeadLetter, Task, TaskResult};
 
@@ -121,6 +123,15 @@ impl Inspect for Redis {
         Ok(open)
     }
 
+    async fn room(&self) -> Result<Option<Room>> {
+        let told = self
+            .link
+            .call(async |mut c| cmd("INFO").arg("memory").query_async::<String>(&mut c).await)
+            .await;
+        // Whoever may not ask is not told.
+        Ok(told.ok().and_then(|info| room(&info)))
+    }
+
     async fn depths(&self) -> Result<Depths> {
         let mut script = self.scripts.depths.prepare_invoke();
         script.key(TASKS).key(RESULTS).key(RETRY).key(LETTERS).arg(GROUP);
@@ -228,8 +239,23 @@ impl Redis {
     pub(super) async fn count_chunks(&self) -> Result<Progress> {
         let mut script = self.scripts.progress.prepare_invoke();
         script.key(METADATA).key(PROGRESS).key(TASKS).key(RESULTS).key(RETRY).arg(GROUP);
-        let (total, submitted, committed, dead) = self.run(&mut script).await?;
+        let (total, submitted, committed, dead): (Option<String>, u64, u64, u64) =
+            self.run(&mut script).await?;
+        let total = total.map(|text| self.total_chunks(&text)).transpose()?;
         Ok(Progress { total, submitted, committed, dead })
+    }
+
+    /// What the metadata says of how many chunks there are: whoever writes them may write anything.
+    fn total_chunks(&self, text: &str) -> Result<u64> {
+        let total = text.parse().ok().filter(|total| *total <= CHUNKS_BOUND);
+        total.ok_or_else(|| QueueError::Refused {
+            address: self.settings.address.clone(),
+            cause: format!(
+                "total_chunks of {METADATA} is {:?}, and no sweep has more than {CHUNKS_BOUND} chunks \
+                 (discard it with ttg coordinator --reset)",
+                text.chars().take(40).collect::<String>()
+            ),
+        })
     }
 
     /// Entries after the cursor, which moves on, and up to the one of the id `last`.
@@ -265,6 +291,23 @@ fn first_of_each(pending: &[(String, String, u64, u64)]) -> HashSet<String> {
         }
     }
     first.into_values().map(|(_, id)| id.to_owned()).collect()
+}
+
+/// What the memory section of `INFO` says.
+fn room(info: &str) -> Option<Room> {
+    let said = |name: &str| {
+        let line = info.lines().find(|line| line.split(':').next() == Some(name))?;
+        Some(line.split_once(':')?.1.trim())
+    };
+    let number = |name: &str| said(name)?.parse::<u64>().ok();
+    let set = number("maxmemory").filter(|limit| *limit > 0);
+    Some(Room {
+        used: number("used_memory")?,
+        limit: set.or_else(|| number("total_system_memory"))?,
+        is_hard: set.is_some(),
+        evicts: set.is_some()
+            && said("maxmemory_policy").is_some_and(|it| it.starts_with("allkeys")),
+    })
 }
 
 fn advance(cursor: &mut Cursor, entries: &[Entry]) {

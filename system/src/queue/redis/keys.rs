@@ -15,7 +15,8 @@ pub(super) const COMMITTED: &str = "ttg:committed";
 pub(super) const DEAD: &str = "ttg:dead";
 /// How often an entry of [`TASKS`] was given back: those deliveries killed nobody.
 pub(super) const RELEASES: &str = "ttg:releases";
-/// Counters: `submitted`, `committed`, `dead`, `redelivered`.
+/// Counters: `submitted`, `committed`, `dead`, `redelivered`, `trimmed`; and `trim`, whether settled tasks make
+/// room: [`TASKS`] has `trimmed` entries less than were ever added.
 pub(super) const PROGRESS: &str = "ttg:progress";
 /// Workers by name, with the nonce of their present life: their connections are named after both.
 pub(super) const MEMBERS: &str = "ttg:members";

@@ -126,7 +126,9 @@ impl Redis {
             return Ok(None);
         }
         let found = self.chunks_that_are_somewhere(stock).await?;
-        let missing: Vec<u64> = (0..stock.submitted).filter(|it| !found.contains(it)).collect();
+        // Whatever else is written there: no sweep has more than it has.
+        let submitted = stock.submitted.min(info.sweep.chunks());
+        let missing: Vec<u64> = (0..submitted).filter(|it| !found.contains(it)).collect();
         let mut resubmitted = 0;
         for step in missing.chunks(STEP) {
             resubmitted += self.resubmit(&info.sweep, step, &whose).await?;

@@ -48,6 +48,14 @@ impl Submit for Redis {
         self.run(&mut script).await
     }
 
+    async fn trim(&self) -> Result<()> {
+        self.link
+            .call(async |mut c| {
+                cmd("HSET").arg(PROGRESS).arg(TRIM).arg(1).query_async::<()>(&mut c).await
+            })
+            .await
+    }
+
     async fn reset(&self) -> Result<()> {
         self.link.call(async |mut c| cmd("DEL").arg(&ALL).query_async::<()>(&mut c).await).await?;
         // Workers live on; those that were killed are of no sweep any more.
@@ -67,6 +75,9 @@ impl Submit for Redis {
     }
 }
 
+/// In [`PROGRESS`]: settled tasks make room.
+const TRIM: &str = "trim";
+
 fn to_metadata(info: &SweepInfo) -> Vec<(&'static str, String)> {
     let Sweep { start, params, chunk_size } = info.sweep;
     vec![
@@ -83,13 +94,11 @@ fn to_metadata(info: &SweepInfo) -> Vec<(&'static str, String)> {
 pub(super) fn from_metadata(fields: &HashMap<String, String>) -> Option<SweepInfo> {
     let number = |name| fields.get(name).and_then(|text| text.parse::<u64>().ok());
     let text = |name| fields.get(name).cloned().unwrap_or_default();
-    Some(SweepInfo {
-        sweep: Sweep {
-            start: number("start_param").unwrap_or(0),
-            params: number("total_parameters")?,
-            chunk_size: number("chunk_size").filter(|size| *size > 0)?,
-        },
-        job_id: text("job_id"),
-        created_at: text("created_at"),
-    })
+    let sweep = Sweep {
+        start: number("start_param").unwrap_or(0),
+        params: number("total_parameters")?,
+        chunk_size: number("chunk_size")?,
+    };
+    sweep.check_bounds().ok()?;
+    Some(SweepInfo { sweep, job_id: text("job_id"), created_at: text("created_at") })
 }

@@ -80,4 +80,31 @@ end
 if acks > 0 then
   redis.call('XACK', tasks, group, unpack(acknowledged))
 end
+
+-- Settled tasks make room, where that is asked for: those before the first that is with somebody, and before
+-- the last that was handed to anybody. So the stream is never empty, and whatever is open stays. Whole nodes
+-- of it only (`~`), which costs nothing where there is none to go.
+local function trim()
+  local groups = redis.call('XINFO', 'GROUPS', tasks)
+  -- Another group may not have read so far.
+  if #groups ~= 1 then
+    return
+  end
+  local info = {}
+  for at = 1, #groups[1], 2 do
+    info[groups[1][at]] = groups[1][at + 1]
+  end
+  local first = info['last-delivered-id']
+  if info.pending > 0 then
+    first = redis.call('XPENDING', tasks, group)[2]
+  end
+  local trimmed = redis.call('XTRIM', tasks, 'MINID', '~', first)
+  if trimmed > 0 then
+    redis.call('HINCRBY', progress, 'trimmed', trimmed)
+  end
+end
+
+if #acknowledged > 0 and redis.call('HGET', progress, 'trim') == '1' then
+  trim()
+end
 return outcomes

@@ -7,7 +7,9 @@ local metadata, progress, tasks, results, retry = unpack(KEYS)
 local function count(name)
   return tonumber(redis.call('HGET', progress, name))
 end
-local total = tonumber(redis.call('HGET', metadata, 'total_chunks'))
+-- As it is written: a number that cannot be is for the caller to refuse.
+local said = redis.call('HGET', metadata, 'total_chunks')
+local total = tonumber(said)
 -- A foreign coordinator does not count what it submits.
 local submitted = count('submitted') or redis.call('XLEN', tasks)
 local committed, dead = count('committed') or 0, count('dead') or 0
@@ -24,4 +26,4 @@ if total and redis.call('XLEN', results) > committed and redis.call('EXISTS', ta
     end
   end
 end
-return { total or false, submitted, committed, dead }
+return { said, submitted, committed, dead }
