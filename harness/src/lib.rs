@@ -11,6 +11,7 @@ pub mod facts;
 pub mod fault;
 pub mod history;
 pub mod ideal;
+mod interpreter;
 pub mod kubernetes;
 mod last_words;
 pub mod maker;

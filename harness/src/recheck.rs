@@ -12,7 +12,7 @@
 //! `results.json` itself is not sealed. Where it says something else than the history, or is not
 //! there, that is told; it can make a verdict graver, never better.
 
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -22,6 +22,8 @@ use crate::check::Finding;
 use crate::history::{self, ReadError};
 use crate::plan::{Plan, SCHEMA_VERSION};
 use crate::results::{self, Judge, Results};
+use crate::run::NO_VERDICT;
+use crate::scenario::MAX_CHUNKS;
 use crate::verdict::Verdict;
 use crate::words::{FirstLines, quoted, quoted_to};
 
@@ -71,6 +73,14 @@ pub enum JudgeError {
         /// The version.
         version: u64,
     },
+    /// The run never began.
+    #[error("{}: the run never began, so there is nothing to judge: {why}", directory.display())]
+    NeverBegan {
+        /// The run's directory.
+        directory: PathBuf,
+        /// What the run said.
+        why: String,
+    },
     /// The history cannot be read.
     #[error(transparent)]
     History(#[from] ReadError),
@@ -82,6 +92,9 @@ pub enum JudgeError {
 /// Where its plan or its history cannot be read.
 pub fn judge_directory(directory: &Path) -> Result<Rechecked, JudgeError> {
     let (text, plan) = read_plan(&directory.join(Plan::FILE_NAME))?;
+    if let Some(why) = never_began(directory) {
+        return Err(JudgeError::NeverBegan { directory: directory.to_path_buf(), why });
+    }
     let mut judge = Judge::new(&plan);
     let mut reader = history::read(&directory.join(history::FILE_NAME))?.sealed_with(&text);
     for record in reader.by_ref() {
@@ -97,6 +110,20 @@ pub fn judge_directory(directory: &Path) -> Result<Rechecked, JudgeError> {
     let (recorded, differences) = compare(&directory.join(results::FILE_NAME), &results);
     let results = with_recorded(results, recorded);
     Ok(Rechecked { plan, results, differences })
+}
+
+/// What a run said that has no history, if it said anything.
+fn never_began(directory: &Path) -> Option<String> {
+    /// A sentence or two.
+    const LONGEST: u64 = 64 << 10;
+    let history = std::fs::metadata(directory.join(history::FILE_NAME));
+    if history.is_ok_and(|history| history.len() > 0) {
+        return None;
+    }
+    let mut why = String::new();
+    let said = std::fs::File::open(directory.join(NO_VERDICT)).ok()?;
+    said.take(LONGEST).read_to_string(&mut why).ok()?;
+    Some(why.trim_end().to_owned())
 }
 
 /// The plan's file, and what it says.
@@ -116,7 +143,10 @@ fn read_plan(path: &Path) -> Result<(Vec<u8>, Plan), JudgeError> {
     }
     let plan: Plan = serde_json::from_slice(&text).map_err(invalid)?;
     let sweep = &plan.sweep;
-    let possible = sweep.start <= sweep.end && sweep.chunk_size > 0;
+    let possible = sweep.start <= sweep.end
+        && sweep.chunk_size > 0
+        // Whoever judges keeps something for each.
+        && (sweep.end - sweep.start).div_ceil(sweep.chunk_size) <= MAX_CHUNKS;
     if !possible || sweep.end.checked_add(sweep.chunk_size).is_none() {
         return Err(not_a_plan("a sweep that cannot be cut into chunks".into()));
     }

@@ -93,7 +93,10 @@ pub(crate) fn quoted(text: &str) -> String {
 
 /// The same, cut off after so many characters.
 pub(crate) fn quoted_to(text: &str, longest: usize) -> String {
-    let clean = |c: char| if c.is_control() { ' ' } else { c };
+    // And without those that turn the direction of writing.
+    let is_obeyed =
+        |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let clean = |c: char| if is_obeyed(c) { ' ' } else { c };
     let mut line: String = text.trim().chars().take(longest).map(clean).collect();
     if text.trim().chars().nth(longest).is_some() {
         line.push('…');

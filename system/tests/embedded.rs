@@ -140,6 +140,7 @@ async fn leases_and_retries_go_by_a_clock_that_nobody_sets() {
     let (lease, delay) = (bench.settings.lease, bench.settings.retry_delay);
     assert!((0..=lease.as_millis() as i64).contains(&ahead.0), "{ahead:?}");
     assert!(ahead.1 <= delay.as_millis() as i64 && ahead.1 > -20_000, "{ahead:?}");
+}
 
 #[tokio::test]
 async fn what_is_made_is_its_users_alone() {

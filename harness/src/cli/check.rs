@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::problem;
 use crate::exit::Exit;
-use crate::recheck::{self, Rechecked};
+use crate::recheck::{self, JudgeError, Rechecked};
 use crate::report::{say, terminal};
 
 pub(super) fn main(directory: &Path) -> Exit {
@@ -16,6 +16,9 @@ pub(super) fn main(directory: &Path) -> Exit {
                 say(format_args!("  {dim}{:<13}{dim:#} {line}\n", "recorded"));
             }
             results.verdict.into()
+        }
+        Err(error @ JudgeError::NeverBegan { .. }) => {
+            problem(&error.to_string(), Exit::Inconclusive)
         }
         Err(error) => problem(&error.to_string(), Exit::Usage),
     }

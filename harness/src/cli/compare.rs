@@ -21,6 +21,7 @@ In a file that has the lines <!-- table: m3 --> and <!-- end of table: m3 -->,
 the table is also added to that.
 
 Examples:
+  harness compare runs/*/latest
   harness compare --table m3 runs/m3-*/latest
   harness compare --table m3 --repeat 3 scenarios/m3-*.yaml
   harness compare --table queues --format markdown --write queues.md runs/*/latest";
@@ -28,8 +29,8 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Which table.
-    #[arg(long)]
+    /// Which table; m2 and m3 set the earlier system's figures beside the scenarios of that name.
+    #[arg(long, default_value = "runs")]
     table: Name,
     /// In which form.
     #[arg(long, default_value = "text")]

@@ -2,37 +2,29 @@
 
 use std::process::{Command, Stdio};
 
+use crate::docker::{self, Engine};
+use crate::environment::{docker_host, server_name, server_program, worker_image};
 use crate::exit::Exit;
 use crate::kubernetes::Cluster;
 use crate::kubernetes::access::{self, Need, Reviewed};
+use crate::plan::Backend;
 use crate::report::say;
 use crate::report::terminal::{WIDTH, wrapped};
 
-/// Something that a machine may have, and what its lack costs.
-struct Part {
-    name: &'static str,
-    /// Program and arguments that succeed where it is there, and print its version.
-    probe: &'static [&'static str],
-    lack: &'static str,
-}
-
-const PARTS: &[Part] = &[
-    Part {
-        name: "redis-server",
-        probe: &["redis-server", "--version"],
-        lack: "scenarios on redis cannot run (Debian, Ubuntu: apt-get install redis-server)",
-    },
-    Part {
-        name: "rabbitmq-server",
-        probe: &["dpkg-query", "--show", "rabbitmq-server"],
-        lack: "scenarios on rabbitmq cannot run (Debian, Ubuntu: apt-get install rabbitmq-server)",
-    },
-    Part {
-        name: "docker",
-        probe: &["docker", "version", "--format", "{{.Server.Version}}"],
-        lack: "environment container cannot be had (Debian, Ubuntu: apt-get install docker.io; then \
-               ci/images)",
-    },
+/// Servers that may be installed here, the argument by which each says its version, and what the lack costs.
+const SERVERS: [(Backend, &[&str], &str); 2] = [
+    (
+        Backend::Redis,
+        &["redis-server", "--version"],
+        "scenarios on redis cannot run without Docker (Debian, Ubuntu: apt-get install redis-server)",
+    ),
+    (
+        Backend::RabbitMq,
+        // The server itself says it only while it runs.
+        &["dpkg-query", "--show", "rabbitmq-server"],
+        "scenarios on rabbitmq cannot run without Docker (Debian, Ubuntu: apt-get install \
+         rabbitmq-server)",
+    ),
 ];
 
 /// Columns before what is said of a part.
@@ -59,18 +51,62 @@ pub(super) fn main(args: &Args) -> Exit {
         return Exit::Pass;
     }
     tell("embedded", true, &format!("SQLite {}, built in", sqlite_version()));
-    for part in PARTS {
-        match probe(part.probe) {
-            Some(version) => tell(part.name, true, &version),
-            None => tell(part.name, false, part.lack),
+    for (backend, version, lack) in SERVERS {
+        let name = server_name(backend).unwrap_or_default();
+        match server_program(backend) {
+            Some(program) => {
+                let version = probe(version).map_or_else(String::new, |it| format!("{it}, "));
+                tell(name, true, &format!("{version}{}", program.display()));
+            }
+            None => tell(name, false, lack),
         }
     }
+    examine_docker();
     match examine_cluster(args) {
         Ok(()) => Exit::Pass,
         // Who asks about a cluster wants to know.
         Err(()) if args.context.is_some() => Exit::Unavailable,
         Err(()) => Exit::Pass,
     }
+}
+
+/// Says whether Docker answers where a run would ask it, and which images it would use.
+fn examine_docker() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let Ok(runtime) = runtime else { return };
+    runtime.block_on(async {
+        let engine = match Engine::connect().await {
+            Ok(engine) => engine,
+            Err(error) => {
+                let lack = "environment container cannot be had";
+                return tell(
+                    "docker",
+                    false,
+                    &format!(
+                        "{lack}: {error}; to install it on Debian and \
+                    Ubuntu: apt-get install docker.io, then ci/images"
+                    ),
+                );
+            }
+        };
+        tell("docker", true, &format!("{} at {}", engine.version(), docker_host()));
+        let images = [("redis", &docker::REDIS_IMAGES), ("rabbitmq", &docker::RABBITMQ_IMAGES)];
+        for (of, images) in images {
+            let image = images.choose(&engine, None).await;
+            tell_image(&engine, of, &image).await;
+        }
+        tell_image(&engine, "worker", &worker_image()).await;
+    });
+}
+
+async fn tell_image(engine: &Engine, of: &str, image: &str) {
+    let is_here = engine.has_image(image).await;
+    let lack = match (is_here, of) {
+        (true, _) => "",
+        (false, "worker") => ": workers_in: container cannot be had (ci/images makes it)",
+        (false, _) => ": it would be pulled when it is needed (ci/images makes one of our own)",
+    };
+    tell(&format!("  {of} image"), is_here, &format!("{image}{lack}"));
 }
 
 /// Says what of a cluster can be used. An error where something that every run needs is missing.

@@ -11,8 +11,15 @@ use crate::scenario;
 /// What stands before each line on a scenario.
 const INDENT: &str = "    ";
 
-pub(super) fn main(directory: &Path) -> Exit {
-    let scenarios = match scenario::list(directory) {
+/// Where they are, if nobody says.
+const USUAL: &str = "scenarios";
+
+pub(super) fn main(directory: Option<&Path>) -> Exit {
+    let listed = match directory {
+        None if !Path::new(USUAL).is_dir() => scenario::list_built_in(),
+        directory => scenario::list(directory.unwrap_or(Path::new(USUAL))),
+    };
+    let scenarios = match listed {
         Ok(scenarios) => scenarios,
         Err(error) => return problem(&error.to_string(), Exit::Usage),
     };

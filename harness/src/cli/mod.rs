@@ -10,6 +10,7 @@ mod interrupts;
 mod list;
 mod run;
 mod selftest;
+mod several;
 mod silence;
 mod soak;
 
@@ -32,7 +33,7 @@ Exit codes: 0 pass, 1 fail, 2 inconclusive, 64 the scenario or the arguments are
 69 the environment cannot be had, 70 a defect of ours.
 
 Examples:
-  harness run scenarios/quickstart.yaml
+  harness run quickstart
   harness run scenarios/m2-redis-fault.yaml --seed 7 --keep
   harness run scenarios/embedded-fault.yaml --backend redis --set workers=5
   harness check runs/quickstart/latest";
@@ -58,9 +59,8 @@ enum Command {
     Compare(compare::Args),
     /// List the scenarios of a directory.
     List {
-        /// Where they are.
-        #[arg(default_value = "scenarios")]
-        directory: PathBuf,
+        /// Where they are; without it `scenarios`, or where that is not, those that are built in.
+        directory: Option<PathBuf>,
     },
     /// Show every fault as a table: what it does, to whom, what it is told, and where it is refused.
     Faults(faults::Args),
@@ -117,10 +117,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => return told_by_clap(&error).into(),
     };
     match cli.command {
-        Command::Run(args) => said(run::main(args)).into(),
+        Command::Run(args) => said(run::main(&args)).into(),
         Command::Check { directory } => said(check::main(&directory)).into(),
         Command::Compare(args) => said(compare::main(&args)).into(),
-        Command::List { directory } => said(list::main(&directory)).into(),
+        Command::List { directory } => said(list::main(directory.as_deref())).into(),
         Command::Faults(args) => said(faults::main(&args)).into(),
         Command::Doctor(args) => said(doctor::main(&args)).into(),
         Command::Cluster(args) => said(cluster::main(&args)).into(),

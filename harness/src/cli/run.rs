@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::problem;
+use super::several::{self, CameTo, One};
 use crate::exit::Exit;
 use crate::history::{EndReason, Record, Recorder};
 use crate::plan::{Backend, Environment, Plan};
@@ -18,22 +19,22 @@ use crate::verdict::Verdict;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Scenario files.
+    /// Scenario files, and names of shipped scenarios.
     #[arg(required = true, value_name = "SCENARIO")]
-    scenarios: Vec<PathBuf>,
+    pub(super) scenarios: Vec<PathBuf>,
     /// Another backend than the scenario's: embedded, redis, rabbitmq or static.
     #[arg(long, value_parser = backend)]
-    backend: Option<Backend>,
+    pub(super) backend: Option<Backend>,
     /// Where it runs: process, container, external or kubernetes; without it, what the scenario says,
     /// else the first that works here.
     #[arg(long, value_parser = environment)]
-    environment: Option<Environment>,
+    pub(super) environment: Option<Environment>,
     /// The cluster, as a context of the kubeconfig; without it, the current one.
     #[arg(long, value_name = "NAME")]
-    context: Option<String>,
+    pub(super) context: Option<String>,
     /// A namespace of the cluster that is there already; without it, each run has one of its own.
     #[arg(long, value_name = "NAME")]
-    namespace: Option<String>,
+    pub(super) namespace: Option<String>,
     /// The seed of every random choice; without one it is drawn, and printed.
     #[arg(long)]
     seed: Option<u64>,
@@ -42,27 +43,27 @@ pub(super) struct Args {
     out: PathBuf,
     /// Change a value of the scenario, as in --set workers=5 or --set faults.0.at=50%.
     #[arg(long, value_name = "KEY=VALUE", value_parser = assignment)]
-    set: Vec<(String, String)>,
+    pub(super) set: Vec<(String, String)>,
     /// Also write JUnit XML: a test case for each scenario, a skipped one for each check not judged.
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
     /// A right value that could be another chunk's is no pass: the reference kernel's come again every
     /// 1000 parameters.
     #[arg(long)]
-    strict: bool,
+    pub(super) strict: bool,
     /// Keep the logs and the broker's data even when the scenario passes.
     #[arg(long)]
     keep: bool,
 }
 
-pub(super) fn main(args: Args) -> Exit {
+pub(super) fn main(args: &Args) -> Exit {
     let overrides = Overrides {
         backend: args.backend,
         environment: args.environment,
-        context: args.context,
-        namespace: args.namespace,
+        context: args.context.clone(),
+        namespace: args.namespace.clone(),
         seed: args.seed,
-        set: args.set,
+        set: args.set.clone(),
         defect: None,
         strict: args.strict,
     };
@@ -79,33 +80,62 @@ pub(super) fn main(args: Args) -> Exit {
         return problem(&error, Exit::Usage);
     }
     let mut all = Vec::new();
+    let ended = run_all(args, &plans, &mut all);
+    if plans.len() > 1 {
+        tell_all(args, &plans, &all, ended.as_ref().err());
+    }
+    match ended {
+        Ok(()) => Verdict::gravest(all.iter().map(|(results, _)| results.verdict)).into(),
+        Err(NotBegun { why, exit }) => problem(&why, exit),
+    }
+}
+
+/// Why a scenario could not be run to its verdict, and what that is to the caller.
+struct NotBegun {
+    why: String,
+    exit: Exit,
+}
+
+/// Runs them one after another, and tells of each.
+fn run_all(args: &Args, plans: &[Plan], all: &mut Vec<(Results, PathBuf)>) -> Result<(), NotBegun> {
     for (at, plan) in plans.iter().enumerate() {
         if at > 0 {
             say(format_args!("\n"));
         }
-        let outcome = match carry_out(plan, &args.out, args.keep) {
-            Ok(outcome) => outcome,
-            Err(error) => return problem(&error.to_string(), Exit::from(&error)),
-        };
+        let outcome = carry_out(plan, &args.out, args.keep)
+            .map_err(|error| NotBegun { why: error.to_string(), exit: Exit::from(&error) })?;
         terminal::print(plan, &outcome.results);
         summary::add(&markdown::render(plan, &outcome.results));
         let dim = anstyle::Style::new().dimmed();
         say(format_args!("  {dim}{:<13}{dim:#} {}\n", "run", outcome.directory.display()));
-        all.push(outcome.results);
-        if let Err(error) = write_junit(args.junit.as_deref(), &plans, &all) {
-            return problem(&error, Exit::Usage);
-        }
+        all.push((outcome.results, outcome.directory));
+        let results: Vec<&Results> = all.iter().map(|(results, _)| results).collect();
+        write_junit(args.junit.as_deref(), plans, &results)
+            .map_err(|why| NotBegun { why, exit: Exit::Usage })?;
         if outcome.why == EndReason::Interrupted {
             break;
         }
     }
-    Verdict::gravest(all.iter().map(|results| results.verdict)).into()
+    Ok(())
+}
+
+/// Tells what all of them came to.
+fn tell_all(args: &Args, plans: &[Plan], all: &[(Results, PathBuf)], ended: Option<&NotBegun>) {
+    let each = args.scenarios.iter().zip(plans).enumerate().map(|(at, (said, plan))| {
+        let came_to = match (all.get(at), ended) {
+            (Some((results, directory)), _) => CameTo::Judged(results, directory.clone()),
+            (None, Some(NotBegun { why, .. })) if at == all.len() => CameTo::NotBegun(why.clone()),
+            (None, _) => CameTo::NotRun,
+        };
+        One { said, plan, came_to }
+    });
+    several::tell(args, &each.collect::<Vec<_>>());
 }
 
 /// Writes what there is, if it is asked for: the results of the first plans.
-fn write_junit(path: Option<&Path>, plans: &[Plan], results: &[Results]) -> Result<(), String> {
+fn write_junit(path: Option<&Path>, plans: &[Plan], results: &[&Results]) -> Result<(), String> {
     let Some(path) = path else { return Ok(()) };
-    let runs: Vec<_> = plans.iter().zip(results).collect();
+    let runs: Vec<_> = plans.iter().zip(results.iter().copied()).collect();
     std::fs::write(path, junit::render(&runs)).map_err(|error| {
         format!("cannot write {}: {error} (choose another file with --junit)", path.display())
     })
@@ -158,7 +188,7 @@ fn watched(
     if let Some(progress) = desk.progress.take() {
         progress.finish();
     }
-    let why = ran?;
+    let why = ran.inspect_err(|error| directory.has_no_verdict(&error.to_string()))?;
     let mut results = desk.judge.conclude();
     if let Err(error) = report::write_all(&path, plan, &results, &directory.events()) {
         // What was seen is still worth saying; only a pass that nobody can look up is none.

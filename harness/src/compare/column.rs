@@ -16,6 +16,55 @@ pub(super) struct Spread {
     pub(super) max: f64,
 }
 
+/// The columns of a table: those of its own scenarios, and one for each other scenario that was run.
+pub(super) struct Columns<'a> {
+    /// Scenario, heading, runs.
+    pub(super) all: Vec<(&'a str, &'a str, Column<'a>)>,
+    /// How many of them are the table's own.
+    pub(super) own: usize,
+}
+
+impl<'a> Columns<'a> {
+    /// Of the table's own `scenarios`, each with its heading, the first `always` are there whether they were
+    /// run or not, once any was: a table of other runs alone has no column that says nothing.
+    pub(super) fn of(
+        scenarios: &[(&'static str, &'static str)],
+        always: usize,
+        results: &'a [Results],
+    ) -> Self {
+        let is_own = |name: &str| scenarios.iter().any(|(own, _)| *own == name);
+        let any = results.iter().any(|run| is_own(&run.scenario));
+        let columns = scenarios.iter().enumerate();
+        let columns =
+            columns.map(|(at, (name, heading))| (at, (*name, *heading, Column::of(name, results))));
+        let shown =
+            columns.filter(|(at, column)| (any && *at < always) || !column.2.runs.is_empty());
+        let mut all: Vec<(&str, &str, Column<'_>)> = shown.map(|(_, column)| column).collect();
+        let own = all.len();
+        for run in results {
+            let name = run.scenario.as_str();
+            if !all.iter().any(|(known, ..)| *known == name) {
+                all.push((name, name, Column::of(name, results)));
+            }
+        }
+        Self { all, own }
+    }
+
+    /// The headings.
+    pub(super) fn headings(&self) -> Vec<String> {
+        self.all.iter().map(|(_, heading, _)| (*heading).to_owned()).collect()
+    }
+
+    /// A row.
+    pub(super) fn row(
+        &self,
+        name: &str,
+        cell: &dyn Fn(&Column<'_>) -> String,
+    ) -> (String, Vec<String>) {
+        (name.to_owned(), self.all.iter().map(|(_, _, column)| cell(column)).collect())
+    }
+}
+
 impl<'a> Column<'a> {
     pub(super) fn of(scenario: &str, results: &'a [Results]) -> Self {
         Self { runs: results.iter().filter(|it| it.scenario == scenario).collect() }

@@ -16,9 +16,16 @@ const BOUND: u64 = 16 << 20;
 pub fn write_into(path: &Path, name: &str, table: &str) -> Result<(), String> {
     let place = path.display();
     let said = |error: std::io::Error| format!("{place} cannot be written: {error}");
-    let whole = match fs::metadata(path) {
+    // Of the path itself: what a link leads to, nobody has named.
+    let whole = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => table.to_owned(),
         Err(error) => return Err(format!("{place} cannot be read: {error}")),
+        Ok(it) if !it.is_file() => {
+            let what = kind(it.file_type());
+            return Err(format!(
+                "{place} is {what}, and a table is put only into a regular file (name one)"
+            ));
+        }
         Ok(it) if it.len() > BOUND => return Err(format!("{place} is too long to be a document")),
         Ok(_) => {
             let text = fs::read_to_string(path)
@@ -39,10 +46,27 @@ pub fn write_into(path: &Path, name: &str, table: &str) -> Result<(), String> {
     fs::rename(&aside.0, path).map_err(said)
 }
 
+fn kind(of: fs::FileType) -> &'static str {
+    use std::os::unix::fs::FileTypeExt;
+    match of {
+        it if it.is_symlink() => "a symbolic link",
+        it if it.is_dir() => "a directory",
+        it if it.is_char_device() || it.is_block_device() => "a device",
+        it if it.is_fifo() => "a pipe",
+        it if it.is_socket() => "a socket",
+        _ => "no file",
+    }
+}
+
 fn tempfile_in(directory: &Path, path: &Path) -> std::io::Result<(std::path::PathBuf, fs::File)> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let aside = directory.join(format!(".{name}.{}", std::process::id()));
-    let file = fs::File::create(&aside)?;
+    // Never through what somebody else has put there.
+    let made = || fs::File::create_new(&aside);
+    let file = made().or_else(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => fs::remove_file(&aside).and_then(|()| made()),
+        _ => Err(error),
+    })?;
     Ok((aside, file))
 }
 
@@ -77,6 +101,23 @@ mod tests {
         assert_eq!(between(TEXT, "m2", "new"), None);
         assert_eq!(between("<!-- table: m3 -->\n", "m3", "new"), None);
         assert_eq!(between(&TEXT.repeat(2), "m3", "new"), None);
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_not_touched() {
+        let directory = tempfile::tempdir().unwrap();
+        let refused = |path: &Path| write_into(path, "m3", "new\n").unwrap_err();
+        let (link, target) = (directory.path().join("link.md"), directory.path().join("target.md"));
+        fs::write(&target, TEXT).unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        assert!(refused(&link).contains("is a symbolic link, and a table"), "{}", refused(&link));
+        let nowhere = directory.path().join("nowhere.md");
+        std::os::unix::fs::symlink(directory.path().join("none"), &nowhere).unwrap();
+        assert!(refused(&nowhere).contains("is a symbolic link"), "also one that leads nowhere");
+        assert!(refused(directory.path()).contains("is a directory"));
+        assert!(refused(Path::new("/dev/null")).contains("is a device"));
+        assert_eq!(fs::read_to_string(&target).unwrap(), TEXT);
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     }
 
     #[test]

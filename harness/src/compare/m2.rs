@@ -1,6 +1,6 @@
 //! Without a broker and with Redis, without and with a fault.
 
-use super::column::Column;
+use super::column::{Column, Columns};
 use super::{Table, seconds};
 use crate::plan::Backend;
 use crate::results::Results;
@@ -18,13 +18,8 @@ const WORK: &str = "M1 and M2 do not compute the same: the parameters of M1 take
 
 /// The table of these results.
 pub(super) fn table(results: &[Results]) -> Table {
-    let columns: Vec<(&str, Column<'_>)> = SCENARIOS
-        .iter()
-        .map(|(scenario, heading)| (*heading, Column::of(scenario, results)))
-        .collect();
-    let row = |name: &str, cell: &dyn Fn(&Column<'_>) -> String| {
-        (name.to_owned(), columns.iter().map(|(_, column)| cell(column)).collect())
-    };
+    let columns = Columns::of(&SCENARIOS, SCENARIOS.len(), results);
+    let row = |name: &str, cell: &dyn Fn(&Column<'_>) -> String| columns.row(name, cell);
     let whole = |figure: fn(&Results) -> usize| {
         move |it: &Column<'_>| it.tell(|run| Some(figure(run) as f64), |n| n.to_string())
     };
@@ -41,9 +36,9 @@ pub(super) fn table(results: &[Results]) -> Table {
     ];
     Table {
         title: "Without a broker and with one".to_owned(),
-        columns: columns.iter().map(|(heading, _)| (*heading).to_owned()).collect(),
+        columns: columns.headings(),
         rows,
-        notes: vec![WORK.to_owned()],
+        notes: if columns.own > 0 { vec![WORK.to_owned()] } else { Vec::new() },
     }
 }
 

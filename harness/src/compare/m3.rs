@@ -1,6 +1,6 @@
 //! Redis beside RabbitMQ, without and with a fault.
 
-use super::column::{Column, Spread};
+use super::column::{Column, Columns, Spread};
 use super::{Table, published, seconds};
 use crate::plan::Backend;
 use crate::results::Results;
@@ -26,50 +26,46 @@ const PUBLISHED: &str = "Published: figures of the earlier system, in Python. Th
 
 /// The table of these results.
 pub(super) fn table(results: &[Results]) -> Table {
-    let columns: Vec<(&str, &str, Column<'_>)> = SCENARIOS
-        .iter()
-        .enumerate()
-        .map(|(at, (scenario, heading))| (at, *scenario, *heading, Column::of(scenario, results)))
-        .filter(|(at, _, _, column)| *at < ALWAYS || !column.runs.is_empty())
-        .map(|(_, scenario, heading, column)| (scenario, heading, column))
-        .collect();
-    let row = |name: &str, cell: &dyn Fn(&Column<'_>) -> String| {
-        let cells = columns.iter().map(|(_, _, column)| cell(column)).collect();
-        (name.to_owned(), cells)
-    };
+    let columns = Columns::of(&SCENARIOS, ALWAYS, results);
+    let row = |name: &str, cell: &dyn Fn(&Column<'_>) -> String| columns.row(name, cell);
+    let is_published =
+        |(scenario, ..): &(&str, &str, Column<'_>)| published::of(scenario).is_some();
+    let any_published = columns.all.iter().any(is_published);
+    // Where nothing was published of what was run, there is nothing to set beside it.
     let said = |name: &str, cell: fn(&published::Published) -> &str| {
-        let cells = columns.iter().map(|(scenario, ..)| {
+        let cells = columns.all.iter().map(|(scenario, ..)| {
             published::of(scenario).map_or_else(|| "-".to_owned(), |it| cell(it).to_owned())
         });
-        (name.to_owned(), cells.collect())
+        any_published.then(|| (name.to_owned(), cells.collect()))
     };
-    let rows = vec![
-        row("verdict", &|it| it.verdict()),
-        row("chunks", &|it| it.tell(|run| Some(run.chunks as f64), |n| n.to_string())),
-        row("runtime", &|it| it.tell(|run| run.wall_s, seconds)),
-        row("runtime, ideal", &|it| it.tell(|run| run.ideal_s, seconds)),
+    let rows = [
+        Some(row("verdict", &|it| it.verdict())),
+        Some(row("chunks", &|it| it.tell(|run| Some(run.chunks as f64), |n| n.to_string()))),
+        Some(row("runtime", &|it| it.tell(|run| run.wall_s, seconds))),
+        Some(row("runtime, ideal", &|it| it.tell(|run| run.ideal_s, seconds))),
         said("runtime, published", |it| it.runtime),
-        row("params/s", &|it| it.tell(|run| run.throughput_params_per_s, |n| format!("{n:.1}"))),
+        Some(row("params/s", &|it| {
+            it.tell(|run| run.throughput_params_per_s, |n| format!("{n:.1}"))
+        })),
         said("params/s, published", |it| it.throughput),
-        row("efficiency", &|it| it.tell(|run| run.efficiency, |n| format!("{:.1} %", n * 100.0))),
-        row("recovery", &|it| it.tell(|run| run.recovery_ms.max, |n| format!("{n:.0} ms"))),
-        row("recovery, mechanism", &|it| it.word(mechanism)),
-        row("params lost", &|it| it.total(|run| Some(run.coverage.missing.count))),
-        row("redelivered", &|it| it.total(|run| run.redelivered)),
-        row("duplicates removed", &|it| it.total(|run| run.duplicates_removed)),
+        Some(row("efficiency", &|it| {
+            it.tell(|run| run.efficiency, |n| format!("{:.1} %", n * 100.0))
+        })),
+        Some(row("recovery", &|it| it.tell(|run| run.recovery_ms.max, |n| format!("{n:.0} ms")))),
+        Some(row("recovery, mechanism", &|it| it.word(mechanism))),
+        Some(row("params lost", &|it| it.total(|run| Some(run.coverage.missing.count)))),
+        Some(row("redelivered", &|it| it.total(|run| run.redelivered))),
+        Some(row("duplicates removed", &|it| it.total(|run| run.duplicates_removed))),
     ];
-    let mut notes: Vec<String> = vec![TOTALS.to_owned(), PUBLISHED.to_owned()];
-    for pair in columns.chunks(2) {
+    let rows = rows.into_iter().flatten().collect();
+    let mut notes: Vec<String> = vec![TOTALS.to_owned()];
+    notes.extend(any_published.then(|| PUBLISHED.to_owned()));
+    for pair in columns.all[..columns.own].chunks(2) {
         if let [(_, a, first), (_, b, second)] = pair {
             notes.push(quicker((a, first), (b, second)));
         }
     }
-    Table {
-        title: "Redis and RabbitMQ".to_owned(),
-        columns: columns.iter().map(|(_, heading, _)| (*heading).to_owned()).collect(),
-        rows,
-        notes,
-    }
+    Table { title: "Redis and RabbitMQ".to_owned(), columns: columns.headings(), rows, notes }
 }
 
 /// How the chunks of a worker that was killed come to another.
@@ -119,6 +115,23 @@ mod tests {
         let table = table(&[run("m3-redis", 34.1)]);
         assert_eq!(table.rows[0].1, ["pass", "not run", "not run", "not run"]);
         assert_eq!(table.rows[2].1, ["34.1 s", "-", "-", "-"]);
+    }
+
+    #[test]
+    fn ones_own_runs_have_columns_and_nobody_elses_figures() {
+        let table = table(&[run("mine", 34.1), run("mine", 34.3), run("other", 2.0)]);
+        assert_eq!(table.columns, ["mine", "other"]);
+        assert_eq!(table.rows[0].1, ["2 of 2 pass", "pass"]);
+        assert!(table.rows.iter().all(|(name, _)| !name.contains("published")), "{table:?}");
+        assert_eq!(table.notes, [TOTALS]);
+    }
+
+    #[test]
+    fn ones_own_runs_stand_beside_the_tables() {
+        let table = super::table(&[run("mine", 34.1), run("m3-redis", 34.1)]);
+        assert_eq!(table.columns.last().map(String::as_str), Some("mine"));
+        assert_eq!(table.rows[0].1, ["pass", "not run", "not run", "not run", "pass"]);
+        assert_eq!(table.rows[4].1[4], "-", "nothing was published of it");
     }
 
     #[test]

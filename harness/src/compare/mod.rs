@@ -7,6 +7,7 @@ mod m2;
 mod m3;
 mod published;
 mod queues;
+mod runs;
 #[cfg(test)]
 mod testing;
 
@@ -23,6 +24,8 @@ const RESULTS_BOUND: u64 = 16 << 20;
 /// Which table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Name {
+    /// Whatever was run, a column for each scenario.
+    Runs,
     /// Without a broker beside Redis, without and with a fault.
     M2,
     /// Redis beside RabbitMQ, without and with a fault.
@@ -35,6 +38,7 @@ impl Name {
     /// As it is written.
     pub fn word(self) -> &'static str {
         match self {
+            Self::Runs => "runs",
             Self::M2 => "m2",
             Self::M3 => "m3",
             Self::Queues => "queues",
@@ -44,6 +48,7 @@ impl Name {
     /// The table of these results.
     pub fn of(self, results: &[Results]) -> Table {
         match self {
+            Self::Runs => runs::table(results),
             Self::M2 => m2::table(results),
             Self::M3 => m3::table(results),
             Self::Queues => queues::table(results),

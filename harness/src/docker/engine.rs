@@ -6,14 +6,11 @@ use std::time::Duration;
 use testcontainers::bollard::Docker;
 use testcontainers::core::client::docker_client_instance;
 
-use crate::environment::Unavailable;
+use crate::environment::{Unavailable, docker_host};
 use crate::maker::Maker;
 
 /// How long the engine may take to say who it is.
 const ANSWER: Duration = Duration::from_secs(10);
-
-/// Where Docker listens if nothing else is said.
-const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
 
 /// A Docker engine that answers.
 #[derive(Debug, Clone)]
@@ -40,6 +37,11 @@ impl Engine {
     /// Of the engine, such as `20.10.24`.
     pub fn version(&self) -> &str {
         &self.version
+    }
+
+    /// Whether it has an image, so that it need not be pulled.
+    pub async fn has_image(&self, image: &str) -> bool {
+        self.docker.inspect_image(image).await.is_ok()
     }
 
     /// What this process makes there under the name of a run.
@@ -83,7 +85,7 @@ impl Run {
 }
 
 fn no_answer(why: &dyn std::fmt::Display) -> Unavailable {
-    let host = std::env::var("DOCKER_HOST").unwrap_or_else(|_| DEFAULT_HOST.to_owned());
+    let host = docker_host();
     Unavailable(format!(
         "docker does not answer at {host}: {why} (start it, or use --environment process)"
     ))

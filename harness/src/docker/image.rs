@@ -16,7 +16,7 @@ pub(crate) struct Images {
 
 impl Images {
     /// The one to use: what the caller says, what the environment says, what is here.
-    pub(super) async fn choose(&self, engine: &Engine, wanted: Option<&str>) -> String {
+    pub(crate) async fn choose(&self, engine: &Engine, wanted: Option<&str>) -> String {
         if let Some(wanted) = wanted {
             return wanted.to_owned();
         }
@@ -24,7 +24,7 @@ impl Images {
             return wanted;
         }
         for image in [self.official, self.ours] {
-            if engine.docker().inspect_image(image).await.is_ok() {
+            if engine.has_image(image).await {
                 return image.to_owned();
             }
         }

@@ -378,10 +378,14 @@ impl Keep<'_> {
             .last()
             .unwrap_or_default();
         let image = self.image;
-        let hint = if why.contains("pull") || why.contains("such host") || why.contains("404") {
-            " (run ci/images)"
+        let is_missing = why.contains("pull") || why.contains("such host") || why.contains("404");
+        let hint = if is_missing {
+            format!(
+                " (run docker pull {image}, or ci/images where that cannot be had, or install the server and \
+                 use --environment process)"
+            )
         } else {
-            ""
+            String::new()
         };
         Unavailable(format!("image {image} does not start: {why}{hint}"))
     }

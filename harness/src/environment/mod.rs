@@ -6,6 +6,7 @@ mod downtime;
 mod external;
 pub(crate) mod greeting;
 pub mod guard;
+mod here;
 mod host;
 pub mod janitor;
 mod kubernetes;
@@ -23,6 +24,7 @@ pub use container::Containers;
 pub(crate) use container::FOREIGN_IMAGE;
 pub(crate) use downtime::Downtime;
 pub use external::External;
+pub use here::{docker_host, server_name, server_program};
 pub use host::{Host, Stdout};
 pub use kubernetes::Pods;
 pub use process::{Contained, Exit, Fleet, Output, Process, Program, role_command};
@@ -204,7 +206,7 @@ fn usual_port(backend: Backend) -> u16 {
 }
 
 /// The image of our own programs.
-fn worker_image() -> String {
+pub(crate) fn worker_image() -> String {
     std::env::var("TTG_WORKER_IMAGE").unwrap_or_else(|_| "ttg-worker:dev".to_owned())
 }
 

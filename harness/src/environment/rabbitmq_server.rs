@@ -13,14 +13,12 @@ use tokio::time::{Instant, sleep};
 
 use super::life::{self, Life};
 use super::server::{Seen, Server};
-use super::{Unavailable, guard, ports};
+use super::{Unavailable, guard, here, ports};
 use crate::last_words;
+use crate::plan::Backend;
 
 /// How long a server may take until it is ready: on a busy machine that is minutes. One that cannot start ends.
 const START: Duration = Duration::from_secs(300);
-
-/// Where Debian keeps the program itself; the one on the search path changes the user.
-const PROGRAM: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 
 /// Where a server keeps its data, below its directory.
 const DATA: &str = "data";
@@ -51,6 +49,7 @@ impl RabbitMqServer {
     /// # Errors
     /// Where there is no `rabbitmq-server`, or it does not start.
     pub async fn start(directory: &Path) -> Result<Self, Unavailable> {
+        here::need_server_program(Backend::RabbitMq)?;
         let [clients, nodes, names] = ports::free()?;
         let ports = Ports { clients, nodes, names };
         let names = write_configuration(directory, ports.clients)
@@ -108,7 +107,7 @@ impl Server for RabbitMqServer {
 
 /// The name server.
 fn spawn_names(port: u16) -> std::io::Result<Child> {
-    let mut names = guarded("epmd")?;
+    let mut names = guarded(Path::new("epmd"))?;
     names.args(["-port", &port.to_string(), "-address", "127.0.0.1"]).stdout(Stdio::null());
     names.spawn()
 }
@@ -121,8 +120,8 @@ async fn start_on(ports: Ports, directory: &Path) -> Result<(Child, String), Una
 }
 
 fn spawn_server(ports: Ports, directory: &Path) -> std::io::Result<Child> {
-    let program = if Path::new(PROGRAM).exists() { PROGRAM } else { "rabbitmq-server" };
-    let mut server = guarded(program)?;
+    let name = here::server_program(Backend::RabbitMq);
+    let mut server = guarded(name.as_deref().unwrap_or(Path::new("rabbitmq-server")))?;
     for (name, _) in std::env::vars_os() {
         // What is meant for another server of this machine is not for this one.
         if name.to_string_lossy().starts_with("RABBITMQ_") {
@@ -172,10 +171,8 @@ async fn wait_until_ready(child: &mut Child, output: &Path) -> Result<String, Un
 }
 
 fn cannot_be_run(error: &std::io::Error) -> Unavailable {
-    Unavailable(format!(
-        "rabbitmq-server cannot be run: {error} (install it, on Debian and Ubuntu: \
-         apt-get install rabbitmq-server; or use --backend embedded)"
-    ))
+    let ways = here::ways_to(Backend::RabbitMq);
+    Unavailable(format!("rabbitmq-server cannot be run: {error} ({ways})"))
 }
 
 /// What the server prints.
@@ -184,7 +181,7 @@ fn output(directory: &Path) -> PathBuf {
 }
 
 /// A program that ends with us.
-fn guarded(program: &str) -> std::io::Result<Command> {
+fn guarded(program: &Path) -> std::io::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
     command
         .arg(guard::SUBCOMMAND)

@@ -11,9 +11,9 @@ use tokio::time::{Instant, sleep};
 
 use super::life::{self, Life};
 use super::server::{Seen, Server};
-use super::{Unavailable, guard, ports};
+use super::{Unavailable, guard, here, ports};
 use crate::last_words;
-use crate::plan::Fsync;
+use crate::plan::{Backend, Fsync};
 
 /// How long a server may take until it answers.
 const START: Duration = Duration::from_secs(10);
@@ -109,11 +109,10 @@ impl Server for RedisServer {
 /// # Errors
 /// Where there is none.
 pub(super) async fn version() -> Result<String, Unavailable> {
-    let output = Command::new("redis-server").arg("--version").output().await.map_err(|error| {
-        Unavailable(format!(
-            "redis-server cannot be run: {error} (install it, on Debian and Ubuntu: \
-             apt-get install redis-server; or use --backend embedded)"
-        ))
+    let program = here::need_server_program(Backend::Redis)?;
+    let output = Command::new(&program).arg("--version").output().await.map_err(|error| {
+        let (program, ways) = (program.display(), here::ways_to(Backend::Redis));
+        Unavailable(format!("{program} cannot be run: {error} ({ways})"))
     })?;
     let text = String::from_utf8_lossy(&output.stdout);
     let version = text.split_whitespace().find_map(|word| word.strip_prefix("v="));

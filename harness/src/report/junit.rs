@@ -23,8 +23,8 @@ pub fn render(runs: &[(&Plan, &Results)]) -> String {
     report.add_test_suite(suite);
     let text =
         report.to_string().expect("text without control characters, which the types leave out");
-    // What they do not leave out, and no XML may have.
-    text.replace(['\u{fffe}', '\u{ffff}'], "")
+    // These are no characters of XML either.
+    text.replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}")
 }
 
 fn case(plan: &Plan, results: &Results) -> TestCase {
@@ -91,6 +91,18 @@ mod tests {
 
     fn rendered(history: &History) -> String {
         render(&[(&history.plan, &judged(history))])
+    }
+
+    #[test]
+    fn what_is_no_character_of_xml_is_not_written() {
+        let history = History::of(plan_with_kill()).without_chunk("00031");
+        let why = Some("a\u{fffe}b\u{ffff}c\u{0}d\u{1b}[31m".to_owned());
+        let text = render(&[(&history.plan, &Results { why, ..judged(&history) })]);
+        let is_valid = |c: char| {
+            !matches!(c, '\u{fffe}' | '\u{ffff}') && (!c.is_control() || "\t\n\r".contains(c))
+        };
+        assert!(text.chars().all(is_valid), "{text}");
+        assert!(text.contains("a\u{fffd}b\u{fffd}c"), "{text}");
     }
 
     #[test]

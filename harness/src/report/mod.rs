@@ -241,7 +241,7 @@ pub fn unsaid() -> Option<String> {
 }
 
 /// What was to be said is lost, unless nobody listens any more.
-pub(crate) fn could_not_say(error: std::io::Error) {
+pub(crate) fn could_not_say(error: &std::io::Error) {
     if error.kind() != std::io::ErrorKind::BrokenPipe {
         let mut unsaid = UNSAID.lock().unwrap_or_else(PoisonError::into_inner);
         unsaid.get_or_insert_with(|| format!("cannot write to standard output: {error}"));

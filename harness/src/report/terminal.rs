@@ -35,7 +35,7 @@ pub fn render(plan: &Plan, results: &Results) -> String {
     let mut page = Page::default();
     page.headline(results);
     for finding in telling(results) {
-        page.entry(&finding.check, style(finding.verdict), &quoted(&finding.summary));
+        page.entry(&finding.check, verdict_style(finding.verdict), &quoted(&finding.summary));
         for Evidence { line, below } in evidence(finding) {
             page.evidence(&quoted(line));
             below.into_iter().for_each(|line| page.below(&shown(line)));
@@ -55,7 +55,7 @@ pub fn render(plan: &Plan, results: &Results) -> String {
         page.gap();
     }
     for figures in results.faults.iter().take(MOST_FAULTS) {
-        let style = if figures.bit { DIM } else { style(Verdict::Inconclusive) };
+        let style = if figures.bit { DIM } else { verdict_style(Verdict::Inconclusive) };
         page.entry(&figures.name, style, &fault(figures));
     }
     if let Some(more @ 1..) = results.faults.len().checked_sub(MOST_FAULTS) {
@@ -64,7 +64,8 @@ pub fn render(plan: &Plan, results: &Results) -> String {
     page.text
 }
 
-fn style(verdict: Verdict) -> Style {
+/// The colour of a verdict.
+pub(crate) fn verdict_style(verdict: Verdict) -> Style {
     let colour = match verdict {
         Verdict::NotJudged => return DIM,
         Verdict::Pass => AnsiColor::Green,
@@ -81,7 +82,7 @@ struct Page {
 
 impl Page {
     fn headline(&mut self, results: &Results) {
-        let style = style(results.verdict);
+        let style = verdict_style(results.verdict);
         let verdict = results.verdict.name().to_uppercase();
         let scenario = quoted(&results.scenario);
         self.text += &format!("{style}{verdict}{style:#}  {BOLD}{scenario}{BOLD:#}\n\n");

@@ -91,6 +91,7 @@ async fn run_in(
     };
     let describe = process.as_ref().map(BrokerProcess::describe);
     let stage = Rc::new(Stage::new(plan.clone(), fleet, process, broker, listener));
+    directory.begins();
     stage.emit(Event::RunStarted { at: jiff::Timestamp::now().to_string() });
     if let Some(pods) = stage.fleet.host().and_then(Host::pods) {
         stage.emit(Event::ClusterReady { cluster: pods.describe().await });

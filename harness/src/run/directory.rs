@@ -1,11 +1,15 @@
-//! The directory of one run: `<out>/<scenario>/<time>/`, and `latest` beside it.
+//! The directory of one run: `<out>/<scenario>/<time>/`, and `latest` beside it once it has begun.
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use super::RunError;
 use crate::plan::Plan;
+
+/// Where it is said why there is no verdict, where there is none.
+pub const NO_VERDICT: &str = "no-verdict.txt";
 
 /// Runs of one scenario that may begin in the same second.
 const SAME_SECOND: u32 = 1000;
@@ -27,13 +31,16 @@ impl RunDirectory {
         };
         fs::create_dir_all(&parent).map_err(problem(&parent))?;
         let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H-%M-%SZ").to_string();
+        // Its user's alone: logs, history and reports hold what programs have printed.
+        let mut private = fs::DirBuilder::new();
+        private.mode(0o700);
         let mut directory = parent.join(&now);
-        let mut made = fs::create_dir(&directory);
+        let mut made = private.create(&directory);
         for again in 2..SAME_SECOND {
             match made {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                     directory = parent.join(format!("{now}-{again}"));
-                    made = fs::create_dir(&directory);
+                    made = private.create(&directory);
                 }
                 _ => break,
             }
@@ -47,8 +54,19 @@ impl RunDirectory {
             .map_err(|error| RunError::Internal(format!("the plan has no JSON form: {error}")))?;
         let path = this.0.join("plan.json");
         fs::write(&path, text + "\n").map_err(problem(&path))?;
-        this.point_latest_here(&parent);
         Ok(this)
+    }
+
+    /// The run begins: it is the latest of its scenario.
+    pub fn begins(&self) {
+        if let Some(parent) = self.0.parent() {
+            self.point_latest_here(parent);
+        }
+    }
+
+    /// Why there is no verdict, for whoever looks into the directory.
+    pub fn has_no_verdict(&self, why: &str) {
+        let _ = fs::write(self.0.join(NO_VERDICT), format!("{why}\n"));
     }
 
     /// The directory.

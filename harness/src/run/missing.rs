@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, access};
 
 use crate::environment::Unavailable;
+use crate::interpreter::script;
 use crate::plan::{Environment, Kernel, Plan, RoleProgram, WorkersIn};
 
 /// Refuses to begin where a program that is to run on this machine is not there.
@@ -28,8 +29,20 @@ pub(super) fn programs_are_there(plan: &Plan) -> Result<(), Unavailable> {
             let advice = format!("install it, or correct {key}");
             return Err(Unavailable(format!("cannot start {program}: {problem} ({advice})")));
         }
+        let script = script(command).map(|at| Path::new(&command[at]));
+        if let Some(script) = script.filter(|script| !script.exists()) {
+            let (script, here) = (script.display(), here());
+            return Err(Unavailable(format!(
+                "{program} cannot start {script}: no such file (paths are from where the scenario's file is, \
+                 or from {here}; correct {key})"
+            )));
+        }
     }
     Ok(())
+}
+
+fn here() -> String {
+    std::env::current_dir().map_or_else(|_| "here".to_owned(), |it| it.display().to_string())
 }
 
 /// Commands of the scenario, and the key that says each.
@@ -103,6 +116,17 @@ mod tests {
         let command = vec!["sh".to_owned()];
         plan.foreign = Some(Foreign { command, image: None, workers: plan.workers });
         assert!(programs_are_there(&plan).is_ok());
+    }
+
+    #[test]
+    fn the_script_of_an_interpreter_is_looked_for_too() {
+        let mut plan = plan();
+        let command = ["sh", "/no/such.sh"].map(str::to_owned).to_vec();
+        plan.sweep.kernel = Kernel::Exec { command };
+        let error = programs_are_there(&plan).unwrap_err().to_string();
+        let wanted = "sh cannot start /no/such.sh: no such file (paths are from where the scenario's file is, or";
+        assert!(error.starts_with(wanted), "{error}");
+        assert!(error.ends_with("correct sweep.kernel.exec.command)"), "{error}");
     }
 
     #[test]

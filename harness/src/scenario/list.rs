@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::{Place, Problem, ScenarioError};
 use super::units::show;
-use super::{Overrides, load};
+use super::{Overrides, from_text, load, shipped};
 use crate::fault::entry;
 use crate::plan::{Backend, Kernel, Plan, PlannedFault, Settings, Target, Trigger};
 
@@ -47,6 +47,16 @@ pub fn list(dir: &Path) -> Result<Vec<Listed>, ScenarioError> {
     }
     listed.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(listed)
+}
+
+/// Those that are built in, sorted by name.
+pub fn list_built_in() -> Result<Vec<Listed>, ScenarioError> {
+    let each = shipped::BUILT_IN.iter().map(|(name, text)| {
+        let path = PathBuf::from(format!("{name}.yaml"));
+        let plan = from_text(&path, text, &Overrides::default())?;
+        Ok(in_short(plan, path))
+    });
+    each.collect()
 }
 
 /// More faults than that are too much to read in a list.

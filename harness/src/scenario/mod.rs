@@ -18,6 +18,7 @@ mod model;
 mod node;
 mod nominal;
 mod overrides;
+mod shipped;
 mod system;
 mod units;
 mod words;
@@ -29,15 +30,25 @@ mod tests;
 use std::path::Path;
 
 pub use error::ScenarioError;
-pub use list::{Listed, list};
+pub use list::{Listed, list, list_built_in};
+pub(crate) use model::MAX_CHUNKS;
 pub use overrides::Overrides;
+use shipped::Found;
 
 use crate::plan::Plan;
 
-/// The plan of the scenario in this file, with what the command line changes of it.
-pub fn load(path: &Path, overrides: &Overrides) -> Result<Plan, ScenarioError> {
-    let text = yaml::read(path).map_err(|problem| problem.of(path))?;
-    from_text(path, &text, overrides)
+/// The plan of the scenario in this file, or of the shipped one of this name, with what the command line
+/// changes of it.
+pub fn load(said: &Path, overrides: &Overrides) -> Result<Plan, ScenarioError> {
+    match shipped::find(said).map_err(|problem| problem.of(said))? {
+        Found::File(path) => {
+            let text = yaml::read(&path).map_err(|problem| problem.of(&path))?;
+            from_text(&path, &text, overrides)
+        }
+        Found::BuiltIn { name, text } => {
+            from_text(Path::new(&format!("{name}.yaml")), text, overrides)
+        }
+    }
 }
 
 /// The plan of the scenario that this text is. It must be valid by itself, so that what is wrong

@@ -41,7 +41,7 @@ const KEYS: &[&str] = &[
 /// More processes than that are no use on one machine.
 const MAX_WORKERS: u64 = 1_000;
 /// The checkers keep a bitmap of the chunks.
-pub(super) const MAX_CHUNKS: u64 = 10_000_000;
+pub(crate) const MAX_CHUNKS: u64 = 10_000_000;
 /// The largest index that survives a program which computes in floating point.
 const MAX_PARAM: u64 = 1 << 53;
 
@@ -62,10 +62,15 @@ pub(super) fn plan(root: &Node, file: &Path) -> Result<Plan, Problem> {
     let workers = workers(&fields)?;
     let (environment, environment_because) = environment(&fields, backend)?;
     let mut foreign = system::foreign(&fields, workers)?;
-    let sweep = sweep(&fields.need("sweep", SWEEP_EXAMPLE)?, foreign.is_some())?;
+    let mut sweep = sweep(&fields.need("sweep", SWEEP_EXAMPLE)?, foreign.is_some())?;
     let workers_in = workers_in(&fields, environment)?;
-    if let Some(foreign) = foreign.as_mut().filter(|_| workers_in == WorkersIn::Process) {
-        system::beside(file, &mut foreign.command);
+    if workers_in == WorkersIn::Process {
+        if let Some(foreign) = &mut foreign {
+            system::beside(file, &mut foreign.command);
+        }
+        if let Kernel::Exec { command } = &mut sweep.kernel {
+            system::beside(file, command);
+        }
     }
     let at = system::Place { file, backend, workers_in };
     let coordinator = system::role(&fields, "coordinator", at)?;

@@ -11,6 +11,7 @@ use super::fields::{Field, Fields};
 use super::model;
 use super::node::Value;
 use super::words::quoted;
+use crate::interpreter::script;
 use crate::plan::{Backend, Foreign, ForeignProgram, RoleProgram, WorkersIn};
 
 const KEYS: &[&str] = &["env", "command", "image", "workers", "coordinator", "aggregator"];
@@ -134,12 +135,14 @@ pub(super) fn command(list: &Field<'_>, example: &str) -> Result<Vec<String>, Pr
 }
 
 /// A program and its arguments, of which those that begin with `./` or `../` are paths from where the
-/// scenario's file is: it means the same whatever directory it is run from.
+/// scenario's file is: it means the same whatever directory it is run from. The script of an interpreter
+/// need not begin so, where it is there.
 pub(super) fn beside(file: &Path, command: &mut [String]) {
     let directory = file.parent().unwrap_or(Path::new(""));
-    for word in command.iter_mut().filter(|word| word.starts_with("./") || word.starts_with("../"))
-    {
-        if let Ok(path) = std::path::absolute(directory.join(&*word)) {
+    let script = script(command).filter(|at| directory.join(&command[*at]).is_file());
+    for (at, word) in command.iter_mut().enumerate() {
+        let is_path = word.starts_with("./") || word.starts_with("../") || Some(at) == script;
+        if let (true, Ok(path)) = (is_path, std::path::absolute(directory.join(&*word))) {
             *word = path.to_string_lossy().into_owned();
         }
     }

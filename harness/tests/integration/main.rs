@@ -12,6 +12,7 @@ mod docker;
 mod exec_kernel;
 mod exit_codes;
 mod external;
+mod first_evening;
 mod hand;
 mod kind;
 mod leaves_nothing_behind;

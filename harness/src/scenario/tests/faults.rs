@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use rstest::rstest;
 
-use super::{BASE, read};
+use super::{BASE, changed, read};
 use crate::fault::{Lasts, Role, entries};
 use crate::plan::{
-    BrokerStorage, Direction, Draw, Environment, FaultKind, ForeignProgram, Fsync, KillBy,
+    BrokerStorage, Direction, Draw, Environment, FaultKind, ForeignProgram, Fsync, Kernel, KillBy,
     Occupant, Plan, PlannedFault, RoleProgram, Settings, Target, Trigger, WorkersIn,
 };
 
@@ -242,6 +242,24 @@ fn a_path_of_a_command_begins_where_the_scenario_is() {
         "environment: container\nworkers_in: container\nsystem: { command: [./worker], image: w }",
     );
     assert_eq!(image.foreign.unwrap().command, ["./worker"], "that is a path of the image");
+}
+
+#[test]
+fn a_path_of_a_kernel_begins_there_too() {
+    let kernel = |words: &str| {
+        let text = changed(
+            "kernel: { reference: { work_ms: 100 } }",
+            &format!("kernel: {{ exec: {{ command: {words} }} }}"),
+        );
+        match read(&text).expect("accepted").sweep.kernel {
+            Kernel::Exec { command } => command,
+            other => panic!("{other:?}"),
+        }
+    };
+    let here = std::path::absolute("scenarios").unwrap();
+    let beside = |path: &str| here.join(path).display().to_string();
+    assert_eq!(kernel("[./kernel, ../data]"), [beside("kernel"), beside("../data")]);
+    assert_eq!(kernel("[python3, kernel.py]"), ["python3", "kernel.py"], "nothing is there");
 }
 
 #[test]
