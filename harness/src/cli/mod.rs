@@ -170,7 +170,7 @@ fn told_by_clap(error: &clap::Error) -> Exit {
     if error.use_stderr() {
         return Exit::Usage;
     }
-    told.unwrap_or_else(could_not_say);
+    told.unwrap_or_else(|error| could_not_say(&error));
     said(Exit::Pass)
 }
 

@@ -225,7 +225,7 @@ fn fault(fault: &FaultFigures) -> String {
 pub fn say(text: std::fmt::Arguments<'_>) {
     let mut out = anstream::stdout().lock();
     if let Err(error) = out.write_fmt(text).and_then(|()| out.flush()) {
-        could_not_say(error);
+        could_not_say(&error);
     }
     *said().lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
 }

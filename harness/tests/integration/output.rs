@@ -207,7 +207,7 @@ fn help_says_how_to_begin() {
     environment cannot be had, 70 a defect of ours.
 
     Examples:
-      harness run scenarios/quickstart.yaml
+      harness run quickstart
       harness run scenarios/m2-redis-fault.yaml --seed 7 --keep
       harness run scenarios/embedded-fault.yaml --backend redis --set workers=5
       harness check runs/quickstart/latest
@@ -223,7 +223,7 @@ fn help_of_run_names_every_flag() {
     Usage: harness run [OPTIONS] <SCENARIO>...
 
     Arguments:
-      <SCENARIO>...  Scenario files
+      <SCENARIO>...  Scenario files, and names of shipped scenarios
 
     Options:
           --backend <BACKEND>          Another backend than the scenario's: embedded, redis, rabbitmq or

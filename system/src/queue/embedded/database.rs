@@ -32,7 +32,7 @@ pub(super) struct Database {
 }
 
 /// Device and number of a file.
-type Identity = (u64, u64);
+pub(super) type Identity = (u64, u64);
 
 /// Why a step was not done.
 #[derive(Debug, thiserror::Error)]
@@ -104,7 +104,7 @@ fn log_of(database: &Path) -> PathBuf {
     path.into()
 }
 
-fn identity(path: &Path) -> Option<Identity> {
+pub(super) fn identity(path: &Path) -> Option<Identity> {
     std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
 }
 
@@ -112,9 +112,7 @@ fn open_file(path: &Path, patience: Duration) -> Result<Connection, Trouble> {
     if rusqlite::version_number() < SQLITE_MIN {
         return Err(Trouble::TooOld(rusqlite::version()));
     }
-    owner::look(path).map_err(Trouble::NotOurs)?;
-    owner::make_private(path)
-        .map_err(|error| Trouble::NotOurs(format!("cannot make it: {error}")))?;
+    owner::prepare(path).map_err(Trouble::NotOurs)?;
     let deadline = std::time::Instant::now() + patience;
     loop {
         match make(path) {

@@ -1,12 +1,16 @@
 //! Whose file it is, before anything is done to it: somebody else's database is not touched, and what is
 //! made here is its user's alone.
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use rusqlite::{Connection, OpenFlags};
+
+use super::database::{Identity, identity};
 
 /// What the tables are made by.
 pub(super) const SCHEMA: &str = include_str!("schema.sql");
@@ -29,9 +33,28 @@ const HEADER: usize = 100;
 /// The table that every file of ours has, and one of its columns.
 const SWEEP: (&str, &str) = ("sweep", "chunk_size");
 
+/// Files that this process has looked at.
+static LOOKED: Mutex<BTreeSet<Identity>> = Mutex::new(BTreeSet::new());
+
+/// Looks whose file it is, and makes it where there is none. Once for each file: whoever closes a file
+/// gives up all locks that his process has on it, also those of a connection that is open.
+///
+/// # Errors
+/// Why it is none of ours, or cannot be made.
+pub(super) fn prepare(path: &Path) -> Result<(), String> {
+    let mut looked = LOOKED.lock().unwrap_or_else(PoisonError::into_inner);
+    if identity(path).is_some_and(|file| looked.contains(&file)) {
+        return Ok(());
+    }
+    look(path)?;
+    make_private(path).map_err(|error| format!("cannot make it: {error}"))?;
+    looked.extend(identity(path));
+    Ok(())
+}
+
 /// Makes the file with nobody else's rights on it, if there is none. SQLite gives those of the file to
 /// what it keeps beside it.
-pub(super) fn make_private(path: &Path) -> io::Result<()> {
+fn make_private(path: &Path) -> io::Result<()> {
     match OpenOptions::new().write(true).create_new(true).mode(PRIVATE).open(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => Ok(()),
@@ -42,7 +65,7 @@ pub(super) fn make_private(path: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// Why it is none of ours.
-pub(super) fn look(path: &Path) -> Result<(), String> {
+fn look(path: &Path) -> Result<(), String> {
     let mut header = Vec::new();
     let read = File::open(path).and_then(|file| file.take(HEADER as u64).read_to_end(&mut header));
     // One that cannot be read says so when it is opened; one that is empty is nobody's.

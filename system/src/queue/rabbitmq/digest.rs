@@ -87,8 +87,8 @@ impl Digest {
                     (retry.since, retry.times) = (Instant::now(), retry.times + 1);
                 }
             }
-            // Whoever says more than there are, or before there are any, has not submitted them.
-            Record::Submitted(below) if self.sweep.is_some() && below <= chunks => {
+            // Whoever says more than there are has not submitted them.
+            Record::Submitted(below) if below <= chunks => {
                 self.for_good = self.for_good.max(below);
             }
             Record::Returned(chunk) => *self.returned.entry(chunk).or_default() += 1,
