@@ -126,7 +126,7 @@ async fn a_second_request_is_not_waited_for() {
     let begun = Instant::now();
     worker.signal(Signal::TERM);
     until("it has heard", async || {
-        worker.signal(Signal::INT);
+        worker.signal(Signal::TERM);
         !std::path::Path::new(&format!("/proc/{}", worker.pid())).exists()
             || std::fs::read_to_string(format!("/proc/{}/stat", worker.pid()))
                 .is_ok_and(|stat| stat.contains(") Z "))
