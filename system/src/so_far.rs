@@ -22,7 +22,8 @@ impl SoFar {
     /// An attempt failed.
     pub(crate) fn failed(&self, reason: &str) {
         self.failed.set(self.failed.get() + 1);
-        let end = reason.floor_char_boundary(ERROR_BOUND);
+        let bound = ERROR_BOUND.min(reason.len());
+        let end = (0..=bound).rfind(|at| reason.is_char_boundary(*at)).unwrap_or(0);
         self.last_error.replace(Some(reason[..end].to_owned()));
     }
 

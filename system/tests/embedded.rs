@@ -16,7 +16,7 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::oneshot;
 use ttg_system::queue::{self, Address, Failure, Settings};
 
-use support::bench::Embedded;
+use support::bench::Backend::Embedded;
 use support::bench::{Bench, claim_one};
 use support::process::{Process, broker_environment, send, ttg, until};
 

@@ -60,7 +60,6 @@ impl Report {
         for (worker, share) in &self.workers {
             let worker = printable::line(worker);
             let rate = if share.seconds > 0.0 { share.params as f64 / share.seconds } else { 0.0 };
-            let worker = printable::line(worker);
             text.push_str(&format!(
                 "  {worker:<18} {:>10} {:>10.2} {:>12}\n",
                 grouped(share.params),

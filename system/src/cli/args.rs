@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use clap::builder::ArgPredicate;
 use clap::{Args, ValueEnum};
 
 use super::place::PlaceArgs;

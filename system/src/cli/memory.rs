@@ -117,7 +117,7 @@ mod tests {
     }
 
     fn redis() -> Address {
-        Address::Redis { host: "127.0.0.1".to_owned(), port: 6379, db: 0 }
+        Address::redis("127.0.0.1", 6379)
     }
 
     #[test]

@@ -55,9 +55,9 @@ impl FromArgMatches for BrokerIsSaid {
             }
         };
         // Not a flag's, since a password may be in it.
-        let url = ["BROKER_URL", "BROKER_URL_FILE"].into_iter();
-        let url = url.filter(|name| std::env::var_os(name).is_some_and(|url| !url.is_empty()));
-        Ok(Self(SAYS_SO.iter().find_map(says_so).or(url.last())))
+        let is_set = |name: &&str| std::env::var_os(name).is_some_and(|url| !url.is_empty());
+        let url = ["BROKER_URL", "BROKER_URL_FILE"].into_iter().find(is_set);
+        Ok(Self(SAYS_SO.iter().find_map(says_so).or(url)))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
