@@ -30,6 +30,8 @@ enum Action {
     Release,
     Leave,
     Survey,
+    /// A survey after the server's clock was set back.
+    SetBack,
     TakeOver,
     Replay,
 }
@@ -46,7 +48,7 @@ impl Action {
             Renew => include_str!("../src/queue/redis/lua/renew.lua"),
             Release => include_str!("../src/queue/redis/lua/release.lua"),
             Leave => include_str!("../src/queue/redis/lua/leave.lua"),
-            Survey => include_str!("../src/queue/redis/lua/survey.lua"),
+            Survey | SetBack => include_str!("../src/queue/redis/lua/survey.lua"),
             TakeOver => include_str!("../src/queue/redis/lua/take_over.lua"),
             Replay => include_str!("../src/queue/redis/lua/replay.lua"),
         }
@@ -130,14 +132,17 @@ impl Stage {
             TakeOver => scene.worker.release(&scene.tokens()).await.expect("gives back"),
             _ => {}
         }
-        if matches!(action, Survey | TakeOver) {
+        if matches!(action, Survey | SetBack | TakeOver) {
             scene.other = self.connect(Some("worker-2")).await;
             // It joins, and has nothing of an earlier life.
             let none = scene.other.take_over(0, &[], Asker::Idle).await.expect("looks");
             assert_eq!(none, []);
         }
-        if action == Survey {
+        if matches!(action, Survey | SetBack) {
             scene.worker.fail(&scene.deliveries[1], "a reason").await.expect("fails");
+        }
+        if action == SetBack {
+            self.server.command(&["SET", "ttg:clock", "9000000000000"]);
         }
         scene
     }
@@ -192,7 +197,9 @@ impl Scene {
             Renew => self.worker.renew(&self.tokens()).await.map(drop),
             Release => self.worker.release(&self.tokens()).await,
             Leave => self.worker.leave().await,
-            Survey | TakeOver => self.other.take_over(2, &[], Asker::Idle).await.map(drop),
+            Survey | SetBack | TakeOver => {
+                self.other.take_over(2, &[], Asker::Idle).await.map(drop)
+            }
             Replay => self.other.sift(&mut |_| Decision::Replay).await,
         }
     }
@@ -202,14 +209,15 @@ impl Scene {
 #[case::join(Join, &[])]
 #[case::open(Open, &[])]
 #[case::submit(Submit, &[])]
-// Only of a task that is with nobody is looked whether it is there.
-#[case::commit(Commit, &["xrange"])]
+// Only of a task that is with nobody is looked whether it is there; and nothing is trimmed.
+#[case::commit(Commit, &["xinfo", "xrange", "xtrim"])]
 #[case::retry(Retry, &["hget", "hincrby", "setbit", "xadd"])]
 #[case::bury(Bury, &["time", "zadd"])]
 #[case::renew(Renew, &[])]
 #[case::release(Release, &[])]
 #[case::leave(Leave, &[])]
-#[case::survey(Survey, &[])]
+#[case::survey(Survey, &["set", "xclaim", "zincrby", "zrange"])]
+#[case::set_back(SetBack, &["set"])]
 #[case::take_over(TakeOver, &[])]
 #[case::replay(Replay, &[])]
 #[tokio::test]

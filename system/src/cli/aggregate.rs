@@ -65,7 +65,7 @@ pub(super) async fn run(args: Args, hooks: &Hooks) -> Result<Ended, Failed> {
             }
             other => other,
         })?;
-    let reasons = signals.unless_asked(Reasons::read(&*broker, &report)).await?;
+    let reasons = Reasons::read(&*broker, &report).await?;
     if args.json {
         print_json(&WithReasons { report: &report, dead_letter_reasons: reasons.listed() })?;
     } else {

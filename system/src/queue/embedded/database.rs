@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 use super::{clock, owner};
 use crate::queue::{Address, QueueError};
@@ -138,10 +138,14 @@ fn make(path: &Path) -> rusqlite::Result<Result<Connection, String>> {
     };
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.execute_batch(owner::SCHEMA)?;
     if is_new {
-        // Only then: whoever writes waits for whoever else does.
-        connection.pragma_update(None, "application_id", owner::APPLICATION_ID)?;
+        // All at once: half of them would look like somebody else's.
+        let whole = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        whole.execute_batch(owner::SCHEMA)?;
+        whole.pragma_update(None, "application_id", owner::APPLICATION_ID)?;
+        whole.commit()?;
+    } else {
+        connection.execute_batch(owner::SCHEMA)?;
     }
     clock::begin(&mut connection)?;
     Ok(Ok(connection))

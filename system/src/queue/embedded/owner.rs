@@ -80,8 +80,8 @@ fn look(path: &Path) -> Result<(), String> {
     // As it is on the disk: another way of reading it would recover it, or make files beside it.
     let Ok(connection) = open_immutable(path) else { return Ok(()) };
     match tables(&connection) {
-        Ok(tables) => check_tables(&connection, &tables),
-        // Somebody writes to it just now: it is looked at once more when it is open.
+        // What is not there may be about to come: it is looked at once more when it is open.
+        Ok(tables) => check_names(&tables),
         Err(_) => Ok(()),
     }
 }
@@ -95,8 +95,11 @@ pub(super) fn look_again(connection: &Connection) -> rusqlite::Result<Result<boo
     if let Err(why) = check_application(number) {
         return Ok(Err(why));
     }
-    let tables = tables(connection)?;
-    Ok(check_tables(connection, &tables).map(|()| tables.is_empty()))
+    // At one moment: somebody may be making them.
+    let moment = connection.unchecked_transaction()?;
+    let checked = tables(&moment).and_then(|tables| check_tables(&moment, &tables))?;
+    moment.commit()?;
+    Ok(checked)
 }
 
 fn open_immutable(path: &Path) -> rusqlite::Result<Connection> {
@@ -127,16 +130,33 @@ fn check_application(number: i32) -> Result<(), String> {
     }
 }
 
-fn check_tables(connection: &Connection, tables: &[String]) -> Result<(), String> {
-    if tables.is_empty() {
-        return Ok(());
+fn check_names(tables: &[String]) -> Result<(), String> {
+    match tables.iter().find(|table| !is_ours(table)) {
+        None => Ok(()),
+        Some(strange) => {
+            Err(others(&format!("has a table {strange:?}, which is none of a sweep's")))
+        }
     }
-    if let Some(strange) = tables.iter().find(|table| !is_ours(table)) {
-        return Err(others(&format!("has a table {strange:?}, which is none of a sweep's")));
+}
+
+/// Whether there are none yet.
+fn check_tables(
+    connection: &Connection,
+    tables: &[String],
+) -> rusqlite::Result<Result<bool, String>> {
+    if tables.is_empty() {
+        return Ok(Ok(true));
+    }
+    if let Err(why) = check_names(tables) {
+        return Ok(Err(why));
     }
     let (table, column) = SWEEP;
-    let has_sweep = connection.column_exists(None, table, column).unwrap_or(false);
-    if has_sweep { Ok(()) } else { Err(others("has tables of other columns than a sweep's")) }
+    let has_sweep = connection.column_exists(None, table, column)?;
+    Ok(if has_sweep {
+        Ok(false)
+    } else {
+        Err(others("has tables of other columns than a sweep's"))
+    })
 }
 
 fn is_ours(table: &str) -> bool {

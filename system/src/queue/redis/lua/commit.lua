@@ -105,6 +105,7 @@ local function trim()
 end
 
 if #acknowledged > 0 and redis.call('HGET', progress, 'trim') == '1' then
-  trim()
+  -- What cannot go stays: the results are stored.
+  pcall(trim)
 end
 return outcomes

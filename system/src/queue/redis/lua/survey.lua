@@ -18,8 +18,9 @@ for _, consumer in ipairs(redis.call('XPENDING', tasks, ARGV[1])[4] or {}) do
 end
 if #due > 0 or back > 0 then
   local no = refused(nil, 'ZREM', retry, '')
+    or back > 0 and refused('Invalid stream ID', 'XADD', tasks, 'x', 'a', 'b')
     or back > 0 and refused('not a valid float', 'ZINCRBY', retry, 'x', '')
-    or back > 0 and refused('Invalid stream ID', 'XCLAIM', tasks, ARGV[1], '', 0, 'x')
+    or back > 0 and refused('min-idle-time', 'XCLAIM', tasks, ARGV[1], 'x', 'x', '0-0')
   if no then
     return no
   end
