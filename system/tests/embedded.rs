@@ -80,6 +80,26 @@ async fn a_disk_that_takes_nothing_is_waited_for() {
     bench.assert_exact(&sweep).await;
 }
 
+/// SQLite empties its log at 4 MB by itself, which a small disk never holds.
+#[tokio::test]
+async fn a_disk_on_which_the_log_alone_has_no_room_is_enough() {
+    let (bench, sweep) = Bench::start(Embedded).with_sweep(1000).await;
+    let mut command = Command::new("sh");
+    command.args(["-c", UNDYING, "sh", env!("CARGO_BIN_EXE_ttg"), "worker"]);
+    command.envs(broker_environment(&bench.settings)).envs([
+        ("USE_QUEUE", "true"),
+        ("SIMULATE_WORK_MS", "0.2"),
+        ("BROKER_PATIENCE_SECONDS", "3"),
+    ]);
+    let worker = Process::start(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
+    let pid = Pid::from_raw(i32::try_from(worker.pid()).expect("a number"));
+    let megabyte = Rlimit { current: Some(1 << 20), maximum: None };
+    prlimit(pid, Resource::Fsize, megabyte).expect("a process of ours");
+    let ended = worker.end();
+    assert!(ended.status.success(), "{ended}");
+    bench.assert_exact(&sweep).await;
+}
+
 /// Begins to write, and stands still.
 const FROZEN: &str = "
 import os, signal, sqlite3, sys

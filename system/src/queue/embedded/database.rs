@@ -64,6 +64,11 @@ impl Trouble {
         }
     }
 
+    /// Whether the disk takes nothing.
+    pub(super) fn is_for_lack_of_room(&self) -> bool {
+        matches!(self, Self::Failed(error) if is_one_of(error, &NO_ROOM))
+    }
+
     /// What it means to whoever asked the broker of this address.
     pub(super) fn at(&self, address: &Address) -> QueueError {
         let (address, cause) = (address.clone(), self.to_string());
@@ -95,6 +100,16 @@ impl Database {
     /// with the last connection only.
     pub(super) fn is_at(&self, path: &Path) -> bool {
         self.file.is_some() && self.file == identity(path) && self.log == identity(&log_of(path))
+    }
+}
+
+impl Database {
+    /// Moves what stands in the log into the file, where most of it takes no room of its own: on a small
+    /// disk the log alone may fill it, long before SQLite empties it by itself.
+    pub(super) fn empty_log(&self) {
+        let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
+        let done = self.connection.query_row(checkpoint, [], |row| row.get::<_, i64>(0));
+        tracing::debug!(?done, "the log of the file is emptied");
     }
 }
 

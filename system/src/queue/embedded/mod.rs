@@ -178,7 +178,11 @@ impl Embedded {
                 // Who has seen no sweep in it has nothing to lose.
                 *database = Database::open(&path, patience)?;
             }
-            step(&mut database.connection).map(Some).map_err(Trouble::Failed)
+            let done = step(&mut database.connection).map_err(Trouble::Failed);
+            if done.as_ref().is_err_and(Trouble::is_for_lack_of_room) {
+                database.empty_log();
+            }
+            done.map(Some)
         });
         joined.await.expect("no step panics")
     }
