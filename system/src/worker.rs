@@ -238,6 +238,8 @@ impl Worker {
                 if *self.stop.borrow() {
                     return Ok(Status::Interrupted);
                 }
+                // What is done waits for nothing that may come.
+                self.flush().await?;
                 if let Some(status) = self.claim(idle_since).await? {
                     return Ok(status);
                 }
@@ -375,6 +377,7 @@ impl Worker {
         if !self.fitness.borrow().is_for_others(delivery) || !self.queue.has_peers().await? {
             return Ok(false);
         }
+        self.flush().await?;
         self.queue.release(std::slice::from_ref(&delivery.token)).await?;
         self.rest(HEAD_START).await;
         Ok(true)

@@ -25,6 +25,9 @@ const WITHIN: f64 = 0.25;
 /// How often a worker is let go again that was stopped between two chunks.
 const CHANCES: u32 = 3;
 
+/// How long the end of a process may take that cannot be stopped any more.
+const END: Duration = Duration::from_millis(200);
+
 /// A process that is stopped, or has ended.
 pub(super) struct Victim {
     pub(super) process: Process,
@@ -63,7 +66,13 @@ pub(super) async fn choose(
                 if arrests {
                     until_awake(stage, &process).await;
                 }
-                take(process).await
+                match take(process.clone()).await {
+                    // It ended by itself meanwhile: for a restart that is as if it had before.
+                    Err(_) if ended_too && timeout(END, process.ended()).await.is_ok() => {
+                        Ok(Victim { process, held: Vec::new(), since: Instant::now() })
+                    }
+                    taken => taken,
+                }
             }
         }
     };

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rstest::rstest;
 use rustix::process::{Pid, Signal, kill_process};
+use tokio::time::interval;
 use ttg_system::queue::{self, Address, Settings};
 
 use crate::support::{Sandbox, events, eventually};
@@ -64,8 +65,9 @@ async fn a_sweep_that_goes_by_while_the_harness_is_frozen_passes() {
     kill_process(pid, Signal::STOP).unwrap();
     let address = Address::Embedded(run().join("broker/queue.db"));
     let broker = queue::connect(&Settings::new(address), None).await.unwrap();
+    let mut now = interval(Duration::from_millis(5));
     while !broker.standing().await.unwrap().is_complete() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        now.tick().await;
     }
     kill_process(pid, Signal::CONT).unwrap();
     assert_eq!(harness.wait().unwrap().code(), Some(0), "{}", sandbox.path().display());

@@ -73,7 +73,8 @@ fn a_program_that_is_found_only_to_be_none_is_inconclusive() {
 #[test]
 fn attempts_that_all_fail_are_shown_while_they_do_and_are_the_reason() {
     let sandbox = Sandbox::new();
-    let kernel = sandbox.write("kernel.py", "import no_such_module\n");
+    let kernel = sandbox
+        .write("kernel.py", "import sys\nfor line in sys.stdin:\n    import no_such_module\n");
     let lines = format!(
         "sweep: {{ params: 20, chunk_size: 5, kernel: {{ exec: {{ command: [python3, {kernel}] }} }} }}\n\
          workers: 2\n\

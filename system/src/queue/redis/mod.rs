@@ -23,6 +23,7 @@ macro_rules! script {
 
 mod clock;
 mod dial;
+mod entry;
 mod guest;
 mod inspect;
 mod keys;
@@ -48,8 +49,9 @@ use super::{
     Asker, Commit, Delivery, Failure, Queue, QueueError, RELEASED, Result, Settings, Token,
     first_contact,
 };
-use crate::wire::{self, Fields, Task, TaskResult};
+use crate::wire::{self, Task, TaskResult};
 use clock::Clock;
+use entry::{Entry, Read, entry_ms, to_fields};
 use keys::{
     CLOCK, COMMITTED, DEAD, GROUP, LETTERS, MEMBERS, PROGRESS, RELEASES, RESULTS, RETRY, STORE,
     TASKS,
@@ -68,12 +70,6 @@ const LOST: &str = "TTGLOST";
 
 /// With more workers than this, each of them looks for the dead less often.
 const FLEET: u32 = 8;
-
-/// An entry of a stream; values may be any bytes.
-type Entry = (String, Vec<Vec<u8>>);
-
-/// What was read, by stream; nothing where the wait was over.
-type Read = Option<Vec<(String, Vec<Entry>)>>;
 
 /// A Redis server.
 pub struct Redis {
@@ -584,18 +580,4 @@ async fn create_group(connection: &mut ::redis::aio::MultiplexedConnection) -> R
         Err(error) if error.code() == Some("BUSYGROUP") => Ok(()),
         other => other,
     }
-}
-
-/// Names and values in turn, as fields. Bytes that are not UTF-8 are replaced.
-fn to_fields(values: &[Vec<u8>]) -> Fields {
-    let text = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).into_owned();
-    values
-        .chunks(2)
-        .map(|pair| (text(&pair[0]), pair.get(1).map(text).unwrap_or_default()))
-        .collect()
-}
-
-/// The moment in an entry's id, in milliseconds since 1970.
-fn entry_ms(id: &str) -> i64 {
-    id.split('-').next().and_then(|ms| ms.parse().ok()).unwrap_or(0)
 }
