@@ -4,7 +4,6 @@
 mod foreign;
 mod millis;
 mod optional_millis;
-mod percent;
 mod recompute;
 mod settings;
 
@@ -16,9 +15,9 @@ use serde::{Deserialize, Serialize};
 use ttg_system::chunk::Chunk;
 use ttg_system::kernel::is_slow;
 pub use ttg_system::manifests::Fsync;
+pub use ttg_system::percent::percent_of;
 
 pub use foreign::{Foreign, ForeignProgram, RoleProgram};
-pub use percent::percent_of;
 pub use recompute::Recompute;
 pub use settings::{Direction, Draw, Settings};
 

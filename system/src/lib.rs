@@ -9,6 +9,7 @@ pub mod coordinator;
 pub mod kernel;
 pub mod limit;
 pub mod manifests;
+pub mod percent;
 pub mod printable;
 pub mod queue;
 pub mod so_far;

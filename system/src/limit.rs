@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::percent::is_above;
 use crate::queue::{Inspect, Progress, Result};
 
 /// How often it is looked how many there are.
@@ -25,9 +26,7 @@ impl DeadLetterLimit {
     pub fn is_exceeded(self, progress: &Progress) -> bool {
         match (self, progress.total) {
             (Self::Count(most), _) => progress.dead > most,
-            (Self::Percent(most), Some(total)) => {
-                progress.dead as f64 * 100.0 > most * total as f64
-            }
+            (Self::Percent(most), Some(total)) => is_above(progress.dead, most, total),
             (Self::Percent(_), None) => false,
         }
     }
@@ -95,6 +94,7 @@ mod tests {
         assert!(!exceeds("2", 2, Some(10)) && exceeds("2", 3, Some(10)) && exceeds("0", 1, None));
         assert!(!exceeds("20%", 2, Some(10)) && exceeds("20%", 3, Some(10)));
         assert!(exceeds("0.5%", 6, Some(1000)) && !exceeds("0.5%", 5, Some(1000)));
+        assert!(!exceeds("0.57%", 57, Some(10_000)) && exceeds("0.57%", 58, Some(10_000)));
         assert!(!exceeds("1%", 1_000, None), "nobody has said of how many");
         assert!(exceeds("0%", 1, Some(10)) && !exceeds("100%", 10, Some(10)));
         for wrong in ["", "%", "-1", "101%", "-1%", "many", "NaN%", "1.5"] {

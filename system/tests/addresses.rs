@@ -17,6 +17,14 @@ fn coordinator(variables: &[(&str, &str)], arguments: &[&str]) -> Ended {
     Process::start(&mut command).end()
 }
 
+/// It ends as wrong arguments do, and says this.
+fn refused(variables: &[(&str, &str)], arguments: &[&str], said: &str) -> Ended {
+    let ended = coordinator(variables, arguments);
+    assert_eq!(ended.status.code(), Some(64), "{ended}");
+    assert!(ended.stderr.contains(said), "{ended}");
+    ended
+}
+
 /// Nothing listens on port 1 of this machine.
 #[rstest]
 #[case::redis("redis://127.0.0.1:1/3", "redis at 127.0.0.1:1, database 3 does not answer")]
@@ -71,9 +79,7 @@ fn a_secret_in_the_wrong_place_is_refused_and_not_repeated(
     #[case] arguments: &[&str],
     #[case] said: &str,
 ) {
-    let ended = coordinator(variables, arguments);
-    assert_eq!(ended.status.code(), Some(64), "{ended}");
-    assert!(ended.stderr.contains(said), "{ended}");
+    let ended = refused(variables, arguments, said);
     assert!(!ended.stderr.contains(SECRET) && !ended.stdout.contains(SECRET), "{ended}");
 }
 
@@ -144,9 +150,7 @@ fn what_contradicts_itself_is_refused(
     #[case] arguments: &[&str],
     #[case] said: &str,
 ) {
-    let ended = coordinator(variables, arguments);
-    assert_eq!(ended.status.code(), Some(64), "{ended}");
-    assert!(ended.stderr.contains(said), "{ended}");
+    refused(variables, arguments, said);
 }
 
 #[rstest]

@@ -28,6 +28,11 @@ fn role(bench: &Bench, arguments: &[&str]) -> Process {
     Process::start(ttg(arguments).envs(broker_environment(&bench.settings)))
 }
 
+/// One that leaves soon, if it may.
+fn impatient_worker(bench: &Bench) -> Process {
+    role(bench, &["worker", "--worker-id", "1", "--idle-timeout-seconds", "0.5"])
+}
+
 fn assert_it_is_lost(ended: &Ended, who: &str) {
     assert_eq!(ended.status.code(), Some(65), "{who}: {ended}");
     assert!(ended.stderr.contains("its data was lost or replaced"), "{who}: {ended}");
@@ -122,11 +127,7 @@ async fn what_is_with_somebody_is_not_lost_and_nobody_leaves(
     let (bench, sweep) = bench(backend).with_sweep(1).await;
     let worker = bench.worker("worker-9").await;
     let held = claim_one(&*worker).await;
-    let waiting = Process::start(
-        ttg(&["worker"])
-            .envs(broker_environment(&bench.settings))
-            .envs([("WORKER_ID", "1"), ("IDLE_TIMEOUT_SECONDS", "0.5")]),
-    );
+    let waiting = impatient_worker(&bench);
     // Longer than it takes to be sure that a task is lost.
     let enough = Instant::now() + Duration::from_secs(6);
     until("that time has passed", async || {
@@ -156,12 +157,7 @@ async fn nobody_leaves_while_a_retry_waits(#[values(Embedded, Redis, RabbitMq)] 
     let held = claim_one(&*worker).await;
     worker.fail(&held, "not today").await.expect("fails");
     worker.leave().await.expect("leaves");
-    let ended = Process::start(
-        ttg(&["worker"])
-            .envs(broker_environment(&bench.settings))
-            .envs([("WORKER_ID", "1"), ("IDLE_TIMEOUT_SECONDS", "0.5")]),
-    )
-    .end();
+    let ended = impatient_worker(&bench).end();
     assert_eq!(ended.summary()["status"], "completed", "{ended}");
     assert_eq!(ended.summary()["chunks_processed"], 1, "{ended}");
     bench.assert_exact(&sweep).await;
@@ -173,12 +169,7 @@ async fn a_worker_leaves_where_nobody_feeds_the_queue(
     #[values(Embedded, Redis, RabbitMq)] backend: Backend,
 ) {
     let bench = bench(backend);
-    let ended = Process::start(
-        ttg(&["worker"])
-            .envs(broker_environment(&bench.settings))
-            .envs([("WORKER_ID", "1"), ("IDLE_TIMEOUT_SECONDS", "0.5")]),
-    )
-    .end();
+    let ended = impatient_worker(&bench).end();
     assert!(ended.status.success(), "{ended}");
     assert_eq!(ended.summary()["status"], "idle", "{ended}");
 }
@@ -278,4 +269,21 @@ async fn a_journal_that_was_cut_is_lost() {
     for arguments in [&["worker"][..], &["aggregate"], &submit] {
         assert_it_is_lost(&role(&bench, arguments).end(), arguments[0]);
     }
+}
+
+/// It counts nothing of what ours does, and may write the same metadata: nothing of that is a loss.
+#[tokio::test]
+async fn a_sweep_that_a_foreign_coordinator_has_submitted_is_not_lost() {
+    let mut bench = bench(Redis);
+    let metadata =
+        ["total_parameters", "10", "chunk_size", "10", "total_chunks", "1", "start_param", "0"];
+    bench.redis().command(&[&["HSET", "ttg:metadata"], &metadata[..]].concat());
+    bench
+        .submit_raw(&[(b"chunk_id", b"00000"), (b"start_param", b"0"), (b"end_param", b"10")])
+        .await;
+    let ended = impatient_worker(&bench).end();
+    assert!(ended.status.success(), "{ended}");
+    assert_eq!(ended.summary()["chunks_processed"], 1, "{ended}");
+    let report = role(&bench, &["aggregate", "--json"]).end();
+    assert!(report.status.success() && report.stdout.contains(r#""complete":true"#), "{report}");
 }

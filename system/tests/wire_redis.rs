@@ -70,6 +70,7 @@ async fn a_sweep_is_written_under_the_names_of_the_contract() {
     created_at = <moment>
     job_id = a job
     start_param = 4200
+    submitted_by = ttg
     total_chunks = 2
     total_parameters = 150
     "#);

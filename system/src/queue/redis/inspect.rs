@@ -24,7 +24,7 @@ const BLOCK: Duration = Duration::from_secs(1);
 const RECENT: Duration = Duration::from_secs(5);
 
 /// How many deliveries are looked at.
-const HELD_BOUND: usize = 100_000;
+pub(super) const HELD_BOUND: usize = 100_000;
 
 #[async_trait(?Send)]
 impl Inspect for Redis {

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use ::redis::cmd;
 use async_trait::async_trait;
 
+use super::inspect::HELD_BOUND;
 use super::keys::{COMMITTED, DEAD, GROUP, METADATA, PROGRESS, RESULTS, RETRY, SEARCH, TASKS};
 use super::{Entry, Redis, to_fields};
 use crate::chunk::Sweep;
@@ -125,7 +126,7 @@ impl Redis {
         if taken.is_none() {
             return Ok(None);
         }
-        let found = self.chunks_that_are_somewhere(stock).await?;
+        let Some(found) = self.chunks_that_are_somewhere(stock).await? else { return Ok(None) };
         // Whatever else is written there: no sweep has more than it has.
         let submitted = stock.submitted.min(info.sweep.chunks());
         let missing: Vec<u64> = (0..submitted).filter(|it| !found.contains(it)).collect();
@@ -133,14 +134,14 @@ impl Redis {
         for step in missing.chunks(STEP) {
             resubmitted += self.resubmit(&info.sweep, step, &whose).await?;
         }
-        self.link
-            .call(async |mut c| cmd("DEL").arg(SEARCH).query_async::<()>(&mut c).await)
-            .await?;
+        let end = script!("end_search");
+        self.run::<u8>(end.key(SEARCH).arg(&whose)).await?;
         Ok(Some((missing.len() as u64, resubmitted)))
     }
 
-    /// The chunks that are settled, wait, or are with somebody.
-    async fn chunks_that_are_somewhere(&self, stock: &Stock) -> Result<BTreeSet<u64>> {
+    /// The chunks that are settled, wait, or are with somebody; nothing where more are with somebody than
+    /// are looked at.
+    async fn chunks_that_are_somewhere(&self, stock: &Stock) -> Result<Option<BTreeSet<u64>>> {
         let mut found = BTreeSet::new();
         let mut note = |fields: &Fields| {
             // A result has the same field, by the same name.
@@ -148,7 +149,11 @@ impl Redis {
         };
         let mut tail = Cursor::at(self.last_delivered().await?);
         self.each(TASKS, &mut tail, &mut note).await?;
-        for held in self.pending().await? {
+        let held = self.pending().await?;
+        if held.len() >= HELD_BOUND {
+            return Ok(None);
+        }
+        for held in held {
             if let Some(index) = held.chunk_index {
                 note(&vec![("chunk_id".to_owned(), index.to_string())]);
             }
@@ -167,7 +172,7 @@ impl Redis {
                 self.link.call(async |mut c| cmd("GET").arg(key).query_async(&mut c).await).await?;
             found.extend(ones(&bits));
         }
-        Ok(found)
+        Ok(Some(found))
     }
 
     /// Shows every entry of a stream after the cursor, which moves on.

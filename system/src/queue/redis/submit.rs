@@ -87,10 +87,12 @@ fn to_metadata(info: &SweepInfo) -> Vec<(&'static str, String)> {
         ("job_id", info.job_id.clone()),
         ("created_at", info.created_at.clone()),
         ("start_param", start.to_string()),
+        ("submitted_by", "ttg".to_owned()),
     ]
 }
 
-/// The sweep of the metadata; a foreign coordinator's has no `start_param`.
+/// The sweep of the metadata; a foreign coordinator's may have no `start_param`, and has no
+/// `submitted_by`.
 pub(super) fn from_metadata(fields: &HashMap<String, String>) -> Option<SweepInfo> {
     let number = |name| fields.get(name).and_then(|text| text.parse::<u64>().ok());
     let text = |name| fields.get(name).cloned().unwrap_or_default();

@@ -6,8 +6,8 @@ local metadata, progress, store = unpack(KEYS)
 local there = redis.call('GET', store)
 local counted = redis.call('HEXISTS', progress, 'submitted')
 local is_new = redis.call('EXISTS', metadata) == 0
--- The one is made with the other and discarded with it; a foreign coordinator makes neither.
-if redis.call('HEXISTS', metadata, 'start_param') > counted or (is_new and counted == 1) then
+-- The one is made with the other and discarded with it; a foreign coordinator counts nothing.
+if redis.call('HEXISTS', metadata, 'submitted_by') > counted or (is_new and counted == 1) then
   return redis.error_reply('TTGLOST what was counted of the sweep is gone')
 end
 local no = refused(nil, 'HGETALL', metadata) or refused(nil, 'HGET', progress, 'submitted')

@@ -8,7 +8,7 @@ local metadata, progress, tasks, results, retry, bits = unpack(KEYS)
 local function count(name)
   return tonumber(redis.call('HGET', progress, name)) or 0
 end
-local ours = redis.call('HEXISTS', metadata, 'start_param') == 1
+local ours = redis.call('HEXISTS', metadata, 'submitted_by') == 1
 local counted = redis.call('HEXISTS', progress, 'submitted') == 1
 local committed, stored = count('committed'), redis.call('XLEN', results)
 -- The one is made with the other and discarded with it.
