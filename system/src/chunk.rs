@@ -82,19 +82,33 @@ impl Sweep {
         Chunk { index, start, end }
     }
 
-    /// Whether a chunk can be one of this sweep's. A foreign coordinator may cut otherwise.
+    /// Whether a chunk is one of this sweep's, from its first parameter to its last.
     ///
     /// # Errors
     /// One fragment that says why not.
     pub fn check(&self, chunk: &Chunk) -> Result<(), String> {
-        let chunks = self.chunks();
-        if chunk.index >= chunks {
-            Err(format!("chunk_id {} is not below the sweep's {chunks} chunks", chunk.id()))
-        } else if chunk.params() > self.params {
-            let (range, all) = (chunk.params(), self.params);
-            Err(format!("the range has {range} parameters, more than the sweep's {all}"))
-        } else {
+        let own = self.chunk_if_any(chunk.index)?;
+        if *chunk == own {
             Ok(())
+        } else {
+            let (id, Chunk { start, end, .. }) = (chunk.id(), *chunk);
+            Err(format!(
+                "chunk {id} is {start} to {end} there, and {} to {} in the sweep",
+                own.start, own.end
+            ))
+        }
+    }
+
+    /// The chunk of this index, whoever has written it.
+    ///
+    /// # Errors
+    /// One fragment that says that there is none.
+    pub fn chunk_if_any(&self, index: u64) -> Result<Chunk, String> {
+        let chunks = self.chunks();
+        if index < chunks {
+            Ok(self.chunk(index))
+        } else {
+            Err(format!("chunk_id {} is not below the sweep's {chunks} chunks", ChunkId(index)))
         }
     }
 
@@ -133,6 +147,20 @@ mod tests {
             let said = check(start, params, chunk_size).expect_err("it cannot be");
             assert!(said.contains(why), "{said}");
         }
+    }
+
+    #[test]
+    fn a_chunk_that_is_cut_otherwise_is_none_of_the_sweep() {
+        let sweep = Sweep { start: 5, params: 95, chunk_size: 10 };
+        let check = |index, start, end| sweep.check(&Chunk { index, start, end });
+        assert_eq!(check(3, 35, 45), Ok(()));
+        assert_eq!(check(9, 95, 100), Ok(()));
+        for (index, start, end) in [(3, 35, 44), (3, 30, 40), (9, 95, 105), (0, 0, 10)] {
+            let said = check(index, start, end).expect_err("it is cut otherwise");
+            assert!(said.contains(&format!("is {start} to {end} there")), "{said}");
+        }
+        let said = check(10, 105, 115).expect_err("there is none");
+        assert_eq!(said, "chunk_id 00010 is not below the sweep's 10 chunks");
     }
 
     proptest! {

@@ -19,6 +19,36 @@ pub struct Stats {
     pub avg: f64,
 }
 
+/// Part of the largest value by which a sum may lie outside of what its values allow: it was added up
+/// somewhere else, in floats and in whatever order.
+const ROUNDING: f64 = 1e-9;
+
+impl Stats {
+    /// Whether as many values can come to this at all. Who sends it may be anybody.
+    ///
+    /// # Errors
+    /// One fragment that says why not.
+    pub fn check(&self, params: u64) -> Result<(), String> {
+        let Self { sum, count, min, max, .. } = *self;
+        if count != params {
+            return Err(format!("it counts {count} parameters, and the chunk has {params}"));
+        }
+        if ![sum, min, max].into_iter().all(f64::is_finite) {
+            return Err("its sum, minimum or maximum is no finite number".to_owned());
+        }
+        if min > max {
+            return Err(format!("its minimum {min} is above its maximum {max}"));
+        }
+        let values = count as f64;
+        // The worst that adding up values one by one can do to their sum grows with the square of their number.
+        let rounding = ROUNDING.max(values * f64::EPSILON) * values * min.abs().max(max.abs());
+        if sum < values * min - rounding || sum > values * max + rounding {
+            return Err(format!("its sum {sum} is none of {count} values from {min} to {max}"));
+        }
+        Ok(())
+    }
+}
+
 /// Reads a count. Some languages have one kind of number only, and write ten as `10.0`.
 fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     /// Up to here every whole number is a float.
@@ -104,6 +134,24 @@ mod tests {
     }
 
     #[test]
+    fn what_no_values_come_to_is_refused() {
+        let check = |sum, count, min, max| Stats { sum, count, min, max, avg: 0.0 }.check(10);
+        assert_eq!(check(45.0, 10, 0.0, 9.0), Ok(()));
+        for (sum, count, min, max, why) in [
+            (45.0, 9, 0.0, 9.0, "counts 9 parameters, and the chunk has 10"),
+            (1e15, 0, 0.0, 0.0, "counts 0 parameters"),
+            (1e15, 10, 0.0, 0.0, "none of 10 values"),
+            (-1.0, 10, 0.0, 9.0, "none of 10 values"),
+            (45.0, 10, 9.0, 0.0, "minimum 9 is above"),
+            (f64::INFINITY, 10, 0.0, 9.0, "no finite number"),
+            (45.0, 10, f64::NAN, 9.0, "no finite number"),
+        ] {
+            let said = check(sum, count, min, max).expect_err("it cannot be");
+            assert!(said.contains(why), "{said}");
+        }
+    }
+
+    #[test]
     fn nothing_has_no_stats() {
         assert_eq!(Collector::default().stats(), None);
     }
@@ -131,6 +179,23 @@ mod tests {
             let after = collect(&chunks);
             prop_assert_eq!(before.map(|s| s.sum.to_bits()), after.map(|s| s.sum.to_bits()));
             prop_assert_eq!(before, after);
+        }
+
+        #[test]
+        fn what_values_come_to_is_never_refused(
+            values in prop::collection::vec(-1e300f64..1e300, 1..60), nudge in 0usize..4,
+        ) {
+            // Added up naively, in whatever order, as others do; and all alike, where there is no slack.
+            let values = if nudge == 0 { vec![values[0]; values.len()] } else { values };
+            let mut collector = Collector::default();
+            values.iter().for_each(|value| collector.add(*value));
+            let exact = collector.stats().expect("there are some");
+            let naive = Stats { sum: values.iter().rev().sum(), ..exact };
+            for stats in [exact, naive] {
+                if stats.sum.is_finite() {
+                    prop_assert_eq!(stats.check(values.len() as u64), Ok(()));
+                }
+            }
         }
     }
 }

@@ -94,6 +94,23 @@ impl Task {
         owned(fields)
     }
 
+    /// Whether this is a task of the sweep: its chunk is, and what it says of the whole is so.
+    ///
+    /// # Errors
+    /// One fragment that says why not: the reason for a dead letter.
+    pub fn check(&self, sweep: &Sweep) -> Result<(), String> {
+        // Who does not say it writes nothing, which is read as 0.
+        for (name, said, is) in [
+            ("total_params", self.total_params, sweep.params),
+            ("total_chunks", self.total_chunks, sweep.chunks()),
+        ] {
+            if said != 0 && said != is {
+                return Err(format!("{name} is {said}, and the sweep's is {is}"));
+            }
+        }
+        sweep.check(&self.chunk)
+    }
+
     /// Reads a message; fields that it does not know are ignored.
     ///
     /// # Errors
@@ -164,6 +181,14 @@ impl TaskResult {
             ("completed_at", self.completed_at.clone()),
             ("result_data", json_text(&self.stats)),
         ])
+    }
+
+    /// Whether this can be the result of a chunk of the sweep.
+    ///
+    /// # Errors
+    /// One fragment that says why not.
+    pub fn check(&self, sweep: &Sweep) -> Result<(), String> {
+        self.stats.check(sweep.chunk_if_any(self.chunk_index)?.params())
     }
 
     /// Reads a message.

@@ -18,7 +18,7 @@ use tokio::time::{Instant, interval, sleep, timeout_at};
 
 use self::fitness::{Fitness, HEAD_START};
 pub use self::summary::{QueueStats, Status, Summary, WorkerError};
-use crate::kernel::{Kernel, KernelError};
+use crate::kernel::{self, Kernel, KernelError};
 use crate::queue::{Asker, Commit, Delivery, Queue, RECONCILE_EVERY, Reconciled, Result, Token};
 use crate::so_far::SoFar;
 use crate::stats::{Collector, Stats};
@@ -321,7 +321,7 @@ impl Worker {
         let computed = if on_purpose {
             Err(KernelError::Failed("simulated fault".to_owned()))
         } else {
-            kernel.run(&chunk).await
+            kernel.run(&chunk).await.and_then(|stats| kernel::checked(stats, &chunk))
         };
         match computed {
             Ok(stats) => {

@@ -48,6 +48,7 @@ async fn a_result_that_cannot_be_written_is_an_error_and_one_that_nobody_reads_i
     #[case] arguments: &[&str],
 ) {
     let (bench, _) = Bench::start(Embedded).with_sweep(2).await;
+    assert!(end(&mut on(&bench, &["worker"])).status.success());
     let told = end(on(&bench, arguments).stdout(full()));
     assert_eq!(told.status.code(), Some(1), "{told}");
     let error = "error: cannot write to standard output: No space left on device (os error 28)\n";

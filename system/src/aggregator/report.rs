@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::Report;
+use super::{Refused, Report, Stretch};
+use crate::chunk::ChunkId;
 use crate::printable;
 
 /// Width of the longest bar.
@@ -27,12 +28,13 @@ impl fmt::Display for Report {
         for (name, count) in [
             ("Dead letters", self.dead_lettered),
             ("Duplicates removed", self.duplicates_removed),
-            ("Unreadable results", self.unreadable),
+            ("Refused results", self.unreadable),
         ] {
             if count > 0 {
                 line(f, name, &grouped(count))?;
             }
         }
+        self.say_what_is_missing(f)?;
         writeln!(f)?;
         line(f, "Wall time", &format!("{:.2} s", self.wall_seconds))?;
         line(f, "CPU time", &format!("{:.2} s", self.cpu_seconds))?;
@@ -52,7 +54,36 @@ impl fmt::Display for Report {
     }
 }
 
+/// How many refused results and missing chunks are told to people.
+const TOLD: usize = 5;
+
 impl Report {
+    /// Which chunks are missing, and what was refused.
+    fn say_what_is_missing(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.missing_chunks.is_empty() {
+            let id = |chunk: u64| ChunkId(chunk).to_string();
+            let stretch = |it: &Stretch| match it.first == it.last {
+                true => id(it.first),
+                false => format!("{} to {}", id(it.first), id(it.last)),
+            };
+            let told: Vec<_> = self.missing_chunks.iter().take(TOLD).map(stretch).collect();
+            let more = if self.missing_chunks.len() > TOLD { ", …" } else { "" };
+            writeln!(f, "\nMissing chunks\n  {}{more}", told.join(", "))?;
+        }
+        if !self.refused_results.is_empty() {
+            writeln!(f, "\nRefused results")?;
+        }
+        for Refused { chunk, worker, reason } in self.refused_results.iter().take(TOLD) {
+            let chunk = chunk.map_or_else(|| "?".to_owned(), |chunk| ChunkId(chunk).to_string());
+            let worker = printable::line(worker.as_deref().unwrap_or("?"));
+            writeln!(f, "  {chunk} of {worker}: {}", printable::line(reason))?;
+        }
+        if self.unreadable > TOLD.min(self.refused_results.len()) as u64 {
+            writeln!(f, "  … ({} in all)", grouped(self.unreadable))?;
+        }
+        Ok(())
+    }
+
     /// One line per worker with its parameters and rates.
     pub fn details(&self) -> String {
         let mut text =
@@ -111,6 +142,8 @@ mod tests {
             dead_lettered: 0,
             duplicates_removed: 0,
             unreadable: 0,
+            refused_results: Vec::new(),
+            missing_chunks: Vec::new(),
             result: Some(Stats {
                 sum: 5_000_355.0,
                 count: 10_000,
@@ -159,6 +192,16 @@ mod tests {
             chunks: 97,
             dead_lettered: 3,
             duplicates_removed: 1_234,
+            unreadable: 9,
+            refused_results: vec![
+                Refused {
+                    chunk: Some(7),
+                    worker: Some("worker-\u{1b}9".to_owned()),
+                    reason: "it counts 50 parameters, and the chunk has 100".to_owned(),
+                },
+                Refused { chunk: None, worker: None, reason: "status is missing".to_owned() },
+            ],
+            missing_chunks: [(7, 7), (20, 21)].map(|(first, last)| Stretch { first, last }).into(),
             ..report()
         };
         insta::assert_snapshot!(report.to_string(), @r#"
@@ -172,6 +215,15 @@ mod tests {
           Average                          500.0355
           Dead letters                            3
           Duplicates removed                  1,234
+          Refused results                         9
+
+        Missing chunks
+          00007, 00020 to 00021
+
+        Refused results
+          00007 of worker- 9: it counts 50 parameters, and the chunk has 100
+          ? of ?: status is missing
+          … (9 in all)
 
           Wall time                         34.20 s
           CPU time                         100.00 s

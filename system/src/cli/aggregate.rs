@@ -15,7 +15,7 @@ use crate::queue::{Broker, QueueError, Reconcile};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Report what is there, without waiting for the sweep to be complete.
+    /// Report what is there, without waiting for the sweep to be complete: exit code 1 where it is not.
     #[arg(long)]
     now: bool,
     /// Wait no longer than this many seconds for the sweep to be complete.
@@ -76,7 +76,7 @@ pub(super) async fn run(args: Args, hooks: &Hooks) -> Result<Ended, Failed> {
         print(format_args!("{reasons}"))?;
     }
     match signals.number() {
-        _ if report.complete || args.now => Ok(Ended::Finished),
+        _ if report.complete => Ok(Ended::Finished),
         0 => given_up.map_or(Ok(Ended::Incomplete), |reason| Err(Failed::Other(reason))),
         signal => Ok(Ended::Interrupted(signal)),
     }

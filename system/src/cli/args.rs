@@ -70,6 +70,7 @@ impl BrokerArgs {
         })
     }
 
+    /// How the broker is reached, by whoever submits nothing.
     pub(super) fn settings(&self, hooks: &Hooks) -> Result<Settings, Failed> {
         let address = self.place.address()?;
         let (max_retries, retry_delay_ms) =
@@ -83,6 +84,7 @@ impl BrokerArgs {
             max_deliveries: self.max_deliveries,
             patience: self.broker_patience_seconds.unwrap_or(usual.patience),
             first_contact: self.broker_patience_seconds.unwrap_or(usual.first_contact),
+            creates: false,
             ..usual
         };
         (hooks.settings)(&mut settings);

@@ -7,7 +7,7 @@ use super::memory;
 use super::progress::Shown;
 use super::{Ended, Failed, Hooks, Signals, print_json};
 use crate::coordinator;
-use crate::queue::Address;
+use crate::queue::{Address, Settings};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -40,7 +40,7 @@ fn can_be_trimmed(address: &Address) -> Result<(), Failed> {
 pub(super) async fn run(args: Args, hooks: &Hooks) -> Result<Ended, Failed> {
     args.log.start();
     let sweep = args.sweep.submittable()?;
-    let settings = args.broker.settings(hooks)?;
+    let settings = Settings { creates: true, ..args.broker.settings(hooks)? };
     if args.trim {
         can_be_trimmed(&settings.address)?;
     }

@@ -43,7 +43,7 @@ struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 finished, 1 failed or incomplete, 64 wrong arguments, 65 the broker has lost the \
-sweep or results of it, 69 the broker does not answer, 130 or 143 interrupted.
+sweep or results of it, 69 the broker does not answer or is not there, 130 or 143 interrupted.
 
 Example, on one machine with nothing installed:
   export QUEUE_BACKEND=embedded EMBEDDED_PATH=sweep.db
@@ -133,9 +133,9 @@ fn exit_code(outcome: Result<Ended, Failed>) -> ExitCode {
             ExitCode::from(128 + signal)
         }
         Err(Failed::Usage(message)) => report(&message, 64),
-        Err(Failed::Queue(error @ QueueError::Unreachable { .. })) => {
-            report(&error.to_string(), 69)
-        }
+        Err(Failed::Queue(
+            error @ (QueueError::Unreachable { .. } | QueueError::NotThere { .. }),
+        )) => report(&error.to_string(), 69),
         Err(Failed::Queue(error @ QueueError::SweepLost { .. })) => {
             report(&error.to_string(), SWEEP_LOST)
         }

@@ -265,6 +265,12 @@ async fn run_queue(
     (hooks, signals): (&Hooks, &Signals),
 ) -> Outcome {
     let settings = args.broker.settings(hooks)?;
+    let settings = Settings {
+        creates: args.coordinate && number == 0,
+        // Nobody waits longer for a file than for what is to be in it.
+        first_contact: settings.patience.min(args.idle_timeout_seconds),
+        ..settings
+    };
     let name = format!("worker-{number}");
     let ended = |status| Summary::new(&name).end(status, Duration::ZERO);
     let signed_on = sign_on(args, number, sweep, &settings, hooks);

@@ -43,3 +43,12 @@ impl From<String> for KernelError {
         Self::Failed(reason)
     }
 }
+
+/// What a kernel says a chunk comes to, if it can be so.
+///
+/// # Errors
+/// [`KernelError::Failed`] where it cannot.
+pub(crate) fn checked(stats: Stats, chunk: &Chunk) -> Result<Stats, KernelError> {
+    let problem = |why| KernelError::Failed(format!("the kernel's result cannot be: {why}"));
+    stats.check(chunk.params()).map(|()| stats).map_err(problem)
+}

@@ -74,9 +74,9 @@ impl Known {
             Ok(task) => task,
             Err(reason) => return Ok(Err(reason)),
         };
-        if self.0.get().is_none_or(|sweep| sweep.check(&task.chunk).is_err()) {
+        if self.0.get().is_none_or(|sweep| task.check(&sweep).is_err()) {
             self.0.set(broker.sweep().await?.map(|info| info.sweep));
         }
-        Ok(self.0.get().map_or(Ok(()), |sweep| sweep.check(&task.chunk)).map(|()| task))
+        Ok(self.0.get().map_or(Ok(()), |sweep| task.check(&sweep)).map(|()| task))
     }
 }

@@ -41,6 +41,6 @@ pub trait DeadLetters {
 /// One fragment that says why there is none, or none of this sweep's.
 pub fn replayed(letter: &DeadLetter, sweep: Option<&Sweep>) -> std::result::Result<Task, String> {
     let task = Task::from_fields(&letter.task)?;
-    sweep.map_or(Ok(()), |sweep| sweep.check(&task.chunk))?;
+    sweep.map_or(Ok(()), |sweep| task.check(sweep))?;
     Ok(Task { retry_count: 0, replays: task.replays.saturating_add(1), ..task })
 }

@@ -21,6 +21,7 @@ pub mod rabbitmq;
 mod reconcile;
 pub mod redis;
 pub mod room;
+mod told;
 mod url;
 
 use std::collections::BTreeMap;
@@ -57,8 +58,11 @@ pub struct Settings {
     pub max_deliveries: u32,
     /// How long a broker that does not answer is tried before an error is reported.
     pub patience: Duration,
-    /// As `patience`, of the first connection of whoever is no worker.
+    /// As `patience`, of the first connection of whoever is no worker; and of anybody to a file that is not
+    /// there.
     pub first_contact: Duration,
+    /// Whether a place that is not there is made, a file for one: only whoever submits means to.
+    pub creates: bool,
 }
 
 impl Settings {
@@ -73,6 +77,7 @@ impl Settings {
             max_deliveries: 10,
             patience: Duration::from_secs(60),
             first_contact: FIRST_CONTACT,
+            creates: true,
         }
     }
 }
@@ -129,6 +134,15 @@ pub enum QueueError {
         /// The last error.
         cause: String,
     },
+    /// There is no such file.
+    #[error(
+        "{address} is not there (is the path right? EMBEDDED_PATH, or BROKER_URL, says it, and ttg \
+         coordinator makes the file)"
+    )]
+    NotThere {
+        /// Which broker.
+        address: Address,
+    },
     /// The broker answered that it cannot do this.
     #[error("{address} refused: {cause}")]
     Refused {
@@ -155,6 +169,15 @@ pub enum QueueError {
     SweepLost {
         /// Which broker.
         place: String,
+    },
+    /// Results are there, and nothing that says how large their sweep is.
+    #[error(
+        "{results} results are there of a sweep of which nobody says how large it is (ttg coordinator, \
+         with its parameters, takes it over)"
+    )]
+    Untold {
+        /// How many results.
+        results: u64,
     },
 }
 
@@ -280,10 +303,11 @@ pub trait Queue: Reconcile {
 /// What a coordinator asks of a broker.
 #[async_trait(?Send)]
 pub trait Submit: Reconcile {
-    /// Opens a sweep, or finds it open; how many of its chunks are submitted.
+    /// Opens a sweep, or finds it open; how many of its chunks are submitted. Where somebody else has
+    /// submitted tasks of this sweep, and nobody has opened it, they and their results are taken over.
     ///
     /// # Errors
-    /// [`QueueError::OtherSweep`] where the broker holds another one.
+    /// [`QueueError::OtherSweep`] where the broker holds another one, or tasks of one.
     async fn open(&self, sweep: &Sweep, job_id: Option<&str>) -> Result<u64>;
 
     /// Submits the chunks from index `from` to below `to`, if exactly those below `from` are
@@ -460,6 +484,13 @@ impl SweepInfo {
         Self { sweep: *sweep, job_id, created_at: wire::now() }
     }
 
+    /// Whether this is the same sweep as before. One of which only its tasks tell, and not when it began,
+    /// may have been taken over by a coordinator since.
+    pub(crate) fn is_still(&self, before: &Self) -> bool {
+        let is_as_old = before.created_at.is_empty() || self.created_at == before.created_at;
+        self.sweep == before.sweep && is_as_old
+    }
+
     /// Whether this is the sweep that is asked for; who names no job asks for any.
     fn is(&self, asked: &Self) -> bool {
         self.sweep == asked.sweep && (asked.job_id.is_empty() || self.job_id == asked.job_id)
@@ -468,10 +499,14 @@ impl SweepInfo {
 
 impl fmt::Display for SweepInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Sweep { start, params, chunk_size } = self.sweep;
-        write!(f, "a sweep of {params} parameters from {start} in chunks of {chunk_size}")?;
+        f.write_str(&words(&self.sweep))?;
         if self.job_id.is_empty() { Ok(()) } else { write!(f, " (job {})", self.job_id) }
     }
+}
+
+/// A sweep in words.
+fn words(Sweep { start, params, chunk_size }: &Sweep) -> String {
+    format!("a sweep of {params} parameters from {start} in chunks of {chunk_size}")
 }
 
 /// How far an onlooker has read; begins at the beginning.

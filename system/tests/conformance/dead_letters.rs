@@ -147,7 +147,7 @@ async fn what_is_kept_stays_as_it_is(#[values(Embedded, Redis, RabbitMq, Model)]
 #[case::garbage(&[("colour", "blue")], "chunk_id is missing")]
 #[case::another_sweeps(
     &[("chunk_id", "0"), ("start_param", "0"), ("end_param", "999")],
-    "the range has 999 parameters, more than the sweep's 10"
+    "chunk 00000 is 0 to 999 there, and 0 to 10 in the sweep"
 )]
 #[tokio::test]
 async fn what_is_no_task_of_the_sweep_is_never_replayed(

@@ -114,6 +114,18 @@ impl RabbitMqServer {
         messages.collect().await
     }
 
+    /// Takes so many messages from the head of a queue, as somebody else's worker would.
+    pub(crate) async fn take(&self, queue: &str, count: u64) {
+        let url = format!("amqp://127.0.0.1:{}", self.port);
+        let connection = lapin::Connection::connect(&url, Default::default()).await;
+        let channel = connection.expect("connects").create_channel().await.expect("a channel");
+        for _ in 0..count {
+            let got = channel.basic_get(queue.into(), Default::default()).await.expect("is there");
+            let acker = got.expect("a message").delivery.acker;
+            acker.ack(Default::default()).await.expect("acks");
+        }
+    }
+
     /// Throws away what waits in a queue.
     pub(crate) async fn purge(&self, queue: &str) {
         let url = format!("amqp://127.0.0.1:{}", self.port);

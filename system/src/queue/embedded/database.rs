@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::{clock, owner};
 use crate::queue::{Address, QueueError};
@@ -23,6 +23,10 @@ const HELD: [ErrorCode; 2] = [ErrorCode::DatabaseBusy, ErrorCode::DatabaseLocked
 /// The disk takes nothing: on a full one, some steps of SQLite fail as an error of its input and output.
 const NO_ROOM: [ErrorCode; 2] = [ErrorCode::DiskFull, ErrorCode::SystemIoFailure];
 
+/// Where it is deleted meanwhile, nobody makes another by the way.
+const EXISTING: OpenFlags =
+    OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
+
 /// An open file, and which one it is.
 pub(super) struct Database {
     pub(super) connection: Connection,
@@ -37,6 +41,9 @@ pub(super) type Identity = (u64, u64);
 /// Why a step was not done.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Trouble {
+    /// There is no file, and whoever asks makes none.
+    #[error("it is not there")]
+    Absent,
     #[error("{0}")]
     Failed(rusqlite::Error),
     #[error("cannot open it as a queue: {0}")]
@@ -52,6 +59,7 @@ impl Trouble {
     pub(super) fn is_passing(&self) -> bool {
         match self {
             Self::Failed(error) | Self::Unopened(error) => is_passing(error),
+            Self::Absent => true,
             Self::TooOld(_) | Self::NotOurs(_) => false,
         }
     }
@@ -60,7 +68,7 @@ impl Trouble {
     pub(super) fn is_others(&self) -> bool {
         match self {
             Self::Failed(error) | Self::Unopened(error) => is_one_of(error, &HELD),
-            Self::TooOld(_) | Self::NotOurs(_) => false,
+            Self::Absent | Self::TooOld(_) | Self::NotOurs(_) => false,
         }
     }
 
@@ -72,7 +80,9 @@ impl Trouble {
     /// What it means to whoever asked the broker of this address.
     pub(super) fn at(&self, address: &Address) -> QueueError {
         let (address, cause) = (address.clone(), self.to_string());
-        if self.is_passing() {
+        if matches!(self, Self::Absent) {
+            QueueError::NotThere { address }
+        } else if self.is_passing() {
             QueueError::Unreachable { address, cause }
         } else {
             QueueError::Refused { address, cause }
@@ -90,8 +100,11 @@ fn is_one_of(error: &rusqlite::Error, codes: &[ErrorCode]) -> bool {
 }
 
 impl Database {
-    /// Opens the file, or makes it.
-    pub(super) fn open(path: &Path, patience: Duration) -> Result<Self, Trouble> {
+    /// Opens the file; `creates` makes it where there is none.
+    pub(super) fn open(path: &Path, patience: Duration, creates: bool) -> Result<Self, Trouble> {
+        if !creates && !path.exists() {
+            return Err(Trouble::Absent);
+        }
         let connection = open_file(path, patience)?;
         Ok(Self { connection, file: identity(path), log: identity(&log_of(path)) })
     }
@@ -145,7 +158,7 @@ fn open_file(path: &Path, patience: Duration) -> Result<Connection, Trouble> {
 
 /// The file with its tables in it, or why it is none of ours.
 fn make(path: &Path) -> rusqlite::Result<Result<Connection, String>> {
-    let mut connection = Connection::open(path)?;
+    let mut connection = Connection::open_with_flags(path, EXISTING)?;
     connection.busy_timeout(BUSY)?;
     let is_new = match owner::look_again(&connection)? {
         Ok(is_new) => is_new,

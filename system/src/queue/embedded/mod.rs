@@ -70,16 +70,13 @@ struct State {
 }
 
 impl Embedded {
-    /// Opens the file, or makes it, as a worker or as an onlooker.
+    /// Opens the file as a worker or as an onlooker. Where there is none, it is made, or waited for by those
+    /// who make none.
     ///
     /// # Errors
-    /// Where the file cannot be opened, or is not a database.
+    /// Where the file is not there, cannot be opened, or is not a database.
     pub async fn open(path: &Path, settings: &Settings, worker: Option<&str>) -> Result<Self> {
-        let patience = settings.patience;
-        let path = path.to_owned();
-        let opened = tokio::task::spawn_blocking(move || Database::open(&path, patience)).await;
-        let connection =
-            opened.expect("opening does not panic").map_err(|it| it.at(&settings.address))?;
+        let connection = open(path, settings).await.map_err(|it| it.at(&settings.address))?;
         Ok(Self {
             settings: settings.clone(),
             connection: Arc::new(Mutex::new(connection)),
@@ -168,7 +165,7 @@ impl Embedded {
     ) -> std::result::Result<Option<T>, Trouble> {
         let database = Arc::clone(&self.connection);
         let (path, has_seen) = (self.path().to_owned(), self.state().has_seen);
-        let patience = self.settings.patience;
+        let (patience, creates) = (self.settings.patience, self.settings.creates);
         let joined = tokio::task::spawn_blocking(move || {
             let mut database = database.lock().expect("no holder panics");
             if !database.is_at(&path) {
@@ -176,7 +173,7 @@ impl Embedded {
                     return Ok(None);
                 }
                 // Who has seen no sweep in it has nothing to lose.
-                *database = Database::open(&path, patience)?;
+                *database = Database::open(&path, patience, creates)?;
             }
             let done = step(&mut database.connection).map_err(Trouble::Failed);
             if done.as_ref().is_err_and(Trouble::is_for_lack_of_room) {
@@ -295,6 +292,30 @@ impl Embedded {
     async fn data_version(&self) -> Result<i64> {
         self.with(|connection| connection.pragma_query_value(None, "data_version", |r| r.get(0)))
             .await
+    }
+}
+
+/// Opens the file, or waits for as long as a broker is waited for that does not answer.
+async fn open(path: &Path, settings: &Settings) -> std::result::Result<Database, Trouble> {
+    let deadline = Instant::now() + settings.first_contact;
+    let mut is_said = false;
+    loop {
+        let (path, patience, creates) = (path.to_owned(), settings.patience, settings.creates);
+        let shown = path.display().to_string();
+        let opening =
+            tokio::task::spawn_blocking(move || Database::open(&path, patience, creates)).await;
+        match opening.expect("opening does not panic") {
+            Err(Trouble::Absent) if Instant::now() < deadline => {
+                if !std::mem::replace(&mut is_said, true) {
+                    tracing::info!(
+                        file = shown,
+                        "the file is not there yet: ttg coordinator makes it"
+                    );
+                }
+            }
+            opened => return opened,
+        }
+        tokio::time::sleep(AGAIN.0).await;
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a journal says: which chunks are submitted, committed, dead, and what waits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -8,7 +8,8 @@ use tokio::time::Instant;
 use super::bits::{BOUND, Bits};
 use super::record::Record;
 use crate::queue::SweepInfo;
-use crate::wire::{DeadLetter, Task};
+use crate::queue::told::Told;
+use crate::wire::{DeadLetter, Task, TaskResult};
 
 /// What a journal says, taken in record by record.
 #[derive(Default)]
@@ -18,11 +19,20 @@ pub(super) struct Digest {
     /// How many records said that something happened.
     pub(super) events: u64,
     pub(super) store: Option<String>,
+    /// The sweep, once a coordinator of ours has opened it.
     pub(super) sweep: Option<SweepInfo>,
+    /// What tasks tell that came before.
+    pub(super) told: Told,
+    /// Results that came before, by chunk and count: what their chunks are is not known yet.
+    early: BTreeSet<(u64, u64)>,
     pub(super) submitted: Bits,
     /// All chunks below this one are in the queue for good.
     pub(super) for_good: u64,
     pub(super) committed: Bits,
+    /// Chunks that have a result which they cannot come to, and none that they can.
+    doubtful: BTreeSet<u64>,
+    /// Those of them that nobody will compute any more.
+    pub(super) refused: BTreeSet<u64>,
     pub(super) dead: Bits,
     /// Dead letters that are there and their texts, by the place after theirs.
     pub(super) letters: BTreeMap<u64, (DeadLetter, String)>,
@@ -66,14 +76,11 @@ impl Digest {
             Record::Store(name) => {
                 self.store.get_or_insert(name);
             }
-            Record::Sweep(info) => {
-                self.sweep.get_or_insert(info);
-            }
+            Record::Sweep(info) => self.open(info),
             Record::Task(task) => self.take_task(task),
-            Record::Result(Ok(result)) if result.chunk_index < chunks => {
-                self.dead.clear(result.chunk_index);
-                self.committed.set(result.chunk_index);
-                self.retries.remove(&result.chunk_index);
+            Record::Result(Ok(result)) if result.chunk_index < chunks => self.take_result(&result),
+            Record::Refused(chunk) if self.doubtful.contains(&chunk) => {
+                self.refused.insert(chunk);
             }
             Record::Letter(letter, text) => self.take_letter(place, letter, text),
             Record::Gone(text) => {
@@ -89,6 +96,8 @@ impl Digest {
             }
             // Whoever says more than there are has not submitted them.
             Record::Submitted(below) if below <= chunks => {
+                // Somebody else's may have been computed before there was a journal.
+                (self.for_good..below).for_each(|chunk| self.submitted.set(chunk));
                 self.for_good = self.for_good.max(below);
             }
             Record::Returned(chunk) => *self.returned.entry(chunk).or_default() += 1,
@@ -101,6 +110,7 @@ impl Digest {
             }
             Record::Repeated(chunk) => self.delivered_again(chunk),
             Record::Submitted(_)
+            | Record::Refused(_)
             | Record::Stray(_)
             | Record::NoTask(_)
             | Record::Result(_)
@@ -109,8 +119,57 @@ impl Digest {
         }
     }
 
+    /// A sweep is opened, if none is: from now on results are held against it.
+    fn open(&mut self, info: SweepInfo) {
+        if self.sweep.is_some() {
+            return;
+        }
+        let early = std::mem::take(&mut self.early);
+        let fits = |chunk: u64, count: u64| {
+            info.sweep.chunk_if_any(chunk).is_ok_and(|chunk| chunk.params() == count)
+        };
+        for (chunk, _) in early.iter().filter(|(chunk, count)| !fits(*chunk, *count)) {
+            let of_it = early.range((*chunk, 0)..=(*chunk, u64::MAX));
+            if !of_it.clone().any(|(chunk, count)| fits(*chunk, *count)) {
+                self.committed.clear(*chunk);
+                self.doubtful.insert(*chunk);
+            }
+        }
+        self.sweep = Some(info);
+    }
+
+    fn take_result(&mut self, result: &TaskResult) {
+        let (chunk, stats) = (result.chunk_index, &result.stats);
+        let can_be = match &self.sweep {
+            Some(info) => result.check(&info.sweep).is_ok(),
+            None => stats.check(stats.count).is_ok() && self.early.insert((chunk, stats.count)),
+        };
+        if can_be {
+            self.dead.clear(chunk);
+            self.committed.set(chunk);
+            self.retries.remove(&chunk);
+            self.doubtful.remove(&chunk);
+            self.refused.remove(&chunk);
+        } else if !self.committed.has(chunk) && !self.dead.has(chunk) {
+            self.doubtful.insert(chunk);
+        }
+    }
+
+    /// Whether nobody has any more to do with a chunk that is submitted, or is to have.
+    pub(super) fn is_over(&self, chunk: u64) -> bool {
+        self.committed.has(chunk) || self.dead.has(chunk) || self.refused.contains(&chunk)
+    }
+
+    /// Whether the chunk has a result that cannot be, and none that can.
+    pub(super) fn is_doubtful(&self, chunk: u64) -> bool {
+        self.doubtful.contains(&chunk)
+    }
+
     fn take_task(&mut self, task: Task) {
         let chunk = task.chunk.index;
+        if self.sweep.is_none() {
+            self.told.take_in(&task);
+        }
         self.submitted.set(chunk);
         if task.replays > 0 && task.retry_count == 0 {
             // A dead letter that is replayed begins anew.
@@ -127,10 +186,12 @@ impl Digest {
 
     fn take_letter(&mut self, place: u64, letter: DeadLetter, text: String) {
         if let Some(task) = letter.task()
-            && self.sweep.as_ref().is_none_or(|it| it.sweep.check(&task.chunk).is_ok())
+            && self.sweep.as_ref().is_none_or(|it| task.check(&it.sweep).is_ok())
             && !self.committed.has(task.chunk.index)
         {
             self.dead.set(task.chunk.index);
+            self.doubtful.remove(&task.chunk.index);
+            self.refused.remove(&task.chunk.index);
             self.retries.remove(&task.chunk.index);
         }
         self.letters.insert(place, (letter, text));

@@ -14,6 +14,7 @@ use super::life::{Life, Outcome};
 use super::link::Link;
 use super::reader::Reader;
 use super::record::{self, Record};
+use crate::queue::told::Told;
 use crate::queue::{Progress, Result, SweepInfo};
 use crate::wire::{DeadLetter, Task};
 
@@ -59,7 +60,7 @@ impl Journal {
         Ok(self.store())
     }
 
-    /// A sweep that was opened in this data, as `read_store`.
+    /// A sweep that was opened in this data, or that tasks tell of, as `read_store`.
     pub(super) async fn read_sweep(&self, life: &Life) -> Outcome<Option<SweepInfo>> {
         self.read_until(life, |digest| digest.sweep.is_some()).await?;
         Ok(self.sweep())
@@ -172,18 +173,31 @@ impl Journal {
         self.digest().store.clone()
     }
 
-    /// The sweep, as far as was read.
+    /// The sweep, as far as was read: the one that was opened, or that somebody else's tasks tell of.
     pub(super) fn sweep(&self) -> Option<SweepInfo> {
+        self.opened().or_else(|| self.digest().told.sweep())
+    }
+
+    /// The sweep that was opened, as far as was read.
+    pub(super) fn opened(&self) -> Option<SweepInfo> {
         self.digest().sweep.clone()
+    }
+
+    /// What tasks tell that came before a sweep was opened, as far as was read.
+    pub(super) fn told(&self) -> Ref<'_, Told> {
+        Ref::map(self.digest(), |digest| &digest.told)
     }
 
     /// Where the sweep stands, as far as was read.
     pub(super) fn progress(&self) -> Progress {
         let digest = self.digest();
+        let opened = digest.sweep.as_ref().map(|info| info.sweep.chunks());
+        let told = || digest.told.sweep().map(|info| info.sweep.chunks());
         Progress {
-            total: digest.sweep.as_ref().map(|info| info.sweep.chunks()),
+            total: opened.or_else(told),
             submitted: digest.submitted.count,
-            committed: digest.committed.count,
+            // What is stored for a refused one stays, and is told of by whoever reads it.
+            committed: digest.committed.count + digest.refused.len() as u64,
             dead: digest.dead.count,
         }
     }
@@ -191,8 +205,12 @@ impl Journal {
     /// Chunks that are submitted and not settled, as far as was read.
     pub(super) fn open_chunks(&self) -> Vec<u64> {
         let digest = self.digest();
-        let is_open = |chunk: &u64| !digest.committed.has(*chunk) && !digest.dead.has(*chunk);
-        digest.submitted.iter().filter(is_open).collect()
+        digest.submitted.iter().filter(|chunk| !digest.is_over(*chunk)).collect()
+    }
+
+    /// Whether the chunk has a result that cannot be, and none that can, as far as was read.
+    pub(super) fn is_doubtful(&self, chunk: u64) -> bool {
+        self.digest().is_doubtful(chunk)
     }
 
     /// The last retry of a chunk that is not settled, as far as was read.

@@ -15,6 +15,7 @@
 //! intervals, the broker gives its deliveries to others by itself. A delivery of a connection that
 //! is gone is never acknowledged on a new one.
 
+mod adoption;
 mod arrivals;
 mod bits;
 mod digest;
@@ -52,7 +53,7 @@ use tokio::time::Instant;
 use self::inbox::Inbox;
 use self::inspect::Pages;
 use self::journal::Journal;
-use self::life::Outgoing;
+use self::life::{Life, Outcome, Outgoing};
 use self::link::Link;
 use self::queues::{LETTERS_EXCHANGE, RESULTS_EXCHANGE, RETRY_EXCHANGE, TASKS_EXCHANGE};
 use self::reconcile::Gap;
@@ -150,9 +151,44 @@ impl RabbitMq {
             wire::to_message(&fields),
         );
         let letter = letter.with_headers(&dead.letter, wire::get(&fields, "last_error"));
-        self.link.call(async |life| life.publish(std::slice::from_ref(&letter)).await).await?;
+        self.publish(std::slice::from_ref(&letter)).await?;
         self.acknowledge(token).await;
         Ok(Failure::DeadLettered)
+    }
+
+    /// Stores the results of chunks that are not settled, as far as is known; `tried` are those of which that
+    /// was tried before, on a connection that broke.
+    async fn store_results(
+        &self,
+        life: &Life,
+        done: &[(Token, TaskResult)],
+        tried: &RefCell<BTreeSet<u64>>,
+    ) -> Outcome<Vec<Commit>> {
+        let lost = |token: &Token| !self.is_ours(token);
+        if done.iter().any(|(token, _)| lost(token)) {
+            // Somebody else may have done it by now, or the broker has stored it already.
+            self.journal.read_on(life).await?;
+        }
+        let mut seen = BTreeSet::new();
+        let outcomes: Vec<Commit> = done
+            .iter()
+            .map(|(token, result)| {
+                let chunk = result.chunk_index;
+                let settled = !seen.insert(chunk) || (lost(token) && self.is_over(token, chunk));
+                if settled { Commit::AlreadySettled } else { Commit::Committed }
+            })
+            .collect();
+        let of = |outcome| done.iter().zip(&outcomes).filter(move |(_, it)| **it == outcome);
+        // What was tried is in the journal now, and its own queue may have lost it with a server that was
+        // killed before it confirmed it.
+        let again = of(Commit::AlreadySettled)
+            .filter(|((_, result), _)| tried.borrow().contains(&result.chunk_index))
+            .map(|((_, result), _)| self.result(result).for_its_queue_alone());
+        let new = of(Commit::Committed).map(|((_, result), _)| self.result(result));
+        let all: Vec<Outgoing> = again.chain(new).collect();
+        tried.borrow_mut().extend(done.iter().map(|(_, result)| result.chunk_index));
+        life.publish(&all).await?;
+        Ok(outcomes)
     }
 
     /// Whether the delivery is still ours: its connection is the present one, and lives.
@@ -217,43 +253,20 @@ impl Queue for RabbitMq {
 
     async fn commit(&self, done: &[(Token, TaskResult)]) -> Result<Vec<Commit>> {
         self.notice_reset().await;
-        self.look_for_loss().await?;
-        let lost = |token: &Token| !self.is_ours(token);
         let tried = RefCell::new(BTreeSet::new());
-        let (life, outcomes) = self
-            .link
-            .call(async |life| {
-                if done.iter().any(|(token, _)| lost(token)) {
-                    // Somebody else may have done it by now, or the broker has stored it already.
-                    self.journal.read_on(&life).await?;
-                }
-                let mut seen = BTreeSet::new();
-                let outcomes: Vec<Commit> = done
-                    .iter()
-                    .map(|(token, result)| {
-                        let chunk = result.chunk_index;
-                        let settled =
-                            !seen.insert(chunk) || (lost(token) && self.is_over(token, chunk));
-                        if settled { Commit::AlreadySettled } else { Commit::Committed }
-                    })
-                    .collect();
-                let of =
-                    |outcome| done.iter().zip(&outcomes).filter(move |(_, it)| **it == outcome);
-                // What was tried is in the journal now, and its own queue may have lost it with a
-                // server that was killed before it confirmed it.
-                let again = of(Commit::AlreadySettled)
-                    .filter(|((_, result), _)| tried.borrow().contains(&result.chunk_index))
-                    .map(|((_, result), _)| self.result(result).for_its_queue_alone());
-                let new = of(Commit::Committed).map(|((_, result), _)| self.result(result));
-                let all: Vec<Outgoing> = again.chain(new).collect();
-                tried.borrow_mut().extend(done.iter().map(|(_, result)| result.chunk_index));
-                life.publish(&all).await?;
-                Ok((life.number, outcomes))
-            })
-            .await?;
-        if self.sight.is_new(life) {
+        let outcomes = loop {
             self.look_for_loss().await?;
-        }
+            let step = self.link.call(async |life| {
+                // The look may have been over a connection before this one.
+                if self.may_be_lost(&life).await? {
+                    return Ok(None);
+                }
+                self.store_results(&life, done, &tried).await.map(Some)
+            });
+            if let Some(outcomes) = step.await? {
+                break outcomes;
+            }
+        };
         self.acknowledge_all(&done.iter().map(|(token, _)| token).collect::<Vec<_>>()).await;
         Ok(outcomes)
     }
@@ -313,7 +326,7 @@ impl Queue for RabbitMq {
         }
         let (id, body) = (task.chunk.id().to_string(), wire::to_message(&task.to_fields()));
         let again = Outgoing::message(RETRY_EXCHANGE, &self.queues.retry, &id, body);
-        self.link.call(async |life| life.publish(std::slice::from_ref(&again)).await).await?;
+        self.publish(std::slice::from_ref(&again)).await?;
         self.acknowledge(&delivery.token).await;
         Ok(Failure::Retried)
     }

@@ -25,6 +25,33 @@ pub(super) async fn all(
     max: u64,
     each: &mut dyn FnMut(&Message),
 ) -> Outcome<()> {
+    look_through(life, queue, max, async |channel, count| {
+        show_page(channel, queue, count, &mut |message| each(&message)).await
+    })
+    .await
+}
+
+/// Shows all messages of a queue, page by page. Whoever acknowledges one takes it away.
+pub(super) async fn pages(
+    life: &Life,
+    queue: &str,
+    show: impl AsyncFn(Vec<Message>) -> Outcome<()>,
+) -> Outcome<()> {
+    look_through(life, queue, u64::MAX, async |channel, count| {
+        let mut page = Vec::new();
+        show_page(channel, queue, count, &mut |message| page.push(message)).await?;
+        show(page).await
+    })
+    .await
+}
+
+/// Has as many messages of a queue shown as there are, up to `max`: a channel for each page.
+async fn look_through(
+    life: &Life,
+    queue: &str,
+    max: u64,
+    mut show: impl AsyncFnMut(&Channel, u16) -> Outcome<()>,
+) -> Outcome<()> {
     // A refusal closes the channel.
     let channel = life.connection.create_channel().await?;
     let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
@@ -39,7 +66,7 @@ pub(super) async fn all(
     while left > 0 {
         let page = left.min(PAGE.into());
         let channel = life.connection.create_channel().await?;
-        show_page(&channel, queue, page as u16, each).await?;
+        show(&channel, page as u16).await?;
         channels.push(channel);
         left -= page;
     }
@@ -56,7 +83,7 @@ async fn show_page(
     channel: &Channel,
     queue: &str,
     count: u16,
-    each: &mut dyn FnMut(&Message),
+    each: &mut dyn FnMut(Message),
 ) -> Outcome<()> {
     channel.basic_qos(count, BasicQosOptions::default()).await?;
     let options = BasicConsumeOptions::default();
@@ -66,7 +93,7 @@ async fn show_page(
         let next = timeout(ANSWER, consumer.next()).await;
         let next = next.map_err(|_| Trouble::new(format!("{queue} holds less than it says")))?;
         let ended = || Trouble::new(format!("{queue} was deleted while it was read"));
-        each(&next.ok_or_else(ended)??);
+        each(next.ok_or_else(ended)??);
     }
     Ok(())
 }

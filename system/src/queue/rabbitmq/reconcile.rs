@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::RabbitMq;
 use super::life::{Life, Outcome, Outgoing};
 use super::record::Doubt;
+use super::{RabbitMq, record};
 use crate::queue::reconcile::{Mark, Reconcile, Reconciled};
 use crate::queue::{Progress, QueueError, Result};
 use crate::wire;
@@ -23,7 +23,7 @@ impl Reconcile for RabbitMq {
     async fn reconcile(&self) -> Result<Reconciled> {
         self.look_for_loss().await?;
         self.link.call(async |life| self.journal.follow(&life).await).await?;
-        let Some(info) = self.journal.sweep() else { return Ok(Reconciled::default()) };
+        let Some(info) = self.journal.opened() else { return Ok(Reconciled::default()) };
         let Progress { submitted, committed, dead, .. } = self.journal.progress();
         let mark = Mark { created_at: info.created_at, submitted, committed };
         if self.high_water.has_fallen(mark) {
@@ -74,15 +74,20 @@ impl RabbitMq {
         if gap != (open.len() as u64, self.journal.events()) || !self.is_all_idle(life).await? {
             return Ok(0);
         }
-        let Some(info) = self.journal.sweep() else { return Ok(0) };
+        let Some(info) = self.journal.opened() else { return Ok(0) };
+        // Somebody has done those and says so, wrongly: he would say it again.
+        let is_doubtful = |chunk: &u64| self.journal.is_doubtful(*chunk);
+        let (doubtful, lost): (Vec<u64>, Vec<u64>) = open.into_iter().partition(is_doubtful);
+        let refused = doubtful.iter().map(|chunk| record::refused(&self.queues, *chunk));
+        life.publish(&refused.collect::<Vec<Outgoing>>()).await?;
         let created_at = wire::now();
         let task = |index: &u64| {
             let retry = self.journal.retry(*index);
             retry.unwrap_or_else(|| wire::Task::first(&info.sweep, *index, &created_at))
         };
         let again = |index: &u64| Doubt::Again.put_on(self.task(&task(index)));
-        life.publish(&open.iter().map(again).collect::<Vec<Outgoing>>()).await?;
-        Ok(open.len() as u64)
+        life.publish(&lost.iter().map(again).collect::<Vec<Outgoing>>()).await?;
+        Ok(lost.len() as u64)
     }
 
     /// Whoever holds something and takes nothing more would not be seen.

@@ -30,6 +30,8 @@ pub(super) enum Record {
     Submitted(u64),
     /// A result was published.
     Result(Result<TaskResult, String>),
+    /// The chunk has only results that it cannot come to, and is in no queue any more.
+    Refused(u64),
     /// A dead letter was published, and its text.
     Letter(DeadLetter, String),
     /// A dead letter was replayed or dropped: its text.
@@ -143,6 +145,7 @@ impl Record {
             Some("redelivered") => text.parse().map_or(Self::Other, Self::Redelivered),
             Some("repeated") => text.parse().map_or(Self::Other, Self::Repeated),
             Some("survived") => text.parse().map_or(Self::Other, Self::Survived),
+            Some("refused") => text.parse().map_or(Self::Other, Self::Refused),
             Some("submitted") => text.parse().map_or(Self::Other, Self::Submitted),
             Some("sweep") => match serde_json::from_str::<Written>(text) {
                 Ok(written) if written.sweep().check_bounds().is_ok() => Self::Sweep(SweepInfo {
@@ -212,6 +215,11 @@ pub(super) fn survived(queues: &Queues, task: &[u8]) -> Outgoing {
 /// All chunks below this one are in the queue for good.
 pub(super) fn submitted(queues: &Queues, below: u64) -> Outgoing {
     own(queues, "submitted", below.to_string())
+}
+
+/// The chunk has only results that it cannot come to, and is in no queue any more.
+pub(super) fn refused(queues: &Queues, chunk: u64) -> Outgoing {
+    own(queues, "refused", chunk.to_string())
 }
 
 /// A task was given back, whose message this is: whoever traces the server sees by whom.

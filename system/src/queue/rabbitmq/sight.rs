@@ -7,7 +7,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use super::life::{Life, Outcome};
+use super::life::{Life, Outcome, Outgoing};
 use super::{RabbitMq, record};
 use crate::queue::{QueueError, Result};
 
@@ -71,6 +71,33 @@ impl RabbitMq {
         self.sight.store.replace(store);
         self.sight.looked.set(Some(life));
         Ok(())
+    }
+
+    /// Whether this connection has come to other data, or may have: it is new, and nobody has looked.
+    pub(super) async fn may_be_lost(&self, life: &Life) -> Outcome<bool> {
+        if !self.sight.has_seen.get() || !self.sight.is_new(life.number) {
+            return Ok(false);
+        }
+        let store = self.journal.read_store(life).await?;
+        Ok(self.journal.is_cut() || self.sight.is_lost(store.as_ref()))
+    }
+
+    /// Publishes into the data that was seen, and no other: a connection that breaks may come back to
+    /// other data.
+    pub(super) async fn publish(&self, messages: &[Outgoing]) -> Result<()> {
+        loop {
+            self.look_for_loss().await?;
+            let is_done = self.link.call(async |life| {
+                if self.may_be_lost(&life).await? {
+                    return Ok(false);
+                }
+                life.publish(messages).await?;
+                Ok(true)
+            });
+            if is_done.await? {
+                return Ok(());
+            }
+        }
     }
 
     /// Gives the data a name where it has none.

@@ -26,30 +26,31 @@ const RESOURCE_LOCKED: u16 = 405;
 impl Submit for RabbitMq {
     async fn open(&self, sweep: &Sweep, job_id: Option<&str>) -> Result<u64> {
         let asked = SweepInfo::asked(sweep, job_id);
-        self.alone(async |life| {
-            self.journal.read_on(life).await?;
-            self.name_store(life).await?;
-            // Whoever opened it may have come further than the journal shows.
-            self.in_doubt.set(self.journal.sweep().is_some());
-            if self.journal.sweep().is_none() {
-                life.publish(&[record::sweep(&self.queues, &asked)]).await?;
+        let refused = self
+            .alone(async |life| {
                 self.journal.read_on(life).await?;
-            }
-            Ok(())
-        })
-        .await?;
+                self.name_store(life).await?;
+                // Whoever opened it may have come further than the journal shows.
+                self.in_doubt.set(self.journal.sweep().is_some());
+                if self.journal.opened().is_some() || self.journal.is_cut() {
+                    return Ok(None);
+                }
+                self.begin(life, asked.clone()).await
+            })
+            .await?;
         if self.journal.is_cut() {
             return Err(QueueError::lost(&self.settings.address));
         }
         self.sight.keep(self.journal.store());
-        match self.journal.sweep() {
-            Some(there) if there.is(&asked) => Ok(self.journal.submitted_for_good()),
-            there => Err(QueueError::OtherSweep {
-                address: self.settings.address.clone(),
-                there: there.map_or("another one".to_owned(), |info| info.to_string()),
-                asked: asked.to_string(),
-            }),
-        }
+        let there = match (refused, self.journal.opened()) {
+            (None, Some(there)) if there.is(&asked) => {
+                return Ok(self.journal.submitted_for_good());
+            }
+            (None, there) => there.map_or("another one".to_owned(), |info| info.to_string()),
+            (Some(refused), _) => refused,
+        };
+        let (address, asked) = (self.settings.address.clone(), asked.to_string());
+        Err(QueueError::OtherSweep { address, there, asked })
     }
 
     async fn submit(&self, sweep: &Sweep, from: u64, to: u64) -> Result<u64> {

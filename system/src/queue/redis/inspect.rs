@@ -23,6 +23,9 @@ const BLOCK: Duration = Duration::from_secs(1);
 /// However short the lease, whoever has asked for something within this time is there.
 const RECENT: Duration = Duration::from_secs(5);
 
+/// Entries per read, where all are read.
+const PAGE: usize = 1000;
+
 /// How many deliveries are looked at.
 pub(super) const HELD_BOUND: usize = 100_000;
 
@@ -33,7 +36,7 @@ impl Inspect for Redis {
             .link
             .call(async |mut c| cmd("HGETALL").arg(METADATA).query_async(&mut c).await)
             .await?;
-        Ok(from_metadata(&fields))
+        if fields.is_empty() { self.told_by_tasks().await } else { Ok(from_metadata(&fields)) }
     }
 
     async fn standing(&self) -> Result<Progress> {
@@ -241,7 +244,10 @@ impl Redis {
         script.key(METADATA).key(PROGRESS).key(TASKS).key(RESULTS).key(RETRY).arg(GROUP);
         let (total, submitted, committed, dead): (Option<String>, u64, u64, u64) =
             self.run(&mut script).await?;
-        let total = total.map(|text| self.total_chunks(&text)).transpose()?;
+        let total = match total {
+            Some(text) => Some(self.total_chunks(&text)?),
+            None => self.told_by_tasks().await?.map(|info| info.sweep.chunks()),
+        };
         Ok(Progress { total, submitted, committed, dead })
     }
 
@@ -277,6 +283,22 @@ impl Redis {
             .await?;
         advance(cursor, &entries);
         Ok(entries)
+    }
+
+    /// Shows every entry of a stream after the cursor, which moves on.
+    pub(super) async fn each_page(
+        &self,
+        key: &str,
+        cursor: &mut Cursor,
+        mut show: impl FnMut(&[Entry]),
+    ) -> Result<()> {
+        loop {
+            let page = self.range(key, cursor, "+", PAGE).await?;
+            if page.is_empty() {
+                return Ok(());
+            }
+            show(&page);
+        }
     }
 }
 

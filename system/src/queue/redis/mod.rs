@@ -21,6 +21,7 @@ macro_rules! script {
     };
 }
 
+mod adoption;
 mod clock;
 mod dial;
 mod entry;

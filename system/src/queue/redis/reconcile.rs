@@ -21,9 +21,6 @@ use crate::wire::{self, Fields, Task};
 /// How long counts must not add up: a foreign worker may acknowledge a task before it stores its result.
 const SURE: std::time::Duration = std::time::Duration::from_secs(2);
 
-/// Entries per read.
-const PAGE: usize = 1000;
-
 /// Tasks per step, as a coordinator takes them.
 const STEP: usize = 500;
 
@@ -148,7 +145,7 @@ impl Redis {
             found.extend(wire::get(fields, "chunk_id").and_then(|id| id.parse::<u64>().ok()));
         };
         let mut tail = Cursor::at(self.last_delivered().await?);
-        self.each(TASKS, &mut tail, &mut note).await?;
+        self.each_page(TASKS, &mut tail, |page| each_fields(page, &mut note)).await?;
         let held = self.pending().await?;
         if held.len() >= HELD_BOUND {
             return Ok(None);
@@ -163,9 +160,10 @@ impl Redis {
             .call(async |mut c| cmd("ZRANGE").arg(RETRY).arg(0).arg(-1).query_async(&mut c).await)
             .await?;
         waiting.iter().for_each(|task| note(&wire::from_json(task)));
-        self.each(TASKS, &mut tail, &mut note).await?;
+        self.each_page(TASKS, &mut tail, |page| each_fields(page, &mut note)).await?;
         if stock.results > stock.committed {
-            self.each(RESULTS, &mut Cursor::default(), &mut note).await?;
+            let results = &mut Cursor::default();
+            self.each_page(RESULTS, results, |page| each_fields(page, &mut note)).await?;
         }
         for key in [COMMITTED, DEAD] {
             let bits: Vec<u8> =
@@ -173,22 +171,6 @@ impl Redis {
             found.extend(ones(&bits));
         }
         Ok(Some(found))
-    }
-
-    /// Shows every entry of a stream after the cursor, which moves on.
-    async fn each(
-        &self,
-        key: &str,
-        cursor: &mut Cursor,
-        note: &mut impl FnMut(&Fields),
-    ) -> Result<()> {
-        loop {
-            let page: Vec<Entry> = self.range(key, cursor, "+", PAGE).await?;
-            if page.is_empty() {
-                return Ok(());
-            }
-            page.iter().for_each(|(_, values)| note(&to_fields(values)));
-        }
     }
 
     async fn resubmit(&self, sweep: &Sweep, chunks: &[u64], whose: &str) -> Result<u64> {
@@ -205,6 +187,10 @@ impl Redis {
         }
         self.run(&mut script).await
     }
+}
+
+fn each_fields(page: &[Entry], mut show: impl FnMut(&Fields)) {
+    page.iter().for_each(|(_, values)| show(&to_fields(values)));
 }
 
 /// The places of the bits that are set, as Redis counts them.

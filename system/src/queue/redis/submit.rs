@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use ::redis::cmd;
 use async_trait::async_trait;
 
-use super::keys::{ALL, MEMBERS, METADATA, PROGRESS, STORE, TASKS};
+use super::keys::{ALL, MEMBERS, METADATA, PROGRESS, RESULTS, STORE, TASKS};
 use super::{Redis, client_name, create_group, store_name};
 use crate::chunk::Sweep;
 use crate::queue::{QueueError, Result, Submit, SweepInfo};
@@ -14,21 +14,18 @@ use crate::wire::{self, Task};
 #[async_trait(?Send)]
 impl Submit for Redis {
     async fn open(&self, sweep: &Sweep, job_id: Option<&str>) -> Result<u64> {
-        let asked = SweepInfo::asked(sweep, job_id);
+        let mut asked = SweepInfo::asked(sweep, job_id);
         self.link.call(async |mut c| create_group(&mut c).await).await?;
-        let script = script!("open");
-        let mut script = script.key(METADATA);
-        script.key(PROGRESS).key(STORE).arg(store_name()).arg(to_metadata(&asked));
-        let (metadata, submitted, store): (HashMap<String, String>, u64, String) =
-            self.run(&mut script).await?;
-        self.state().store = Some(store);
-        match from_metadata(&metadata) {
-            Some(there) if there.is(&asked) => Ok(submitted),
-            there => Err(QueueError::OtherSweep {
-                address: self.settings.address.clone(),
-                there: there.map_or("metadata of a foreign form".into(), |info| info.to_string()),
-                asked: asked.to_string(),
-            }),
+        let mut opened = self.open_with(&asked, None).await?;
+        if opened.submitted < 0 {
+            let found = self.look_over(&opened.metadata, &mut asked).await?;
+            opened = self.open_with(&asked, Some(found)).await?;
+        }
+        self.state().store = Some(opened.store);
+        match from_metadata(&opened.metadata) {
+            // Whoever says how many there are is told how many are submitted.
+            Some(there) if there.is(&asked) => Ok(opened.submitted.unsigned_abs()),
+            there => Err(self.other_sweep(there, &asked)),
         }
     }
 
@@ -72,6 +69,35 @@ impl Submit for Redis {
         self.link
             .call(async |mut c| cmd("HDEL").arg(MEMBERS).arg(&dead).query_async(&mut c).await)
             .await
+    }
+}
+
+/// What is there of a sweep that is opened.
+struct Opened {
+    metadata: HashMap<String, String>,
+    /// How many chunks are submitted; below 0 where that is not known.
+    submitted: i64,
+    store: String,
+}
+
+impl Redis {
+    /// Opens a sweep. `found` is how many chunks there are of it, where somebody else has begun it.
+    async fn open_with(&self, asked: &SweepInfo, found: Option<u64>) -> Result<Opened> {
+        let script = script!("open");
+        let mut script = script.key(METADATA);
+        script.key(PROGRESS).key(TASKS).key(RESULTS).key(STORE).arg(store_name());
+        script.arg(found.map(|found| found.to_string()).unwrap_or_default());
+        script.arg(to_metadata(asked));
+        let (metadata, submitted, store) = self.run(&mut script).await?;
+        Ok(Opened { metadata, submitted, store })
+    }
+
+    pub(super) fn other_sweep(&self, there: Option<SweepInfo>, asked: &SweepInfo) -> QueueError {
+        QueueError::OtherSweep {
+            address: self.settings.address.clone(),
+            there: there.map_or("metadata of a foreign form".into(), |info| info.to_string()),
+            asked: asked.to_string(),
+        }
     }
 }
 

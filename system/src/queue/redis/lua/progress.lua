@@ -14,7 +14,7 @@ local total = tonumber(said)
 local submitted = count('submitted') or redis.call('XLEN', tasks)
 local committed, dead = count('committed') or 0, count('dead') or 0
 -- Nor do foreign workers count what they commit: it is what is not open any more.
-if total and redis.call('XLEN', results) > committed and redis.call('EXISTS', tasks) == 1 then
+if redis.call('XLEN', results) > committed and redis.call('EXISTS', tasks) == 1 then
   for _, info in ipairs(redis.call('XINFO', 'GROUPS', tasks)) do
     local group = {}
     for at = 1, #info, 2 do
@@ -22,7 +22,7 @@ if total and redis.call('XLEN', results) > committed and redis.call('EXISTS', ta
     end
     if group.name == ARGV[1] and group.lag then
       local open = group.lag + group.pending + redis.call('ZCARD', retry)
-      committed = math.max(committed, math.min(submitted, total) - dead - open)
+      committed = math.max(committed, math.min(submitted, total or submitted) - dead - open)
     end
   end
 end
