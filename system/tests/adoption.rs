@@ -261,3 +261,41 @@ async fn a_finished_sweep_of_others_on_rabbitmq_is_shown_and_not_called_complete
     assert_eq!(role(&bench, &SUBMIT).summary()["chunks_found"], 10);
     assert_complete(&bench);
 }
+
+/// As a coordinator leaves them that dies in mid-way: the one in the queue, and the one that came after it.
+#[rstest]
+#[tokio::test]
+async fn what_is_there_twice_counts_once(#[values(Redis, RabbitMq)] backend: Backend) {
+    let mut bench = foreign(backend).await;
+    submit(&mut bench, &SWEEP, 0..10).await;
+    complete(&mut bench, &SWEEP, 5).await;
+    submit(&mut bench, &SWEEP, 3..8).await;
+    complete(&mut bench, &SWEEP, 0).await;
+    let ended = role(&bench, &SUBMIT);
+    assert_eq!(ended.summary()["chunks_found"], 10, "{ended}");
+    Process::worker(&bench.settings, 1, 0.1).end();
+    assert_complete(&bench);
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_coordinator_that_dies_while_it_takes_over_is_followed_by_another(
+    #[values(Redis, RabbitMq)] backend: Backend,
+) {
+    let mut bench = foreign(backend).await;
+    submit(&mut bench, &SWEEP, 0..10).await;
+    complete(&mut bench, &SWEEP, 4).await;
+    for moment_ms in [5, 10, 15, 20, 30, 40, 60, 80, 120, 160] {
+        let mut command = ttg(&SUBMIT);
+        let mut coordinator = Process::start(command.envs(broker_environment(&bench.settings)));
+        // No event tells how far it is: it dies at several moments.
+        tokio::time::timeout(Duration::from_millis(moment_ms), std::future::pending::<()>())
+            .await
+            .expect_err("it never comes");
+        coordinator.kill();
+    }
+    let ended = role(&bench, &SUBMIT);
+    assert_eq!(ended.summary()["total_chunks"], 10, "{ended}");
+    Process::worker(&bench.settings, 1, 0.1).end();
+    assert_complete(&bench);
+}
