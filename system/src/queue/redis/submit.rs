@@ -128,5 +128,8 @@ pub(super) fn from_metadata(fields: &HashMap<String, String>) -> Option<SweepInf
         chunk_size: number("chunk_size")?,
     };
     sweep.check_bounds().ok()?;
+    // Who cuts otherwise does not mean this sweep.
+    let chunks = number("total_chunks").unwrap_or(sweep.chunks());
+    (chunks == sweep.chunks()).then_some(())?;
     Some(SweepInfo { sweep, job_id: text("job_id"), created_at: text("created_at") })
 }
