@@ -299,3 +299,18 @@ async fn a_coordinator_that_dies_while_it_takes_over_is_followed_by_another(
     Process::worker(&bench.settings, 1, 0.1).end();
     assert_complete(&bench);
 }
+
+#[tokio::test]
+async fn metadata_that_do_not_add_up_are_no_sweep() {
+    let mut bench = foreign(Redis).await;
+    let metadata = ["total_parameters", "100", "chunk_size", "10", "total_chunks", "5"];
+    bench.redis().command(&[&["HSET", "ttg:metadata"], &metadata[..]].concat());
+    submit(&mut bench, &Sweep { params: 50, ..SWEEP }, 0..5).await;
+    complete(&mut bench, &SWEEP, 5).await;
+    let ended = role(&bench, &SUBMIT);
+    assert_eq!(ended.status.code(), Some(1), "{ended}");
+    assert!(ended.stderr.contains("holds metadata of a foreign form, not a sweep"), "{ended}");
+    let ended = role(&bench, &["aggregate", "--now"]);
+    assert_eq!(ended.status.code(), Some(1), "{ended}");
+    assert!(ended.stdout.starts_with("Sweep results: INCOMPLETE\n"), "{ended}");
+}
