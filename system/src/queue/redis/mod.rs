@@ -12,11 +12,11 @@
 /// A script of ours: each first looks whether the data of the server is still the same, and has at
 /// hand what finds out beforehand whether it could be carried out to its end.
 macro_rules! script {
-    ($name:literal) => {
+    ($($part:literal),+) => {
         ::redis::Script::new(concat!(
             include_str!("lua/same.lua"),
             include_str!("lua/refused.lua"),
-            include_str!(concat!("lua/", $name, ".lua"))
+            $(include_str!(concat!("lua/", $part, ".lua"))),+
         ))
     };
 }
@@ -173,9 +173,9 @@ impl Redis {
                 survey: script!("survey"),
                 take_over: script!("take_over"),
                 fail: script!("fail"),
-                progress: script!("progress"),
-                depths: script!("depths"),
-                stock: script!("stock"),
+                progress: script!("group", "progress"),
+                depths: script!("group", "depths"),
+                stock: script!("group", "stock"),
             },
         })
     }

@@ -5,18 +5,11 @@
 -- dead letters. Settled tasks stay in their stream; they are not counted.
 local tasks, results, retry, letters = unpack(KEYS)
 local open = redis.call('XLEN', tasks)
-if open > 0 then
-  for _, info in ipairs(redis.call('XINFO', 'GROUPS', tasks)) do
-    local group = {}
-    for at = 1, #info, 2 do
-      group[info[at]] = info[at + 1]
-    end
-    if group.name == ARGV[1] then
-      local after = '(' .. group['last-delivered-id']
-      local lag = group.lag or #redis.call('XRANGE', tasks, after, '+')
-      open = lag + group.pending
-    end
-  end
+local group = open > 0 and group_of(tasks, ARGV[1])
+if group then
+  local after = '(' .. group['last-delivered-id']
+  local lag = group.lag or #redis.call('XRANGE', tasks, after, '+')
+  open = lag + group.pending
 end
 return {
   open, redis.call('XLEN', results), redis.call('ZCARD', retry), redis.call('XLEN', letters),

@@ -14,16 +14,9 @@ local total = tonumber(said)
 local submitted = count('submitted') or redis.call('XLEN', tasks)
 local committed, dead = count('committed') or 0, count('dead') or 0
 -- Nor do foreign workers count what they commit: it is what is not open any more.
-if redis.call('XLEN', results) > committed and redis.call('EXISTS', tasks) == 1 then
-  for _, info in ipairs(redis.call('XINFO', 'GROUPS', tasks)) do
-    local group = {}
-    for at = 1, #info, 2 do
-      group[info[at]] = info[at + 1]
-    end
-    if group.name == ARGV[1] and group.lag then
-      local open = group.lag + group.pending + redis.call('ZCARD', retry)
-      committed = math.max(committed, math.min(submitted, total or submitted) - dead - open)
-    end
-  end
+local group = redis.call('XLEN', results) > committed and group_of(tasks, ARGV[1])
+if group and group.lag then
+  local open = group.lag + group.pending + redis.call('ZCARD', retry)
+  committed = math.max(committed, math.min(submitted, total or submitted) - dead - open)
 end
 return { said, submitted, committed, dead }

@@ -16,16 +16,9 @@ local gone = ours and not counted or counted and redis.call('EXISTS', metadata) 
   or committed > stored or committed > 0 and redis.call('EXISTS', bits) == 0
 
 local queued = redis.call('XLEN', tasks)
-if queued > 0 then
-  for _, info in ipairs(redis.call('XINFO', 'GROUPS', tasks)) do
-    local group = {}
-    for at = 1, #info, 2 do
-      group[info[at]] = info[at + 1]
-    end
-    if group.name == ARGV[1] then
-      queued = group.lag and group.lag + group.pending
-    end
-  end
+local group = queued > 0 and group_of(tasks, ARGV[1])
+if group then
+  queued = group.lag and group.lag + group.pending
 end
 return {
   gone and 1 or 0, ours and counted and 1 or 0, redis.call('HGET', metadata, 'created_at') or '',
