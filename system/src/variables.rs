@@ -349,6 +349,13 @@ pub const VARIABLES: &[Variable] = &[
         "Seconds after which a chunk of the exec kernel fails.",
     ),
     of(
+        Says::Setting,
+        WORKER,
+        "SAME_KERNEL",
+        "`false`",
+        "Take part in a sweep that another program has computed: both compute the same.",
+    ),
+    of(
         Says::Work,
         WORKER,
         "SIMULATE_WORK_MS",

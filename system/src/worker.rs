@@ -4,6 +4,8 @@
 //! dead workers left behind. Neither knows the wall clock, the broker or the kernel, so both can
 //! run on simulated time and a model of a broker.
 
+mod batch;
+mod computed_by;
 mod fitness;
 mod summary;
 
@@ -16,9 +18,11 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, interval, sleep, timeout_at};
 
+pub use self::batch::Batch;
+use self::computed_by::Certainty;
 use self::fitness::{Fitness, HEAD_START};
 pub use self::summary::{QueueStats, Status, Summary, WorkerError};
-use crate::kernel::{self, Kernel, KernelError};
+use crate::kernel::{self, Identity, Kernel, KernelError};
 use crate::queue::{Asker, Commit, Delivery, Queue, RECONCILE_EVERY, Reconciled, Result, Token};
 use crate::so_far::SoFar;
 use crate::stats::{Collector, Stats};
@@ -71,36 +75,12 @@ pub struct Options {
     pub fault_rate: f64,
     /// Seed of those failures.
     pub seed: u64,
+    /// What its kernel is.
+    pub identity: Identity,
+    /// Whether it computes the same as those that the sweep was computed by, whatever they are.
+    pub same_kernel: bool,
     /// Where it says what it has come to.
     pub so_far: Rc<SoFar>,
-}
-
-/// How many chunks are claimed at once: as many as take about `target`, so that the last of them
-/// does not keep a sweep waiting.
-#[derive(Debug, Clone)]
-pub struct Batch {
-    /// Time that a batch should take.
-    pub target: Duration,
-    /// Most chunks in a batch.
-    pub max: usize,
-    chunk_time: Option<Duration>,
-    size: usize,
-}
-
-impl Batch {
-    /// Begins with batches of one.
-    pub fn new(target: Duration, max: usize) -> Self {
-        Self { target, max, chunk_time: None, size: 1 }
-    }
-
-    /// Learns how long a chunk took. Sizes at most double, so that one lucky chunk decides little.
-    fn observe(&mut self, took: Duration) {
-        let chunk_time = self.chunk_time.map_or(took, |before| (before * 3 + took) / 4);
-        self.chunk_time = Some(chunk_time);
-        let fitting = self.target.as_nanos() / chunk_time.as_nanos().max(1);
-        let fitting = usize::try_from(fitting).unwrap_or(usize::MAX);
-        self.size = fitting.min(self.size * 2).clamp(1, self.max);
-    }
 }
 
 /// Runs until the sweep is complete, nothing came for the idle timeout, or `stop` becomes true:
@@ -108,8 +88,8 @@ impl Batch {
 /// is given back.
 ///
 /// # Errors
-/// Where the broker cannot be reached any more, or no chunk can be computed here. The summary says what
-/// was done until then.
+/// Where the broker cannot be reached any more, no chunk can be computed here, or the sweep is another
+/// kernel's. The summary says what was done until then.
 pub async fn run(
     queue: Rc<dyn Queue>,
     kernel: Box<dyn Kernel>,
@@ -130,6 +110,7 @@ pub async fn run(
         reconciled: Cell::new(None),
         fitness: RefCell::default(),
         farewell: Cell::default(),
+        certainty: Certainty::default(),
     };
     let ended = tokio::select! {
         ended = worker.compute(kernel) => ended,
@@ -139,7 +120,9 @@ pub async fn run(
     let (status, outcome) = match ended {
         Ok(Status::Interrupted) => (Status::Interrupted, worker.sign_off_in_time().await),
         Ok(status) => (status, worker.sign_off_unless_asked().await),
-        Err(WorkerError::Queue(error)) => (Status::Failed, Err(error.into())),
+        Err(WorkerError::Queue(error)) if !computed_by::still_answers(&error) => {
+            (Status::Failed, Err(error.into()))
+        }
         Err(error) => {
             let _ = worker.sign_off_unless_asked().await;
             (Status::Failed, Err(error))
@@ -164,6 +147,8 @@ struct Worker {
     fitness: RefCell<Fitness>,
     /// When it is to be gone, once it was asked to stop.
     farewell: Cell<Option<Instant>>,
+    /// Whether its kernel is the sweep's.
+    certainty: Certainty,
 }
 
 /// What a worker has before it.
@@ -231,8 +216,10 @@ impl Desk {
 
 impl Worker {
     async fn compute(&self, mut kernel: Box<dyn Kernel>) -> Outcome<Status> {
+        self.look_whose_it_is().await?;
         let mut idle_since = Instant::now();
         loop {
+            self.look_again().await?;
             let next = self.desk.borrow_mut().backlog.pop_front();
             let Some(delivery) = next else {
                 if *self.stop.borrow() {
@@ -277,6 +264,7 @@ impl Worker {
         if !nothing {
             return Ok(None);
         }
+        self.certainty.lose();
         if self.queue.is_complete().await? {
             // What was committed must still be there.
             self.queue.reconcile().await?;
@@ -416,9 +404,10 @@ impl Worker {
             let desk = self.desk.borrow();
             desk.done.iter().map(|(token, result, _)| (token.clone(), result.clone())).collect()
         };
-        if done.is_empty() {
+        if done.is_empty() || self.certainty.is_refused() {
             return Ok(());
         }
+        self.record_whose_it_is().await?;
         let outcomes = self.queue.commit(&done).await?;
         let mut desk = self.desk.borrow_mut();
         // More may have been put down since: at the end.
@@ -433,6 +422,7 @@ impl Worker {
                     desk.aggregates.merge(&result.stats);
                 }
                 Commit::AlreadySettled => {
+                    self.certainty.lose();
                     desk.stats.already_settled += 1;
                     tracing::info!(chunk = result.chunk_index, "the chunk was settled before");
                 }
@@ -502,6 +492,7 @@ impl Worker {
             !is_lost
         });
         if count > 0 {
+            self.certainty.lose();
             tracing::warn!(count, "leases were lost");
         }
     }
@@ -567,29 +558,4 @@ pub fn fails_on_purpose(seed: u64, fault_rate: f64, chunk_index: u64, attempt: u
     let attempt = u64::from(attempt) << 56;
     let draw = seed ^ chunk_index.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ attempt;
     fault_rate > 0.0 && fastrand::Rng::with_seed(draw).f64() < fault_rate
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn settled(batch: &mut Batch, took: Duration) -> usize {
-        (0..32).for_each(|_| batch.observe(took));
-        batch.size
-    }
-
-    #[test]
-    fn batches_fit_the_target_and_the_bound() {
-        let batch = || Batch::new(Duration::from_millis(20), 64);
-        assert_eq!(settled(&mut batch(), Duration::from_secs(1)), 1);
-        assert_eq!(settled(&mut batch(), Duration::from_millis(1)), 20);
-        assert_eq!(settled(&mut batch(), Duration::ZERO), 64);
-    }
-
-    #[test]
-    fn one_quick_chunk_at_most_doubles_a_batch() {
-        let mut batch = Batch::new(Duration::from_millis(20), 64);
-        batch.observe(Duration::ZERO);
-        assert_eq!(batch.size, 2);
-    }
 }

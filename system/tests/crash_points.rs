@@ -13,9 +13,10 @@ use rstest::rstest;
 use tokio::sync::watch;
 use ttg_system::chunk::Sweep;
 use ttg_system::coordinator;
+use ttg_system::kernel::Identity;
 use ttg_system::queue::{
-    Address, Asker, Broker, Commit, Delivery, Failure, Queue, QueueError, Reconcile, Result,
-    Submit, Token,
+    Address, Asker, Broker, Commit, ComputedBy, Delivery, Failure, KernelCheck, Queue, QueueError,
+    Reconcile, Result, Submit, Token,
 };
 use ttg_system::wire::TaskResult;
 use ttg_system::worker::{self, Status};
@@ -25,11 +26,12 @@ use support::bench::Bench;
 use support::kernels::Steady;
 
 use Moment::{After, Before};
-use Step::{Claim, Commits, Fail, Leave, Open, Release, Renew, Submits};
+use Step::{Claim, Commits, Fail, Kernel, Leave, Open, Release, Renew, Submits};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     Claim,
+    Kernel,
     Commits,
     Fail,
     Release,
@@ -90,6 +92,13 @@ impl Stopping {
 impl Reconcile for Stopping {}
 
 #[async_trait(?Send)]
+impl ComputedBy for Stopping {
+    async fn compute_with(&self, own: &Identity, check: KernelCheck) -> Result<()> {
+        self.pass(Kernel, self.broker.compute_with(own, check)).await
+    }
+}
+
+#[async_trait(?Send)]
 impl Queue for Stopping {
     async fn claim(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>> {
         self.pass(Claim, self.broker.claim(max, wait)).await
@@ -135,6 +144,9 @@ impl Submit for Stopping {
 #[rstest]
 #[case::claim(Claim, 0)]
 #[case::second_claim(Claim, 1)]
+#[case::look_at_the_kernel(Kernel, 0)]
+#[case::second_look_at_the_kernel(Kernel, 1)]
+#[case::record_of_the_kernel(Kernel, 2)]
 #[case::commit(Commits, 0)]
 #[case::second_commit(Commits, 1)]
 #[case::fail(Fail, 0)]

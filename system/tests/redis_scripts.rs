@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use rstest::rstest;
 use ttg_system::chunk::Sweep;
-use ttg_system::queue::{self, Asker, Broker, Decision, Delivery, Settings, Token};
+use ttg_system::kernel::Identity;
+use ttg_system::queue::{self, Asker, Broker, Decision, Delivery, KernelCheck, Settings, Token};
 
 use support::bench::computed;
 use support::redis_server::RedisServer;
@@ -34,6 +35,7 @@ enum Action {
     SetBack,
     TakeOver,
     Replay,
+    Kernel,
 }
 use Action::*;
 
@@ -51,6 +53,7 @@ impl Action {
             Survey | SetBack => include_str!("../src/queue/redis/lua/survey.lua"),
             TakeOver => include_str!("../src/queue/redis/lua/take_over.lua"),
             Replay => include_str!("../src/queue/redis/lua/replay.lua"),
+            Kernel => include_str!("../src/queue/redis/lua/kernel.lua"),
         }
     }
 
@@ -201,6 +204,9 @@ impl Scene {
                 self.other.take_over(2, &[], Asker::Idle).await.map(drop)
             }
             Replay => self.other.sift(&mut |_| Decision::Replay).await,
+            Kernel => {
+                self.worker.compute_with(&Identity::built_in("one"), KernelCheck::Record).await
+            }
         }
     }
 }
@@ -220,6 +226,7 @@ impl Scene {
 #[case::set_back(SetBack, &["set"])]
 #[case::take_over(TakeOver, &[])]
 #[case::replay(Replay, &[])]
+#[case::kernel(Kernel, &[])]
 #[tokio::test]
 async fn a_right_that_is_missing_changes_nothing(#[case] action: Action, #[case] unused: &[&str]) {
     let mut stage = Stage::start();
@@ -239,7 +246,7 @@ async fn a_right_that_is_missing_changes_nothing(#[case] action: Action, #[case]
     assert_eq!(spared, unused, "of {commands:?}");
 }
 
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 12] = [
     "ttg:tasks",
     "ttg:results",
     "ttg:metadata",
@@ -251,13 +258,15 @@ const KEYS: [&str; 11] = [
     "ttg:progress",
     "ttg:members",
     "ttg:store",
+    "ttg:kernels",
 ];
 
 #[rstest]
 #[tokio::test]
 async fn a_key_of_another_type_changes_nothing(
     #[values(
-        Join, Open, Submit, Commit, Retry, Bury, Renew, Release, Leave, Survey, TakeOver, Replay
+        Join, Open, Submit, Commit, Retry, Bury, Renew, Release, Leave, Survey, TakeOver, Replay,
+        Kernel
     )]
     action: Action,
 ) {
@@ -313,7 +322,7 @@ async fn a_stream_at_its_end_changes_nothing(#[case] action: Action, #[case] str
 #[rstest]
 #[tokio::test]
 async fn memory_that_is_full_changes_nothing(
-    #[values(Open, Submit, Commit, Retry, Bury, TakeOver, Replay)] action: Action,
+    #[values(Open, Submit, Commit, Retry, Bury, TakeOver, Replay, Kernel)] action: Action,
 ) {
     let mut stage = Stage::start();
     let spoil = async |server: &RedisServer| server.command(&["CONFIG", "SET", "maxmemory", "1"]);

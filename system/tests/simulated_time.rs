@@ -11,9 +11,10 @@ use tokio::join;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use ttg_system::chunk::Chunk;
-use ttg_system::kernel::{Kernel, KernelError};
+use ttg_system::kernel::{Identity, Kernel, KernelError};
 use ttg_system::queue::{
-    Asker, Broker, Commit, Delivery, Failure, Queue, Reconcile, Result, Token,
+    Asker, Broker, Commit, ComputedBy, Delivery, Failure, KernelCheck, Queue, Reconcile, Result,
+    Token,
 };
 use ttg_system::stats::Stats;
 use ttg_system::wire::TaskResult;
@@ -43,6 +44,14 @@ async fn pass(gate: &watch::Receiver<bool>) {
 
 #[async_trait(?Send)]
 impl Reconcile for Freezing {}
+
+#[async_trait(?Send)]
+impl ComputedBy for Freezing {
+    async fn compute_with(&self, own: &Identity, check: KernelCheck) -> Result<()> {
+        self.thawed().await;
+        self.broker.compute_with(own, check).await
+    }
+}
 
 #[async_trait(?Send)]
 impl Queue for Freezing {

@@ -81,6 +81,8 @@ fn common(plan: &Plan) -> Vec<(&'static str, String)> {
         Kernel::Exec { command } => {
             let command = serde_json::Value::from(command.clone());
             variables.push(("KERNEL", "exec".to_owned()));
+            // There is one in a run; and it may write to the files that it is told of.
+            variables.push(("SAME_KERNEL", "true".to_owned()));
             variables.push(("KERNEL_COMMAND", command.to_string()));
         }
     }

@@ -12,7 +12,7 @@ use super::mode::BrokerIsSaid;
 use super::progress::Shown;
 use super::{Ended, Failed, Hooks, Signals, print_json};
 use crate::chunk::Sweep;
-use crate::kernel::{Distinct, Exec, Kernel, Reference, Slow};
+use crate::kernel::{Distinct, Exec, Identity, Kernel, Reference, Slow};
 use crate::limit::DeadLetterLimit;
 use crate::queue::{self, Broker, Settings};
 use crate::worker::{Batch, Options, Status, Summary, WorkerError};
@@ -124,6 +124,11 @@ struct KernelArgs {
     /// Seconds after which a chunk of the exec kernel fails; without, it may take for ever.
     #[arg(long, env = "KERNEL_TIMEOUT_SECONDS", value_parser = seconds_above_0, help_heading = "Kernel")]
     kernel_timeout_seconds: Option<Duration>,
+    /// Take part in a sweep that another program has computed, which is refused otherwise: say it where
+    /// both compute the same, as after a change of a comment. In queue mode; see the runbook.
+    #[arg(long, env = "SAME_KERNEL", default_value = "false", value_parser = switch, num_args = 0..=1,
+        default_missing_value = "true", require_equals = true, value_name = "BOOL", help_heading = "Kernel")]
+    same_kernel: bool,
     /// The exec kernel's program and arguments.
     #[arg(last = true, value_name = "PROGRAM")]
     program: Vec<String>,
@@ -140,16 +145,34 @@ impl KernelArgs {
             KernelName::Reference => Ok(Box::new(Reference { work: self.work()?, slow })),
             KernelName::Distinct => Ok(Box::new(Distinct { work: self.work()?, slow })),
             KernelName::Exec => {
-                let command = match &self.kernel_command {
-                    Some(json) => serde_json::from_str(json).map_err(|error| {
-                        Failed::Usage(format!("--kernel-command is not a JSON array: {error}"))
-                    })?,
-                    None => self.program.clone(),
-                };
-                if command.is_empty() {
-                    return usage("the exec kernel needs a program after --".to_owned());
-                }
-                Ok(Box::new(Exec::new(command, self.kernel_timeout_seconds).tied()))
+                Ok(Box::new(Exec::new(self.command()?, self.kernel_timeout_seconds).tied()))
+            }
+        }
+    }
+
+    /// The exec kernel's program and arguments.
+    fn command(&self) -> Result<Vec<String>, Failed> {
+        let command = match &self.kernel_command {
+            Some(json) => serde_json::from_str(json).map_err(|error| {
+                Failed::Usage(format!("--kernel-command is not a JSON array: {error}"))
+            })?,
+            None => self.program.clone(),
+        };
+        if command.is_empty() {
+            return usage("the exec kernel needs a program after --".to_owned());
+        }
+        Ok(command)
+    }
+
+    /// What is built. Files are read beside the runtime's thread: a request to stop does not wait for them.
+    async fn identity(&self) -> Result<Identity, Failed> {
+        match self.kernel {
+            KernelName::Reference => Ok(Identity::built_in("reference")),
+            KernelName::Distinct => Ok(Identity::built_in("distinct")),
+            KernelName::Exec => {
+                let command = self.command()?;
+                let read = tokio::task::spawn_blocking(move || Identity::of_program(&command));
+                read.await.map_err(|error| Failed::Other(error.to_string()))
             }
         }
     }
@@ -274,8 +297,9 @@ async fn run_queue(
     let name = format!("worker-{number}");
     let ended = |status| Summary::new(&name).end(status, Duration::ZERO);
     let signed_on = sign_on(args, number, sweep, &settings, hooks);
-    let queue = match signals.unless_asked(signed_on).await {
-        Ok(queue) => queue,
+    let ready = async { Ok::<_, Failed>((args.kernel.identity().await?, signed_on.await?)) };
+    let (identity, queue) = match signals.unless_asked(ready).await {
+        Ok(ready) => ready,
         Err(Failed::Interrupted(_)) => return Ok((ended(Status::Interrupted), None)),
         Err(error) => return Ok((ended(Status::Failed), Some(error))),
     };
@@ -288,6 +312,8 @@ async fn run_queue(
         batch: Batch::new(BATCH.0, BATCH.1),
         fault_rate: args.kernel.simulate_fault_rate,
         seed: args.kernel.seed.unwrap_or_else(|| fastrand::u64(..)),
+        identity,
+        same_kernel: args.kernel.same_kernel,
         so_far: Rc::default(),
     };
     let shown = Shown::worker(&options.name, &settings.address, &queue, &options.so_far);

@@ -2,6 +2,7 @@
 
 mod distinct;
 mod exec;
+mod identity;
 mod reference;
 mod simulated;
 
@@ -9,6 +10,7 @@ use async_trait::async_trait;
 
 pub use distinct::{Distinct, distinct_value};
 pub use exec::{Exec, lead_if_asked};
+pub use identity::Identity;
 pub use reference::{Reference, value};
 pub use simulated::{Slow, is_slow};
 

@@ -12,6 +12,7 @@
 
 mod access;
 mod arrival;
+mod computed_by;
 pub mod embedded;
 mod environment;
 mod guest;
@@ -35,6 +36,7 @@ use crate::chunk::Sweep;
 use crate::wire::{self, DeadLetter, Task, TaskResult};
 use access::tls_advice;
 pub use access::{Secret, Tls};
+pub use computed_by::{ComputedBy, KernelCheck};
 pub use guest::Guest;
 pub use letters::{DeadLetters, Decide, Decision, replayed};
 pub(crate) use reconcile::EVERY as RECONCILE_EVERY;
@@ -161,6 +163,19 @@ pub enum QueueError {
         /// The sweep that was asked for.
         asked: String,
     },
+    /// The sweep was computed by another kernel.
+    #[error(
+        "{place}: the sweep was computed by {there}, and this is {own} (discard its results with ttg \
+         coordinator --reset, or, where the two compute the same, say --same-kernel)"
+    )]
+    OtherKernel {
+        /// Which broker.
+        place: String,
+        /// What computed it.
+        there: String,
+        /// What was to compute it now.
+        own: String,
+    },
     /// The broker held the sweep and does not any more, though nobody has discarded it.
     #[error(
         "{place} no longer holds the sweep that was begun there: its data was lost or replaced \
@@ -265,7 +280,7 @@ impl Progress {
 
 /// What a worker asks of a broker.
 #[async_trait(?Send)]
-pub trait Queue: Reconcile {
+pub trait Queue: Reconcile + ComputedBy {
     /// Up to `max` deliveries: new tasks, or what the dead left behind; none after `wait`.
     /// Returns as soon as there is something, and early when the sweep is complete.
     async fn claim(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>>;

@@ -6,6 +6,7 @@
 mod support;
 
 mod claims;
+mod computed_by;
 mod dead_letters;
 mod departures;
 mod failures;

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use ttg_system::aggregator::{self, Report, Until};
 use ttg_system::chunk::{Chunk, Sweep};
 use ttg_system::coordinator;
-use ttg_system::kernel::value;
+use ttg_system::kernel::{Identity, value};
 use ttg_system::queue::{self, Address, Broker, Commit, Delivery, Queue, Settings, Token};
 use ttg_system::stats::{Collector, Stats};
 use ttg_system::wire::{self, TaskResult};
@@ -273,6 +273,8 @@ impl Bench {
             stop_grace: Duration::from_secs(1),
             batch: Batch::new(Duration::from_millis(20), 64),
             fault_rate: 0.0,
+            identity: Identity::built_in("reference"),
+            same_kernel: false,
             so_far: Rc::default(),
             seed: 7,
         }

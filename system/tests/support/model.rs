@@ -9,10 +9,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::{Instant, sleep};
 use ttg_system::chunk::Sweep;
+use ttg_system::kernel::Identity;
 use ttg_system::queue::{
-    Asker, Commit, Cursor, DeadLetters, Decide, Decision, Delivery, Depths, Failure, Held, Inspect,
-    OpenTask, Progress, Queue, QueueError, Readable, Reconcile, Redelivered, Result, Settings,
-    Stamped, Submit, SweepInfo, Token, replayed,
+    Asker, Commit, ComputedBy, Cursor, DeadLetters, Decide, Decision, Delivery, Depths, Failure,
+    Held, Inspect, KernelCheck, OpenTask, Progress, Queue, QueueError, Readable, Reconcile,
+    Redelivered, Result, Settings, Stamped, Submit, SweepInfo, Token, replayed,
 };
 use ttg_system::wire::{self, DeadLetter, Task, TaskResult};
 
@@ -30,6 +31,7 @@ struct State {
     results: Vec<TaskResult>,
     /// By the order of their coming.
     letters: BTreeMap<u64, DeadLetter>,
+    kernels: Vec<Identity>,
     committed: BTreeSet<u64>,
     dead: BTreeSet<u64>,
     redelivered: u64,
@@ -184,6 +186,27 @@ impl Member {
 
 #[async_trait(?Send)]
 impl Reconcile for Member {}
+
+#[async_trait(?Send)]
+impl ComputedBy for Member {
+    async fn compute_with(&self, own: &Identity, check: KernelCheck) -> Result<()> {
+        let mut state = self.state.borrow_mut();
+        let kernels = &mut state.kernels;
+        let is_free = kernels.is_empty() || check == KernelCheck::Same;
+        if !is_free && !kernels.contains(own) {
+            let there: Vec<_> = kernels.iter().map(ToString::to_string).collect();
+            return Err(QueueError::OtherKernel {
+                place: self.settings.address.to_string(),
+                there: there.join(" and "),
+                own: own.to_string(),
+            });
+        }
+        if check != KernelCheck::Look && !kernels.contains(own) {
+            kernels.push(own.clone());
+        }
+        Ok(())
+    }
+}
 
 #[async_trait(?Send)]
 impl Queue for Member {

@@ -14,6 +14,7 @@
 //! Leases and retries go by a clock that nobody sets ([`clock`]).
 
 mod clock;
+mod computed_by;
 mod database;
 mod inspect;
 mod letters;

@@ -174,7 +174,8 @@ mod tests {
 
     #[test]
     fn tables_of_the_schema_are_ours() {
-        for ours in ["sweep", "tasks", "releases", "results", "dead_letters", "dropped"] {
+        for ours in ["sweep", "tasks", "releases", "results", "dead_letters", "dropped", "kernels"]
+        {
             assert!(is_ours(ours), "{ours}");
         }
         assert!(!is_ours("users") && !is_ours(""));

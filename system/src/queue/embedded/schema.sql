@@ -44,6 +44,9 @@ CREATE TABLE IF NOT EXISTS dead_letters (
     chunk         INTEGER UNIQUE,             -- none where the task could not be read
     letter        TEXT NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS kernels (          -- what the sweep may be computed by
+    kernel        TEXT PRIMARY KEY
+) STRICT;
 CREATE TABLE IF NOT EXISTS dropped (          -- dead chunks without a letter
     chunk         INTEGER PRIMARY KEY
 ) STRICT;

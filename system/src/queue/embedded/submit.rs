@@ -62,7 +62,7 @@ impl Submit for Embedded {
         self.transact(|t| {
             t.execute_batch(
                 "DELETE FROM sweep; DELETE FROM tasks; DELETE FROM results; \
-                 DELETE FROM dead_letters; DELETE FROM dropped; DELETE FROM releases",
+                 DELETE FROM dead_letters; DELETE FROM dropped; DELETE FROM releases; DELETE FROM kernels",
             )
         })
         .await

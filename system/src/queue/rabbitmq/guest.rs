@@ -74,7 +74,10 @@ impl Names {
         let journal = queues.journal();
         let own = queues.bindings().map(|(queue, _)| queue.to_owned());
         Self {
-            queues: own.into_iter().chain([journal.clone(), FIRM.to_owned()]).collect(),
+            queues: own
+                .into_iter()
+                .chain([journal.clone(), queues.kernels(), FIRM.to_owned()])
+                .collect(),
             journal,
             exchanges: queues.bindings().map(|(_, exchange)| exchange.to_owned()).to_vec(),
         }
@@ -82,7 +85,7 @@ impl Names {
 }
 
 /// Messages and consumers of a queue, if there is one.
-async fn depth(connection: &Connection, queue: &str) -> Outcome<Option<(u32, u32)>> {
+pub(super) async fn depth(connection: &Connection, queue: &str) -> Outcome<Option<(u32, u32)>> {
     // A refusal closes the channel.
     let channel = connection.create_channel().await?;
     let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };

@@ -18,6 +18,7 @@
 mod adoption;
 mod arrivals;
 mod bits;
+mod computed_by;
 mod digest;
 mod ground;
 mod guest;
@@ -50,6 +51,7 @@ use lapin::options::{BasicAckOptions, BasicNackOptions};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use self::computed_by::Accepted;
 use self::inbox::Inbox;
 use self::inspect::Pages;
 use self::journal::Journal;
@@ -97,6 +99,7 @@ pub struct RabbitMq {
     paused: Mutex<Sign>,
     high_water: HighWater,
     suspicion: Suspicion<Gap>,
+    accepted: Accepted,
     /// The next step of submitting may have been tried before, and its outcome is not known.
     in_doubt: Cell<bool>,
 }
@@ -137,6 +140,7 @@ impl RabbitMq {
             paused: Mutex::default(),
             high_water: HighWater::default(),
             suspicion: Suspicion::default(),
+            accepted: Accepted::default(),
             in_doubt: Cell::default(),
         })
     }

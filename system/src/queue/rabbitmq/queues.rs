@@ -67,6 +67,11 @@ impl Queues {
         format!("{}.paused", self.tasks)
     }
 
+    /// Holds the kernels that the sweep may be computed by.
+    pub(super) fn kernels(&self) -> String {
+        format!("{}.kernels", self.tasks)
+    }
+
     /// A queue that only one connection can have at a time.
     pub(super) fn lock(&self) -> String {
         format!("{}.lock", self.tasks)

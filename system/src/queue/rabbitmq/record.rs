@@ -237,6 +237,11 @@ pub(super) fn hello(queues: &Queues, worker: &str) -> Outgoing {
     own(queues, "hello", worker.to_owned())
 }
 
+/// A kernel that the sweep may be computed by, for the queue that holds those.
+pub(super) fn kernel(queues: &Queues, kernel: &str) -> Outgoing {
+    Outgoing { key: queues.kernels(), ..own(queues, "kernel", kernel.to_owned()) }
+}
+
 fn own(queues: &Queues, kind: &str, body: String) -> Outgoing {
     Outgoing { exchange: "", key: queues.journal(), body, properties: typed(kind) }
 }

@@ -83,9 +83,9 @@ impl Submit for RabbitMq {
             self.journal.close().await;
             let channel = life.connection.create_channel().await?;
             // Deleted, not purged: whoever holds a task of it is told that way.
-            let journal = self.queues.journal();
+            let own = [self.queues.journal(), self.queues.kernels()];
             let ours = self.queues.bindings().map(|(queue, _)| queue.to_owned());
-            for queue in ours.iter().chain([&journal]) {
+            for queue in ours.iter().chain(&own) {
                 let options = QueueDeleteOptions::default();
                 channel.queue_delete(queue.as_str().into(), options).await?;
             }

@@ -21,6 +21,9 @@ pub(super) const PROGRESS: &str = "ttg:progress";
 /// Workers by name, with the nonce of their present life: their connections are named after both.
 pub(super) const MEMBERS: &str = "ttg:members";
 
+/// The kernels that the sweep may be computed by: a set.
+pub(super) const KERNELS: &str = "ttg:kernels";
+
 /// What the server's clock showed last: where it shows less, it was set back.
 pub(super) const CLOCK: &str = "ttg:clock";
 
@@ -32,5 +35,5 @@ pub(super) const STORE: &str = "ttg:store";
 pub(super) const SEARCH: &str = "ttg:search";
 
 /// Every key of a sweep, for a reset. Workers live on.
-pub(super) const ALL: [&str; 10] =
-    [TASKS, RESULTS, METADATA, LETTERS, RETRY, COMMITTED, DEAD, PROGRESS, RELEASES, CLOCK];
+pub(super) const ALL: [&str; 11] =
+    [TASKS, RESULTS, METADATA, LETTERS, RETRY, COMMITTED, DEAD, PROGRESS, RELEASES, KERNELS, CLOCK];

@@ -23,6 +23,7 @@ macro_rules! script {
 
 mod adoption;
 mod clock;
+mod computed_by;
 mod dial;
 mod entry;
 mod guest;

@@ -1,0 +1,103 @@
+//! A sweep is computed by one kernel, unless somebody says that several are the same.
+
+use std::rc::Rc;
+
+use futures_util::future::join_all;
+use rstest::rstest;
+use ttg_system::kernel::Identity;
+use ttg_system::queue::KernelCheck::{self, Look, Record, Same};
+use ttg_system::queue::{Broker, QueueError};
+
+use crate::support::bench::Backend::{self, Embedded, Model, RabbitMq, Redis};
+use crate::support::bench::Bench;
+
+fn kernel(name: &str) -> Identity {
+    Identity::built_in(name)
+}
+
+/// Whether it is accepted; a refusal must name both.
+async fn accepts(broker: &dyn Broker, own: &str, check: KernelCheck) -> bool {
+    match broker.compute_with(&kernel(own), check).await {
+        Ok(()) => true,
+        Err(QueueError::OtherKernel { there, own: said, .. }) => {
+            assert_eq!(said, kernel(own).to_string());
+            assert!(!there.is_empty() && !there.contains(&said), "{there}");
+            false
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[rstest]
+#[tokio::test]
+async fn whoever_is_first_decides(#[values(Embedded, Redis, RabbitMq, Model)] backend: Backend) {
+    let (bench, _) = Bench::start(backend).with_sweep(1).await;
+    let (a, b) = (bench.worker("worker-1").await, bench.worker("worker-2").await);
+    for _ in 0..2 {
+        assert!(
+            accepts(&*a, "one", Look).await && accepts(&*b, "two", Look).await,
+            "a look binds nobody"
+        );
+    }
+    assert!(accepts(&*a, "one", Record).await);
+    for check in [Look, Record, Record] {
+        assert!(accepts(&*a, "one", check).await);
+        assert!(!accepts(&*b, "two", check).await);
+    }
+    // Another life of both.
+    let (a, b) = (bench.worker("worker-1").await, bench.worker("worker-2").await);
+    for check in [Look, Record] {
+        assert!(accepts(&*a, "one", check).await);
+        assert!(!accepts(&*b, "two", check).await);
+    }
+}
+
+#[rstest]
+#[tokio::test]
+async fn whoever_says_so_is_let_in_beside_the_first(
+    #[values(Embedded, Redis, RabbitMq, Model)] backend: Backend,
+) {
+    let (bench, _) = Bench::start(backend).with_sweep(1).await;
+    let (a, b) = (bench.worker("worker-1").await, bench.worker("worker-2").await);
+    assert!(accepts(&*a, "one", Record).await);
+    assert!(accepts(&*b, "two", Same).await && accepts(&*b, "two", Same).await);
+    let c = bench.worker("worker-3").await;
+    for known in ["one", "two"] {
+        assert!(accepts(&*c, known, Look).await && accepts(&*c, known, Record).await, "{known}");
+    }
+    let c = bench.worker("worker-3").await;
+    assert!(!accepts(&*c, "three", Look).await && !accepts(&*c, "three", Record).await);
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_reset_forgets_it(#[values(Embedded, Redis, RabbitMq, Model)] backend: Backend) {
+    let (bench, _) = Bench::start(backend).with_sweep(1).await;
+    assert!(accepts(&*bench.worker("worker-1").await, "one", Record).await);
+    bench.onlooker().await.reset().await.expect("resets");
+    let (bench, _) = bench.with_sweep(1).await;
+    let b = bench.worker("worker-2").await;
+    assert!(accepts(&*b, "two", Look).await && accepts(&*b, "two", Record).await);
+    assert!(!accepts(&*bench.worker("worker-1").await, "one", Look).await);
+}
+
+#[rstest]
+#[tokio::test]
+async fn of_those_who_race_one_is_the_first(
+    #[values(Embedded, Redis, RabbitMq, Model)] backend: Backend,
+) {
+    let (bench, _) = Bench::start(backend).with_sweep(1).await;
+    let mut racers = Vec::new();
+    for number in 0..6 {
+        racers.push((bench.worker(&format!("worker-{number}")).await, format!("{number}")));
+    }
+    let race =
+        async |(broker, own): &(Rc<dyn Broker>, String)| accepts(&**broker, own, Record).await;
+    let first: Vec<bool> = join_all(racers.iter().map(race)).await;
+    assert_eq!(first.iter().filter(|is_first| **is_first).count(), 1, "{first:?}");
+    // However many look at the same moment, everybody sees it.
+    let look = async |(broker, own): &(Rc<dyn Broker>, String)| accepts(&**broker, own, Look).await;
+    for _ in 0..5 {
+        assert_eq!(join_all(racers.iter().map(look)).await, first);
+    }
+}
