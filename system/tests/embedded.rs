@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use ttg_system::queue::{self, Address, Failure, Settings};
 
 use support::bench::Backend::Embedded;
-use support::bench::{Bench, claim_one};
+use support::bench::{Bench, claim_one, commit};
 use support::process::{Process, broker_environment, send, ttg, until};
 
 /// A file that somebody reads cannot become a write-ahead log until they have done.
@@ -98,6 +98,20 @@ async fn a_disk_on_which_the_log_alone_has_no_room_is_enough() {
     let ended = worker.end();
     assert!(ended.status.success(), "{ended}");
     bench.assert_exact(&sweep).await;
+}
+
+/// What it takes of a disk that others fill as well, it gives back only when what stands in it has room.
+#[tokio::test]
+async fn the_log_takes_no_more_than_it_must() {
+    let (bench, sweep) = Bench::start(Embedded).with_sweep(600).await;
+    let worker = bench.worker("worker-1").await;
+    for _ in 0..sweep.chunks() {
+        let delivery = claim_one(&*worker).await;
+        commit(&*worker, &delivery, "worker-1").await;
+    }
+    let Address::Embedded(path) = &bench.settings.address else { unreachable!("it is a file") };
+    let log = std::fs::metadata(path.with_extension("db-wal")).expect("it is there").len();
+    assert!(log < 3 << 19, "{log} bytes");
 }
 
 /// Begins to write, and stands still.

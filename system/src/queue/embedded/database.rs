@@ -17,6 +17,10 @@ const SQLITE_MIN: i32 = 3_051_003;
 /// How long one attempt of anything waits for others, on a thread that nothing else can use meanwhile.
 const BUSY: Duration = Duration::from_millis(250);
 
+/// Pages after which the log is moved into the file: 1 MiB, a quarter of what SQLite lets it be. Once it has
+/// taken all of a small disk, there is no room left in the file for what stands in it.
+const LOG_PAGES: u32 = 256;
+
 /// Others hold the file.
 const HELD: [ErrorCode; 2] = [ErrorCode::DatabaseBusy, ErrorCode::DatabaseLocked];
 
@@ -166,6 +170,7 @@ fn make(path: &Path) -> rusqlite::Result<Result<Connection, String>> {
     };
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
     if is_new {
         // All at once: half of them would look like somebody else's.
         let whole = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
