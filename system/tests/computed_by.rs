@@ -284,8 +284,8 @@ async fn whoever_insists_is_let_in_however_many_there_are(
     #[values(Embedded, Redis, RabbitMq)] backend: Backend,
 ) {
     let (bench, _) = Bench::start(backend).with_sweep(1).await;
+    let broker: Rc<dyn Broker> = bench.worker("worker-1").await;
     let ask = async |number: u32, check| {
-        let broker: Rc<dyn Broker> = bench.worker("worker-1").await;
         broker.compute_with(&Identity::built_in(&format!("{number:03}")), check).await
     };
     for number in 0..101 {
