@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rstest::rstest;
 use ttg_system::coordinator;
 use ttg_system::queue::{Broker, Cursor, QueueError};
+use ttg_system::wire;
 
 use support::bench::Backend::{self, Embedded, RabbitMq, Redis};
 use support::bench::{Bench, claim_one, commit, computed};
@@ -257,6 +258,24 @@ async fn a_policy_on_the_queue_of_tasks_loses_no_chunk(#[case] limit: &str) {
     let ended = Process::worker(&bench.settings, 1, 0.1).end();
     assert_eq!(ended.summary()["status"], "completed", "{ended}");
     bench.assert_exact(&sweep).await;
+}
+
+/// As a coordinator does it again whose step was cut off: the journal shows it, and the queue may have it.
+#[tokio::test]
+async fn what_is_submitted_again_and_is_not_lost_is_left_to_nobody() {
+    let (bench, sweep) = bench(RabbitMq).with_sweep(300).await;
+    let again = lapin::BasicProperties::default().with_type("again".into());
+    let tasks = &bench.rabbitmq().queues().tasks;
+    for index in 0..sweep.chunks() {
+        let body = wire::to_json(&wire::Task::first(&sweep, index, "").to_fields());
+        let exchange = "ttg.tasks.exchange";
+        bench.rabbitmq().publish_as(again.clone(), exchange, tasks, body.as_bytes()).await;
+    }
+    let workers = [1, 2, 3].map(|number| Process::worker(&bench.settings, number, 0.1));
+    let done = workers.map(|worker| worker.end().summary()["chunks_processed"].as_u64());
+    assert_eq!(done.into_iter().flatten().sum::<u64>(), 300, "{done:?}");
+    bench.assert_exact(&sweep).await;
+    assert_eq!(bench.onlooker().await.depths().await.expect("reads").tasks, 0);
 }
 
 #[tokio::test]

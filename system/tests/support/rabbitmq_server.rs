@@ -87,12 +87,23 @@ impl RabbitMqServer {
 
     /// Publishes as a foreign program would, and waits until it is stored.
     pub(crate) async fn publish(&self, exchange: &str, key: &str, body: &[u8]) {
+        self.publish_as(Default::default(), exchange, key, body).await;
+    }
+
+    /// The same, with properties.
+    pub(crate) async fn publish_as(
+        &self,
+        properties: lapin::BasicProperties,
+        exchange: &str,
+        key: &str,
+        body: &[u8],
+    ) {
         let url = format!("amqp://127.0.0.1:{}", self.port);
         let connection = lapin::Connection::connect(&url, Default::default()).await;
         let connection = connection.expect("connects");
         let channel = connection.create_channel().await.expect("a channel");
         channel.confirm_select(Default::default()).await.expect("confirms");
-        let (options, properties) = (Default::default(), Default::default());
+        let options = Default::default();
         let sent = channel.basic_publish(exchange.into(), key.into(), options, body, properties);
         sent.await.expect("publishes").await.expect("is stored");
     }

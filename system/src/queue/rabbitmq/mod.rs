@@ -248,7 +248,11 @@ impl Queue for RabbitMq {
         let deadline = Instant::now() + wait;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let claimed = self.claim_within(max, left.min(LOOK)).await?;
+            let (mut came, mut claimed) = self.claim_within(max, left.min(LOOK)).await?;
+            // What is there twice is settled, and goes before whoever would leave it behind.
+            while came && claimed.is_empty() {
+                (came, claimed) = self.claim_within(max, LOOK).await?;
+            }
             if !claimed.is_empty() || left <= LOOK || self.is_complete().await? {
                 return Ok(claimed);
             }
@@ -392,7 +396,8 @@ impl Queue for RabbitMq {
 }
 
 impl RabbitMq {
-    async fn claim_within(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>> {
+    /// Whether anything came, and what of it is to be computed.
+    async fn claim_within(&self, max: usize, wait: Duration) -> Result<(bool, Vec<Delivery>)> {
         let (life, messages) = self
             .link
             .call(async |life| {
@@ -410,7 +415,7 @@ impl RabbitMq {
                 Ok((life.number, taken))
             })
             .await?;
-        self.arrivals(life, messages, true).await
+        Ok((!messages.is_empty(), self.arrivals(life, messages, true).await?))
     }
 
     /// Gives messages back. It is written down first: whoever gets them next is to know that they

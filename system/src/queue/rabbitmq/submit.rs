@@ -68,7 +68,8 @@ impl Submit for RabbitMq {
             // An attempt that is not confirmed may have left some of them in the queue.
             let in_doubt = self.in_doubt.replace(true);
             let task = |index| self.first_task(sweep, index, &created_at, in_doubt);
-            life.publish(&(from..to).map(task).collect::<Vec<_>>()).await?;
+            let open = (from..to).filter(|index| !self.journal.is_settled(*index));
+            life.publish(&open.map(task).collect::<Vec<_>>()).await?;
             life.publish(&[record::submitted(&self.queues, to)]).await?;
             self.in_doubt.set(false);
             Ok(Some(to))
