@@ -40,6 +40,9 @@ impl DeadLetterLimit {
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             looks.tick().await;
+            if !self.is_exceeded(&broker.standing_of_late().await?) {
+                continue;
+            }
             let progress = broker.standing().await?;
             if self.is_exceeded(&progress) {
                 let of = progress.total.map_or_else(String::new, |total| format!(" of {total}"));

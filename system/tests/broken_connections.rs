@@ -12,9 +12,12 @@ use tokio::task::{AbortHandle, LocalSet, spawn_local};
 use tokio::time::{sleep, timeout};
 use ttg_system::chunk::Sweep;
 use ttg_system::coordinator;
-use ttg_system::queue::{self, Address, Settings};
+use ttg_system::queue::{self, Address, Decision, QueueError, Settings};
 
+use support::bench::Backend::RabbitMq;
 use support::bench::{PATIENCE, claim_one, commit, computed};
+use support::graveyard::graveyard;
+use support::process::until;
 use support::rabbitmq_server::RabbitMqServer;
 
 const CHUNKS: u64 = 16;
@@ -161,4 +164,41 @@ async fn reads_of_a_sweep() {
     cable.cut();
     let standing = onlooker.standing().await.expect("reads");
     assert_eq!((standing.submitted, standing.committed), (7, 0));
+}
+
+#[tokio::test]
+async fn a_sifting_that_is_cut_off_says_how_far_it_came_and_the_next_does_the_rest() {
+    LocalSet::new().run_until(sifts_over_a_breaking_connection()).await;
+}
+
+async fn sifts_over_a_breaking_connection() {
+    let (bench, _) = graveyard(RabbitMq, 600).await;
+    let direct = bench.onlooker().await;
+    let cable = Cable::to(bench.rabbitmq().port).await;
+    let Address::RabbitMq(mut address) = bench.settings.address.clone() else { unreachable!() };
+    address.port = cable.port;
+    let settings = Settings { address: Address::RabbitMq(address), ..bench.settings.clone() };
+    let broker = queue::connect(&settings, None).await.expect("connects");
+    let mut shown = 0;
+    let mut decide = |_: &_| {
+        shown += 1;
+        if shown == 400 {
+            cable.cut();
+        }
+        Decision::Replay
+    };
+    let broken = broker.sift(&mut decide).await.expect_err("nobody is asked twice");
+    // Those that were done with together before.
+    let QueueError::HalfSifted { done: 250, left: 350, .. } = broken else { panic!("{broken:?}") };
+    until("the others are back", async || direct.depths().await.expect("reads").letters == 350)
+        .await;
+    let mut rest = 0;
+    let mut decide = |_: &_| {
+        rest += 1;
+        Decision::Replay
+    };
+    assert_eq!(broker.sift(&mut decide).await.expect("sifts"), 0);
+    assert_eq!(rest, 350);
+    let depths = direct.depths().await.expect("reads");
+    assert_eq!((depths.letters, depths.tasks), (0, 600));
 }

@@ -203,7 +203,7 @@ impl Scene {
             Survey | SetBack | TakeOver => {
                 self.other.take_over(2, &[], Asker::Idle).await.map(drop)
             }
-            Replay => self.other.sift(&mut |_| Decision::Replay).await,
+            Replay => self.other.sift(&mut |_| Decision::Replay).await.map(drop),
             Kernel => {
                 self.worker.compute_with(&Identity::built_in("one"), KernelCheck::Record).await
             }

@@ -181,25 +181,46 @@ impl<'a> Collection<'a> {
 
     async fn step(&mut self) -> Result<Step> {
         let enough = self.is_enough();
-        self.progress = self.broker.standing().await?;
-        if self.sweep.is_none() {
-            self.sweep = self.broker.sweep().await?;
+        let (mut complete, mut over) = self.look(enough).await?;
+        if over && !enough {
+            // What was so a moment ago is no end.
+            (complete, over) = self.look(true).await?;
         }
         let Some(sweep) = self.sweep.clone() else { return self.untold(enough).await };
-        let complete = self.tally.is_complete(&self.progress, &sweep.sweep);
-        // Where results are refused, the sweep is over without being complete.
-        let over = complete || self.progress.is_complete();
         let wait = if enough || over { Duration::ZERO } else { LOOK };
         let page = self.broker.results(&mut self.cursor, PAGE, wait).await?;
         let mut is_last = enough || over;
         if page.is_empty() {
-            if !self.broker.sweep().await?.is_some_and(|there| there.is_still(&sweep)) {
+            let there = match is_last {
+                true => self.broker.sweep().await?,
+                false => self.broker.sweep_of_late().await?,
+            };
+            if !there.is_some_and(|there| there.is_still(&sweep)) {
                 // What was read, and what comes, are of two sweeps.
                 return Err(QueueError::SweepLost { place: "the broker".to_owned() });
             }
             is_last = self.reconcile(over, complete).await? && is_last;
         }
         Ok((page, is_last))
+    }
+
+    /// Looks where the sweep stands: whether it is complete, and whether it is over. Whoever waits looks
+    /// again and again, and is content with what was so a moment ago.
+    async fn look(&mut self, is_exact: bool) -> Result<(bool, bool)> {
+        self.progress = match is_exact {
+            true => self.broker.standing().await?,
+            false => self.broker.standing_of_late().await?,
+        };
+        if self.sweep.is_none() {
+            self.sweep = match is_exact {
+                true => self.broker.sweep().await?,
+                false => self.broker.sweep_of_late().await?,
+            };
+        }
+        let Some(info) = &self.sweep else { return Ok((false, false)) };
+        let complete = self.tally.is_complete(&self.progress, &info.sweep);
+        // Where results are refused, the sweep is over without being complete.
+        Ok((complete, complete || self.progress.is_complete()))
     }
 
     /// Sees to it that what is open stays in a queue. Whether nothing speaks against the end.

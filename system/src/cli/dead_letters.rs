@@ -165,7 +165,9 @@ async fn act(args: Args, hooks: &Hooks) -> Result<Ended, Failed> {
         Action::Replay(Replay { chunks, all, dry, common }) => {
             let which = if all { Which::All } else { Which::Chunks(chunks.into_iter().collect()) };
             let broker = common.connect(hooks).await?;
-            print(format_args!("{}", replay(&*broker, &which, dry.dry_run).await?))?;
+            let sifted = sift(&*broker, &which, Decision::Replay, dry.dry_run).await?;
+            print(format_args!("{}", sifted.replayed(dry.dry_run)))?;
+            sifted.check()?;
         }
         Action::Drop(Drop { chunks, all, unreadable, dry, common }) => {
             let which = match (all, unreadable) {
@@ -174,7 +176,9 @@ async fn act(args: Args, hooks: &Hooks) -> Result<Ended, Failed> {
                 _ => Which::Chunks(chunks.into_iter().collect()),
             };
             let broker = common.connect(hooks).await?;
-            print(format_args!("{}", drop_letters(&*broker, &which, dry.dry_run).await?))?;
+            let sifted = sift(&*broker, &which, Decision::Drop, dry.dry_run).await?;
+            print(format_args!("{}", sifted.dropped(dry.dry_run)))?;
+            sifted.check()?;
         }
     }
     Ok(Ended::Finished)
@@ -197,41 +201,66 @@ fn list(letters: &[Letter], json: bool) -> Result<(), Failed> {
     }
 }
 
-async fn replay(broker: &dyn Broker, which: &Which, dry_run: bool) -> Result<String, Failed> {
-    let (done, unreadable) = sift(broker, which, Decision::Replay, dry_run).await?;
-    let mut line = match (done.len(), dry_run) {
-        (0, _) => "there is no dead letter to replay".to_owned(),
-        (_, true) => format!("would replay {}", letters_of(&done)),
-        (_, false) => format!("replayed {}: open again for any worker", letters_of(&done)),
-    };
-    if unreadable > 0 {
-        let them = counted(unreadable, "dead letter", "dead letters");
-        line += &format!("; {them} without a task of the sweep can only be dropped");
-    }
-    Ok(line + "\n")
+/// What became of the letters that are meant.
+#[derive(Default)]
+struct Sifted {
+    /// Chunks of those that have one.
+    done: Vec<u64>,
+    /// Those that have none.
+    unreadable: usize,
+    /// Those that could not be had.
+    unseen: u64,
 }
 
-async fn drop_letters(broker: &dyn Broker, which: &Which, dry_run: bool) -> Result<String, Failed> {
-    let (done, unreadable) = sift(broker, which, Decision::Drop, dry_run).await?;
-    let mut what = Vec::new();
-    if !done.is_empty() {
-        what.push(letters_of(&done));
-    }
-    if unreadable > 0 {
-        what.push(counted(unreadable, "unreadable dead letter", "unreadable dead letters"));
-    }
-    Ok(match (what.is_empty(), dry_run) {
-        (true, _) => "there is no dead letter to drop\n".to_owned(),
-        (_, true) => format!("would drop {}\n", what.join(" and ")),
-        (_, false) => {
-            let dead = match done.len() {
-                0 => "",
-                1 => ": its chunk stays dead",
-                _ => ": their chunks stay dead",
-            };
-            format!("dropped {}{dead}\n", what.join(" and "))
+impl Sifted {
+    fn replayed(&self, dry_run: bool) -> String {
+        let mut line = match (self.done.len(), dry_run) {
+            (0, _) => "there is no dead letter to replay".to_owned(),
+            (_, true) => format!("would replay {}", letters_of(&self.done)),
+            (_, false) => format!("replayed {}: open again for any worker", letters_of(&self.done)),
+        };
+        if self.unreadable > 0 {
+            let them = counted(self.unreadable, "dead letter", "dead letters");
+            line += &format!("; {them} without a task of the sweep can only be dropped");
         }
-    })
+        line + "\n"
+    }
+
+    fn dropped(&self, dry_run: bool) -> String {
+        let mut what = Vec::new();
+        if !self.done.is_empty() {
+            what.push(letters_of(&self.done));
+        }
+        if self.unreadable > 0 {
+            let (one, several) = ("unreadable dead letter", "unreadable dead letters");
+            what.push(counted(self.unreadable, one, several));
+        }
+        match (what.is_empty(), dry_run) {
+            (true, _) => "there is no dead letter to drop\n".to_owned(),
+            (_, true) => format!("would drop {}\n", what.join(" and ")),
+            (_, false) => {
+                let dead = match self.done.len() {
+                    0 => "",
+                    1 => ": its chunk stays dead",
+                    _ => ": their chunks stay dead",
+                };
+                format!("dropped {}{dead}\n", what.join(" and "))
+            }
+        }
+    }
+
+    /// Whoever asks for all is told where that was not all.
+    fn check(&self) -> Result<(), Failed> {
+        if self.unseen == 0 {
+            return Ok(());
+        }
+        let done = self.done.len() + self.unreadable;
+        Err(Failed::Other(format!(
+            "{done} dead letters were done with, and {} more are left: somebody else has them, or has \
+             taken them from their queue (run it again when nobody has them)",
+            self.unseen,
+        )))
+    }
 }
 
 /// Every dead letter that is there.
@@ -242,34 +271,44 @@ async fn read(broker: &dyn Broker) -> Result<Vec<Letter>, Failed> {
         letters.push(Letter::new(letter, sweep.as_ref()));
         Decision::Keep
     };
-    broker.sift(&mut look).await?;
+    let unseen = broker.sift(&mut look).await?;
+    if unseen > 0 {
+        tracing::warn!(
+            unseen,
+            "somebody else has dead letters, or has taken them from their queue"
+        );
+    }
     Ok(letters)
 }
 
-/// Decides so of the letters that are meant: the chunks of those that have one, and how many have
-/// none.
+/// Decides so of the letters that are meant.
 async fn sift(
     broker: &dyn Broker,
     which: &Which,
     decision: Decision,
     dry_run: bool,
-) -> Result<(Vec<u64>, usize), Failed> {
-    which.check(&read(broker).await?)?;
+) -> Result<Sifted, Failed> {
+    let is_named = matches!(which, Which::Chunks(_));
+    if is_named {
+        which.check(&read(broker).await?)?;
+    }
     let sweep = broker.sweep().await?.map(|info| info.sweep);
-    let (mut done, mut unreadable) = (Vec::new(), 0);
+    let mut sifted = Sifted::default();
     let mut decide = |letter: &DeadLetter| {
         let letter = Letter::new(letter, sweep.as_ref());
         if !which.holds(&letter) {
             return Decision::Keep;
         }
         match letter.index() {
-            Some(index) => done.push(index),
-            None => unreadable += 1,
+            Some(index) => sifted.done.push(index),
+            None => sifted.unreadable += 1,
         }
         if dry_run { Decision::Keep } else { decision }
     };
-    broker.sift(&mut decide).await?;
-    Ok((done, unreadable))
+    let unseen = broker.sift(&mut decide).await?;
+    // Those that were named are there.
+    sifted.unseen = if is_named { 0 } else { unseen };
+    Ok(sifted)
 }
 
 fn letters_of(chunks: &[u64]) -> String {

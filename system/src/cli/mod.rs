@@ -133,14 +133,17 @@ fn exit_code(outcome: Result<Ended, Failed>) -> ExitCode {
             ExitCode::from(128 + signal)
         }
         Err(Failed::Usage(message)) => report(&message, 64),
-        Err(Failed::Queue(
-            error @ (QueueError::Unreachable { .. } | QueueError::NotThere { .. }),
-        )) => report(&error.to_string(), 69),
-        Err(Failed::Queue(error @ QueueError::SweepLost { .. })) => {
-            report(&error.to_string(), SWEEP_LOST)
-        }
-        Err(Failed::Queue(error)) => report(&error.to_string(), 1),
+        Err(Failed::Queue(error)) => report(&error.to_string(), code_of(&error)),
         Err(Failed::Other(message)) => report(&message, 1),
+    }
+}
+
+fn code_of(error: &QueueError) -> u8 {
+    match error {
+        QueueError::Unreachable { .. } | QueueError::NotThere { .. } => 69,
+        QueueError::SweepLost { .. } => SWEEP_LOST,
+        QueueError::HalfSifted { cause, .. } => code_of(cause),
+        _ => 1,
     }
 }
 

@@ -1,8 +1,10 @@
 //! What people do with dead letters: keep, replay or drop them, one by one.
 
+use std::cell::Cell;
+
 use async_trait::async_trait;
 
-use super::Result;
+use super::{QueueError, Result};
 use crate::chunk::Sweep;
 use crate::wire::{DeadLetter, Task};
 
@@ -31,7 +33,45 @@ pub trait DeadLetters {
     /// where the chunk is committed all the same, only the letter goes. One that is dropped is
     /// gone, and its chunk stays dead. Each is one step of its own: after an error some are done
     /// and the others are still there.
-    async fn sift(&self, decide: &mut Decide<'_>) -> Result<()>;
+    ///
+    /// Says how many more letters are known of, which could not be shown: on RabbitMQ somebody can have
+    /// them, or have taken them away.
+    ///
+    /// # Errors
+    /// [`QueueError::HalfSifted`] where it broke off on the way.
+    async fn sift(&self, decide: &mut Decide<'_>) -> Result<u64>;
+}
+
+/// How far a sifting has come.
+#[derive(Default)]
+pub(super) struct Course {
+    there: Cell<u64>,
+    done: Cell<u64>,
+}
+
+impl Course {
+    /// So many letters are there.
+    pub(super) fn begin(&self, there: u64) {
+        self.there.set(there);
+    }
+
+    /// So many more are gone.
+    pub(super) fn goes_on(&self, by: usize) {
+        self.done.set(self.done.get() + by as u64);
+    }
+
+    /// An error that says how far it came. Where nothing was there yet, there is nothing to say.
+    pub(super) fn broken_off(&self, cause: QueueError) -> QueueError {
+        let (there, done) = (self.there.get(), self.done.get());
+        match there {
+            0 => cause,
+            _ => QueueError::HalfSifted {
+                done,
+                left: there.saturating_sub(done),
+                cause: Box::new(cause),
+            },
+        }
+    }
 }
 
 /// The task that a dead letter becomes when it is replayed: with no failed attempt, and known for

@@ -15,6 +15,7 @@ mod arrival;
 mod computed_by;
 pub mod embedded;
 mod environment;
+mod error;
 mod guest;
 mod letters;
 mod pace;
@@ -37,6 +38,7 @@ use crate::wire::{self, DeadLetter, Task, TaskResult};
 use access::tls_advice;
 pub use access::{Secret, Tls};
 pub use computed_by::{ComputedBy, KernelCheck};
+pub use error::QueueError;
 pub use guest::Guest;
 pub use letters::{DeadLetters, Decide, Decision, replayed};
 pub(crate) use reconcile::EVERY as RECONCILE_EVERY;
@@ -118,88 +120,6 @@ impl fmt::Display for Address {
             Self::Redis(server) => write!(f, "{server}"),
             Self::RabbitMq(server) => write!(f, "{server}"),
         }
-    }
-}
-
-/// Why a call had no outcome, or not the one that was asked for.
-#[derive(Debug, thiserror::Error)]
-pub enum QueueError {
-    /// The broker did not answer for as long as the settings allow.
-    #[error(
-        "{address} does not answer: {cause} (is it running, and is the address right? BROKER_URL, or \
-         {}, say where it is)",
-        address.variables()
-    )]
-    Unreachable {
-        /// Which broker.
-        address: Address,
-        /// The last error.
-        cause: String,
-    },
-    /// There is no such file.
-    #[error(
-        "{address} is not there (is the path right? EMBEDDED_PATH, or BROKER_URL, says it, and ttg \
-         coordinator makes the file)"
-    )]
-    NotThere {
-        /// Which broker.
-        address: Address,
-    },
-    /// The broker answered that it cannot do this.
-    #[error("{address} refused: {cause}")]
-    Refused {
-        /// Which broker.
-        address: Address,
-        /// What it said.
-        cause: String,
-    },
-    /// The broker holds another sweep.
-    #[error("{address} holds {there}, not {asked} (finish that one, or discard it with --reset)")]
-    OtherSweep {
-        /// Which broker.
-        address: Address,
-        /// The sweep that is there.
-        there: String,
-        /// The sweep that was asked for.
-        asked: String,
-    },
-    /// The sweep was computed by another kernel.
-    #[error(
-        "{place}: the sweep was computed by {there}, and this is {own} (discard its results with ttg \
-         coordinator --reset, or, where the two compute the same, say --same-kernel)"
-    )]
-    OtherKernel {
-        /// Which broker.
-        place: String,
-        /// What computed it.
-        there: String,
-        /// What was to compute it now.
-        own: String,
-    },
-    /// The broker held the sweep and does not any more, though nobody has discarded it.
-    #[error(
-        "{place} no longer holds the sweep that was begun there: its data was lost or replaced \
-         (submit it again with ttg coordinator)"
-    )]
-    SweepLost {
-        /// Which broker.
-        place: String,
-    },
-    /// Results are there, and nothing that says how large their sweep is.
-    #[error(
-        "{results} results are there of a sweep of which nobody says how large it is (ttg coordinator, \
-         with its parameters, takes it over)"
-    )]
-    Untold {
-        /// How many results.
-        results: u64,
-    },
-}
-
-impl QueueError {
-    /// The sweep of the broker at `address` is lost.
-    fn lost(address: &Address) -> Self {
-        Self::SweepLost { place: address.to_string() }
     }
 }
 
@@ -350,6 +270,19 @@ pub trait Inspect {
 
     /// Where the sweep stands.
     async fn standing(&self) -> Result<Progress>;
+
+    /// As [`Inspect::sweep`], for whoever waits and asks again and again: what has just changed may be told
+    /// at the next time only. On RabbitMQ nothing is written for it; to know what is so at the moment, one
+    /// leaves a mark in the journal.
+    async fn sweep_of_late(&self) -> Result<Option<SweepInfo>> {
+        self.sweep().await
+    }
+
+    /// As [`Inspect::standing`], likewise. It tells of no end: whoever thinks that he sees one asks where
+    /// the sweep stands.
+    async fn standing_of_late(&self) -> Result<Progress> {
+        self.standing().await
+    }
 
     /// Up to `max` results from `cursor` on, waiting up to `wait` for the first; the cursor moves
     /// on. Results that cannot be read come as errors with the reason.

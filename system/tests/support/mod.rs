@@ -3,6 +3,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod certificates;
+pub(crate) mod graveyard;
 pub(crate) mod kernels;
 pub(crate) mod model;
 pub(crate) mod process;

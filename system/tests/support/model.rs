@@ -470,7 +470,7 @@ impl Inspect for Member {
 
 #[async_trait(?Send)]
 impl DeadLetters for Member {
-    async fn sift(&self, decide: &mut Decide<'_>) -> Result<()> {
+    async fn sift(&self, decide: &mut Decide<'_>) -> Result<u64> {
         let letters = self.state.borrow().letters.clone();
         for (place, letter) in letters {
             let decision = decide(&letter);
@@ -488,7 +488,7 @@ impl DeadLetters for Member {
                 (Decision::Replay, Ok(_)) => {}
             }
         }
-        Ok(())
+        Ok(0)
     }
 }
 

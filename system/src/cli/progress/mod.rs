@@ -125,7 +125,7 @@ impl Shown {
 
     /// Nothing where the broker does not answer: whoever works there says so.
     async fn standing(&self) -> Option<Progress> {
-        self.broker.as_ref()?.standing().await.ok()
+        self.broker.as_ref()?.standing_of_late().await.ok()
     }
 
     async fn waiting_for_a_retry(&self) -> u64 {

@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use rusqlite::{OptionalExtension, params};
 
 use super::{Embedded, is_settled, text};
-use crate::queue::{DeadLetters, Decide, Decision, Inspect, Result, replayed};
+use crate::queue::letters::{Course, replayed};
+use crate::queue::{DeadLetters, Decide, Decision, Inspect, Result};
 use crate::wire::{self, DeadLetter, Task};
 
 /// Letters per read.
@@ -12,10 +13,19 @@ const PAGE: usize = 100;
 
 #[async_trait(?Send)]
 impl DeadLetters for Embedded {
-    async fn sift(&self, decide: &mut Decide<'_>) -> Result<()> {
+    async fn sift(&self, decide: &mut Decide<'_>) -> Result<u64> {
+        let course = Course::default();
+        let sifted = self.sift_all(decide, &course).await;
+        sifted.map(|()| 0).map_err(|cause| course.broken_off(cause))
+    }
+}
+
+impl Embedded {
+    async fn sift_all(&self, decide: &mut Decide<'_>, course: &Course) -> Result<()> {
         let sweep = self.sweep().await?.map(|info| info.sweep);
         let newest = "SELECT coalesce(max(seq), 0) FROM dead_letters";
         let newest: i64 = self.with(|c| c.query_row(newest, [], |row| row.get(0))).await?;
+        course.begin(self.depths().await?.letters);
         let mut after = 0;
         loop {
             let page = self.letters(after, newest).await?;
@@ -24,16 +34,15 @@ impl DeadLetters for Embedded {
             for (seq, text) in page {
                 let letter = DeadLetter::from_fields(wire::from_json(&text));
                 match (decide(&letter), replayed(&letter, sweep.as_ref())) {
-                    (Decision::Keep, _) | (Decision::Replay, Err(_)) => {}
+                    (Decision::Keep, _) | (Decision::Replay, Err(_)) => continue,
                     (Decision::Replay, Ok(task)) => self.replay(seq, task).await?,
                     (Decision::Drop, _) => self.discard(seq).await?,
                 }
+                course.goes_on(1);
             }
         }
     }
-}
 
-impl Embedded {
     async fn letters(&self, after: i64, newest: i64) -> Result<Vec<(i64, String)>> {
         self.with(move |connection| {
             let page = "SELECT seq, letter FROM dead_letters WHERE seq > ? AND seq <= ? \

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::bits::{BOUND, Bits};
 use super::record::Record;
+use super::shelf::Shelf;
 use crate::queue::SweepInfo;
 use crate::queue::told::Told;
 use crate::wire::{DeadLetter, Task, TaskResult};
@@ -34,8 +35,8 @@ pub(super) struct Digest {
     /// Those of them that nobody will compute any more.
     pub(super) refused: BTreeSet<u64>,
     pub(super) dead: Bits,
-    /// Dead letters that are there and their texts, by the place after theirs.
-    pub(super) letters: BTreeMap<u64, (DeadLetter, String)>,
+    /// Dead letters that are there.
+    pub(super) letters: Shelf,
     /// Of each task, since it was submitted or replayed.
     pub(super) redelivered: BTreeMap<u64, u64>,
     /// Of each chunk, ever.
@@ -82,12 +83,8 @@ impl Digest {
             Record::Refused(chunk) if self.doubtful.contains(&chunk) => {
                 self.refused.insert(chunk);
             }
-            Record::Letter(letter, text) => self.take_letter(place, letter, text),
-            Record::Gone(text) => {
-                let same = |(_, (_, other)): &(&u64, &(DeadLetter, String))| *other == text;
-                let place = self.letters.iter().find(same).map(|(place, _)| *place);
-                place.and_then(|place| self.letters.remove(&place));
-            }
+            Record::Letter(letter, text) => self.take_letter(place, letter, &text),
+            Record::Gone(text) => self.letters.take(&text),
             Record::Again(task) => {
                 self.submitted.set(task.chunk.index);
                 if let Some(retry) = self.retries.get_mut(&task.chunk.index) {
@@ -128,12 +125,11 @@ impl Digest {
         let fits = |chunk: u64, count: u64| {
             info.sweep.chunk_if_any(chunk).is_ok_and(|chunk| chunk.params() == count)
         };
-        for (chunk, _) in early.iter().filter(|(chunk, count)| !fits(*chunk, *count)) {
-            let of_it = early.range((*chunk, 0)..=(*chunk, u64::MAX));
-            if !of_it.clone().any(|(chunk, count)| fits(*chunk, *count)) {
-                self.committed.clear(*chunk);
-                self.doubtful.insert(*chunk);
-            }
+        let fitting = early.iter().filter(|(chunk, count)| fits(*chunk, *count));
+        let fitting: BTreeSet<u64> = fitting.map(|(chunk, _)| *chunk).collect();
+        for (chunk, _) in early.iter().filter(|(chunk, _)| !fitting.contains(chunk)) {
+            self.committed.clear(*chunk);
+            self.doubtful.insert(*chunk);
         }
         self.sweep = Some(info);
     }
@@ -177,15 +173,15 @@ impl Digest {
             self.redelivered.remove(&chunk);
             self.released.remove(&chunk);
             self.retries.remove(&chunk);
-            let of = |letter: &DeadLetter| letter.task().map(|task| task.chunk.index);
-            self.letters.retain(|_, (letter, _)| of(letter) != Some(chunk));
+            self.letters.take_all_of(chunk);
         } else if task.retry_count > 0 && !self.committed.has(chunk) && !self.dead.has(chunk) {
             self.retries.insert(chunk, Retry::of(task));
         }
     }
 
-    fn take_letter(&mut self, place: u64, letter: DeadLetter, text: String) {
-        if let Some(task) = letter.task()
+    fn take_letter(&mut self, place: u64, letter: DeadLetter, text: &str) {
+        let task = letter.task();
+        if let Some(task) = &task
             && self.sweep.as_ref().is_none_or(|it| task.check(&it.sweep).is_ok())
             && !self.committed.has(task.chunk.index)
         {
@@ -194,7 +190,7 @@ impl Digest {
             self.refused.remove(&task.chunk.index);
             self.retries.remove(&task.chunk.index);
         }
-        self.letters.insert(place, (letter, text));
+        self.letters.put(place, letter, text, task.map(|task| task.chunk.index));
     }
 
     /// The last retry of a chunk that is not settled.

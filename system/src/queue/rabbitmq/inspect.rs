@@ -53,6 +53,16 @@ impl Inspect for RabbitMq {
         Ok(self.journal.progress())
     }
 
+    async fn sweep_of_late(&self) -> Result<Option<SweepInfo>> {
+        self.link.call(async |life| self.journal.follow(&life).await).await?;
+        Ok(self.journal.sweep())
+    }
+
+    async fn standing_of_late(&self) -> Result<Progress> {
+        self.link.call(async |life| self.journal.follow(&life).await).await?;
+        Ok(self.journal.progress())
+    }
+
     async fn results(
         &self,
         cursor: &mut Cursor,
@@ -234,6 +244,7 @@ impl RabbitMq {
             let message = if wait.is_zero() {
                 reader.next_soon().await?
             } else {
+                reader.turn.give_way().await;
                 match timeout_at(deadline, reader.next()).await {
                     Ok(next) => next?,
                     Err(_) => {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 
 use super::Queues;
 use super::digest::Digest;
@@ -17,6 +18,9 @@ use super::record::{self, Record};
 use crate::queue::told::Told;
 use crate::queue::{Progress, Result, SweepInfo};
 use crate::wire::{DeadLetter, Task};
+
+/// How long the name of data is looked for that is about to be deleted.
+const NAMED: Duration = Duration::from_secs(5);
 
 /// What the journal says, as far as it was read.
 pub(super) struct Journal {
@@ -60,6 +64,25 @@ impl Journal {
         Ok(self.store())
     }
 
+    /// The same, for whoever is about to delete the journal: it may hold anything, and nothing else of it
+    /// is read. What does not come within a few seconds is not there.
+    pub(super) async fn find_store(&self, life: &Life) -> Option<String> {
+        timeout(NAMED, self.search_store(life)).await.ok()?.ok()?
+    }
+
+    async fn search_store(&self, life: &Life) -> Outcome<Option<String>> {
+        let mut reader = Reader::open(life, 0).await?;
+        let mine = self.new_mark();
+        life.publish(&[record::mark(&self.queues, &mine)]).await?;
+        loop {
+            match Record::read_own(&reader.next_soon().await?) {
+                Some(Record::Store(name)) => return Ok(Some(name)),
+                Some(Record::Mark(mark)) if mark == mine => return Ok(None),
+                _ => {}
+            }
+        }
+    }
+
     /// A sweep that was opened in this data, or that tasks tell of, as `read_store`.
     pub(super) async fn read_sweep(&self, life: &Life) -> Outcome<Option<SweepInfo>> {
         self.read_until(life, |digest| digest.sweep.is_some()).await?;
@@ -74,6 +97,7 @@ impl Journal {
             return self.read_on(life).await;
         };
         while let Some(read) = reader.next().now_or_never() {
+            reader.turn.give_way().await;
             match read {
                 Ok(message) => {
                     let record = Record::read(&message);
@@ -274,8 +298,12 @@ impl Journal {
     /// theirs, as far as was read.
     pub(super) fn letters(&self, after: u64, max: usize) -> Vec<(u64, DeadLetter)> {
         let digest = self.digest();
-        let letters = digest.letters.range(after + 1..).take(max);
-        letters.map(|(place, (letter, _))| (*place, letter.clone())).collect()
+        digest.letters.after(after).take(max).map(|(place, it)| (place, it.clone())).collect()
+    }
+
+    /// How many dead letters are neither replayed nor dropped, as far as was read.
+    pub(super) fn letters_there(&self) -> u64 {
+        self.digest().letters.count()
     }
 
     /// How often the chunk's task was delivered again until now, and how many of those times its

@@ -36,10 +36,12 @@ mod reconcile;
 mod record;
 mod roll;
 mod server;
+mod shelf;
 mod sight;
 mod submit;
 mod tls;
 mod trace;
+mod turn;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};

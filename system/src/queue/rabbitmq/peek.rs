@@ -11,6 +11,7 @@ use lapin::types::FieldTable;
 use tokio::time::timeout;
 
 use super::life::{Life, Outcome, Trouble, is_not_found};
+use super::turn::Turn;
 
 /// Messages that one channel shows.
 const PAGE: u16 = 10_000;
@@ -89,7 +90,9 @@ async fn show_page(
     let options = BasicConsumeOptions::default();
     let consume = channel.basic_consume(queue.into(), "".into(), options, FieldTable::default());
     let mut consumer = consume.await?;
+    let mut turn = Turn::begin();
     for _ in 0..count {
+        turn.give_way().await;
         let next = timeout(ANSWER, consumer.next()).await;
         let next = next.map_err(|_| Trouble::new(format!("{queue} holds less than it says")))?;
         let ended = || Trouble::new(format!("{queue} was deleted while it was read"));

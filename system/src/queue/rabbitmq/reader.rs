@@ -10,6 +10,7 @@ use lapin::{Channel, Consumer};
 use tokio::time::timeout;
 
 use super::life::{Life, Outcome, Trouble};
+use super::turn::Turn;
 
 /// Messages that the server sends ahead.
 const AHEAD: u16 = 1000;
@@ -31,6 +32,8 @@ pub(super) struct Reader {
     _channel: Channel,
     consumer: Consumer,
     unacknowledged: u32,
+    /// For whoever reads on and on.
+    pub(super) turn: Turn,
 }
 
 impl Reader {
@@ -59,11 +62,13 @@ impl Reader {
             _channel: channel,
             consumer,
             unacknowledged: 0,
+            turn: Turn::begin(),
         })
     }
 
-    /// The next message, where there is one: a mark of our own at least.
+    /// The next message, where there is one: a mark of our own at least. Others have their turns.
     pub(super) async fn next_soon(&mut self) -> Outcome<Message> {
+        self.turn.give_way().await;
         let ended = || Trouble::new("the journal ends before its end");
         timeout(ANSWER, self.next()).await.map_err(|_| ended())?
     }

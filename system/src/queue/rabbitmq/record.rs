@@ -134,6 +134,12 @@ impl Record {
         }
     }
 
+    /// A record of our own; nothing of any other message is read.
+    pub(super) fn read_own(message: &Message) -> Option<Self> {
+        let is_own = message.exchange.as_str().is_empty();
+        is_own.then(|| Self::own(message, &String::from_utf8_lossy(&message.data)))
+    }
+
     fn own(message: &Message, text: &str) -> Self {
         let kind = message.properties.kind().as_ref().map(lapin::types::ShortString::as_str);
         match kind {

@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, ErrorKind};
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -78,9 +79,14 @@ impl Submit for RabbitMq {
     }
 
     async fn reset(&self) -> Result<()> {
+        let (store, is_looking) = (RefCell::new(None), Cell::new(false));
         self.alone(async |life| {
-            self.journal.read_on(life).await?;
-            let store = self.journal.store();
+            // Where looking for it has cost a connection, it would cost the next one too.
+            if store.borrow().is_none() && !is_looking.replace(true) {
+                let found = self.journal.find_store(life).await;
+                store.replace(found.or_else(|| self.journal.store()));
+                is_looking.set(false);
+            }
             self.journal.close().await;
             let channel = life.connection.create_channel().await?;
             // Deleted, not purged: whoever holds a task of it is told that way.
@@ -92,7 +98,7 @@ impl Submit for RabbitMq {
             }
             self.queues.declare(&channel, None).await?;
             // Workers tell by it that nothing was lost that should be there.
-            let named = store.map(|name| record::store(&self.queues, &name));
+            let named = store.borrow().as_ref().map(|name| record::store(&self.queues, name));
             life.publish(named.as_slice()).await
         })
         .await

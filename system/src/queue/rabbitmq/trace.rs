@@ -20,6 +20,7 @@ use super::journal::Journal;
 use super::life::{Life, Outcome, Trouble};
 use super::queues::{LETTERS_EXCHANGE, RESULTS_EXCHANGE, RETRY_EXCHANGE, TASKS_EXCHANGE};
 use super::record::Doubt;
+use super::turn::Turn;
 use crate::queue::{Held, TakenResult, Token};
 use crate::wire::{self, Task, TaskResult};
 
@@ -180,7 +181,9 @@ impl Trace {
         let unwatched = || Trouble::new("nobody watches on this connection");
         let mut reading = self.reading.take().ok_or_else(unwatched)?;
         reading.mark(mine).await?;
+        let mut turn = Turn::begin();
         loop {
+            turn.give_way().await;
             let message = life.answered(reading.next()).await?;
             if message.exchange.as_str().is_empty() && message.data == mine.as_bytes() {
                 self.reading = Some(reading);

@@ -5,7 +5,8 @@ use async_trait::async_trait;
 
 use super::keys::{COMMITTED, DEAD, LETTERS, PROGRESS, TASKS};
 use super::{Entry, Redis, to_fields};
-use crate::queue::{Cursor, DeadLetters, Decide, Decision, Inspect, Result, replayed};
+use crate::queue::letters::{Course, replayed};
+use crate::queue::{Cursor, DeadLetters, Decide, Decision, Inspect, Result};
 use crate::wire::{DeadLetter, Task};
 
 /// Letters per read.
@@ -13,7 +14,15 @@ const PAGE: usize = 100;
 
 #[async_trait(?Send)]
 impl DeadLetters for Redis {
-    async fn sift(&self, decide: &mut Decide<'_>) -> Result<()> {
+    async fn sift(&self, decide: &mut Decide<'_>) -> Result<u64> {
+        let course = Course::default();
+        let sifted = self.sift_all(decide, &course).await;
+        sifted.map(|()| 0).map_err(|cause| course.broken_off(cause))
+    }
+}
+
+impl Redis {
+    async fn sift_all(&self, decide: &mut Decide<'_>, course: &Course) -> Result<()> {
         let sweep = self.sweep().await?.map(|info| info.sweep);
         let newest: Vec<Entry> = self
             .link
@@ -24,6 +33,7 @@ impl DeadLetters for Redis {
             })
             .await?;
         let Some((newest, _)) = newest.first() else { return Ok(()) };
+        course.begin(self.depths().await?.letters);
         let mut cursor = Cursor::default();
         loop {
             let page = self.range(LETTERS, &mut cursor, newest, PAGE).await?;
@@ -33,16 +43,15 @@ impl DeadLetters for Redis {
             for (id, values) in page {
                 let letter = DeadLetter::from_fields(to_fields(&values));
                 match (decide(&letter), replayed(&letter, sweep.as_ref())) {
-                    (Decision::Keep, _) | (Decision::Replay, Err(_)) => {}
+                    (Decision::Keep, _) | (Decision::Replay, Err(_)) => continue,
                     (Decision::Replay, Ok(task)) => self.replay(&id, &task).await?,
                     (Decision::Drop, _) => self.delete(&id).await?,
                 }
+                course.goes_on(1);
             }
         }
     }
-}
 
-impl Redis {
     async fn replay(&self, id: &str, task: &Task) -> Result<()> {
         let script = script!("replay");
         let mut script = script.key(TASKS);
