@@ -21,6 +21,7 @@ const SLEEPING: &[(&str, &str)] = &[
     ("system/tests/support/model.rs", "lives in simulated time"),
     ("system/tests/simulated_time.rs", "lives in simulated time"),
     ("system/tests/broker_restarts.rs", "is about how long a broker is away"),
+    ("system/tests/adoption.rs", "is about the moment of a death, of which nothing tells"),
     ("system/tests/lost_sweeps.rs", "is about who has seen a sweep, of which nothing tells"),
     ("system/tests/refusals.rs", "is about how long a broker refuses"),
     ("system/tests/conformance/claims.rs", "is about the length of a lease"),

@@ -329,6 +329,11 @@ pub fn get<'a>(fields: &'a Fields, name: &str) -> Option<&'a str> {
     fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())
 }
 
+/// Milliseconds since 1970 of a time as the wire writes it.
+pub(crate) fn ms(time: &str) -> Option<i64> {
+    time.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond)
+}
+
 /// The present moment as the wire writes it.
 pub fn now() -> String {
     jiff::Timestamp::now().to_string()

@@ -16,7 +16,7 @@ use crate::queue::{
     Result, Stamped, SweepInfo,
 };
 use crate::stats::Stats;
-use crate::wire::TaskResult;
+use crate::wire::{self, TaskResult};
 pub(crate) use report::grouped;
 use tally::Tally;
 
@@ -259,7 +259,7 @@ impl<'a> Collection<'a> {
         let mut page = Vec::new();
         if !std::mem::replace(&mut self.has_read_untold, true) {
             let each = &mut |result: Readable<TaskResult>| {
-                let at_ms = result.as_ref().ok().and_then(|it| tally::ms(&it.completed_at));
+                let at_ms = result.as_ref().ok().and_then(|it| wire::ms(&it.completed_at));
                 page.push(Stamped { at_ms: at_ms.unwrap_or_default(), what: result });
             };
             self.broker.stored_results(each).await?;

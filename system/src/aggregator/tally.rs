@@ -6,7 +6,7 @@ use super::{Refused, Report, Share, Stretch};
 use crate::chunk::{CHUNKS_BOUND, Sweep};
 use crate::queue::{Progress, Readable, Stamped, SweepInfo};
 use crate::stats::Collector;
-use crate::wire::TaskResult;
+use crate::wire::{TaskResult, ms};
 
 /// How many refused results are told one by one, and how many stretches of missing chunks.
 const TOLD: usize = 20;
@@ -141,11 +141,6 @@ impl Tally {
             workers: self.workers,
         }
     }
-}
-
-/// Milliseconds since 1970 of a time as the wire writes it.
-pub(super) fn ms(time: &str) -> Option<i64> {
-    time.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond)
 }
 
 #[cfg(test)]

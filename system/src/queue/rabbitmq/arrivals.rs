@@ -3,12 +3,11 @@
 
 use lapin::message::Delivery as Message;
 
-use super::inspect::ms;
 use super::life::Outgoing;
 use super::record::{self, Doubt};
 use super::{Holding, RabbitMq};
 use crate::queue::{Delivery, Result, Token};
-use crate::wire::{self, Task};
+use crate::wire::{self, Task, ms};
 
 impl RabbitMq {
     /// Tasks from messages, which came through the consumer, in order, or were fetched.

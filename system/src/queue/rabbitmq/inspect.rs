@@ -20,7 +20,7 @@ use crate::queue::{
     Cursor, Depths, EachResult, Held, Inspect, OpenTask, Progress, Readable, Redelivered, Result,
     Stamped, SweepInfo, TakenResult,
 };
-use crate::wire::{self, DeadLetter, Fields, Task, TaskResult};
+use crate::wire::{self, DeadLetter, Fields, Task, TaskResult, ms};
 
 /// What is read page by page, each with a reader of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -296,10 +296,6 @@ impl RabbitMq {
 
 fn fields(message: &Message) -> Fields {
     wire::from_json(&String::from_utf8_lossy(&message.data))
-}
-
-pub(super) fn ms(time: &str) -> Option<i64> {
-    time.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond)
 }
 
 fn now_ms() -> i64 {

@@ -283,7 +283,7 @@ impl Journal {
     pub(super) fn is_before_sweep(&self, at_ms: i64) -> bool {
         let digest = self.digest();
         match &digest.sweep {
-            Some(info) => super::inspect::ms(&info.created_at).is_some_and(|ms| at_ms < ms),
+            Some(info) => crate::wire::ms(&info.created_at).is_some_and(|ms| at_ms < ms),
             // The sweep was discarded, and no task of this journal is of another.
             None => digest.submitted.count == 0,
         }
