@@ -7,8 +7,9 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use lapin::BasicProperties;
-use lapin::options::QueueDeclareOptions;
+use futures_util::StreamExt;
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{BasicProperties, Consumer};
 use tokio::sync::watch;
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -140,16 +141,30 @@ async fn a_journal_is_discarded_whatever_it_holds_and_its_name_is_kept() {
     bench.assert_exact(&sweep).await;
 }
 
-/// How many messages there are in the journal.
-async fn length(bench: &Bench) -> u32 {
+/// Whatever comes into the journal from now on.
+async fn watch_journal(bench: &Bench) -> (lapin::Connection, Consumer) {
     let server = bench.rabbitmq();
     let url = format!("amqp://127.0.0.1:{}", server.port);
     let connection = lapin::Connection::connect(&url, Default::default()).await.expect("connects");
     let channel = connection.create_channel().await.expect("a channel");
-    let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+    channel.basic_qos(100, Default::default()).await.expect("a limit");
+    let mut place = FieldTable::default();
+    place.insert("x-stream-offset".into(), AMQPValue::LongString("next".into()));
     let journal = format!("{}.journal", server.queues().tasks);
-    let told = channel.queue_declare(journal.as_str().into(), passive, Default::default()).await;
-    told.expect("it is there").message_count()
+    let (queue, options) = (journal.as_str().into(), Default::default());
+    let told = channel.basic_consume(queue, "".into(), options, place).await;
+    (connection, told.expect("a stream"))
+}
+
+/// Reads until nothing has come for a second: how much there was.
+async fn until_silent(journal: &mut Consumer) -> usize {
+    let mut count = 0;
+    while let Ok(message) = timeout(Duration::from_secs(1), journal.next()).await {
+        message.expect("it is there").expect("it can be read");
+        count += 1;
+        assert!(count < 20, "whoever waits writes, and goes on with it");
+    }
+    count
 }
 
 /// Lets an aggregator wait for so long, and somebody who watches how many chunks are dead.
@@ -172,10 +187,9 @@ async fn whoever_waits_adds_nothing_to_the_journal_and_sees_the_end() {
     let worker = bench.worker("worker-1").await;
     let held = claim_one(&*worker).await;
     let broker = bench.onlooker().await;
-    wait(&broker, Duration::from_secs(1)).await;
-    let before = length(&bench).await;
-    wait(&broker, Duration::from_secs(2)).await;
-    assert_eq!(length(&bench).await, before);
+    let (_connection, mut journal) = watch_journal(&bench).await;
+    // Whoever begins asks where the end is. A wait outlasts the silence.
+    tokio::join!(wait(&broker, Duration::from_secs(4)), until_silent(&mut journal));
     let (_keep, stop) = watch::channel(false);
     let collected = aggregator::collect(&*broker, Some(&*broker), Until::Complete, &stop);
     let working = async {
@@ -184,6 +198,8 @@ async fn whoever_waits_adds_nothing_to_the_journal_and_sees_the_end() {
             let next = claim_one(&*worker).await;
             commit(&*worker, &next, "worker-1").await;
         }
+        // What is written is seen.
+        assert!(until_silent(&mut journal).await >= 3);
     };
     let (report, ()) = tokio::join!(collected, working);
     assert!(report.expect("reads").complete);
