@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// No sweep has more chunks: everybody keeps a bit for each, and tasks cannot name more.
 pub const CHUNKS_BOUND: u64 = 1 << 27;
 
@@ -9,7 +11,7 @@ pub const CHUNKS_BOUND: u64 = 1 << 27;
 pub const PARAMS_BOUND: u64 = 1 << 53;
 
 /// A half-open range of parameters with its index in the sweep.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chunk {
     /// Index of the chunk: the key of its commit.
     pub index: u64,
@@ -32,7 +34,7 @@ impl Chunk {
 }
 
 /// A chunk's index as it is written on the wire: zero-padded to five digits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChunkId(pub u64);
 
 impl fmt::Display for ChunkId {
@@ -42,7 +44,7 @@ impl fmt::Display for ChunkId {
 }
 
 /// All parameters of one job and the size of its chunks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sweep {
     /// First parameter.
     pub start: u64,

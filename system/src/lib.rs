@@ -4,6 +4,7 @@
 
 pub mod aggregator;
 pub mod chunk;
+mod chunk_set;
 pub mod cli;
 pub mod coordinator;
 pub mod kernel;

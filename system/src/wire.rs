@@ -1,12 +1,12 @@
 //! Tasks, results and dead letters as they travel: the fields that any program must speak.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use crate::chunk::{CHUNKS_BOUND, Chunk, Sweep};
+use crate::chunk::{CHUNKS_BOUND, Chunk, ChunkId, Sweep};
 use crate::stats::Stats;
 
 /// Longest text of a foreign message that is kept in a dead letter, in bytes.
@@ -21,7 +21,7 @@ const COMPLETED: &str = "completed";
 const RETRY_COUNT: &str = "retry_count";
 
 /// What is read of a task.
-const TASK: &[&str] = &[
+const TASK: [&str; 8] = [
     "chunk_id",
     "start_param",
     "end_param",
@@ -33,13 +33,13 @@ const TASK: &[&str] = &[
 ];
 
 /// What is read of a result.
-const RESULT: &[&str] = &["chunk_id", "worker_id", "status", "duration_seconds", "result_data"];
+const RESULT: [&str; 5] = ["chunk_id", "worker_id", "status", "duration_seconds", "result_data"];
 
 /// The fields of a message, in the order in which they are written.
 pub type Fields = Vec<(String, String)>;
 
 /// A chunk to be computed.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Task {
     /// The chunk.
     pub chunk: Chunk,
@@ -116,11 +116,12 @@ impl Task {
     /// # Errors
     /// One fragment that says which field is wrong: the reason for a dead letter.
     pub fn from_fields(fields: &Fields) -> Result<Self, String> {
-        once(fields, TASK)?;
+        let values = values(fields, &TASK)?;
+        let [id, start, end, count, total_params, total_chunks, retry_count, replays] = values;
         let chunk = Chunk {
-            index: number(fields, "chunk_id")?,
-            start: number(fields, "start_param")?,
-            end: number(fields, "end_param")?,
+            index: number("chunk_id", id)?,
+            start: number("start_param", start)?,
+            end: number("end_param", end)?,
         };
         if chunk.end <= chunk.start {
             return Err(format!(
@@ -128,30 +129,69 @@ impl Task {
                 chunk.end, chunk.start
             ));
         }
-        let count = optional_number(fields, "params_count")?.unwrap_or(chunk.params());
+        let count = optional_number("params_count", count)?.unwrap_or(chunk.params());
         if count != chunk.params() {
             return Err(format!(
                 "params_count is {count}, but the range has {} parameters",
                 chunk.params()
             ));
         }
-        let total_chunks = optional_number(fields, "total_chunks")?;
+        let total_chunks = optional_number("total_chunks", total_chunks)?;
         let bound = total_chunks.unwrap_or(CHUNKS_BOUND).min(CHUNKS_BOUND);
         if chunk.index >= bound {
             return Err(format!("chunk_id {} is not below the {bound} chunks", chunk.id()));
         }
-        let count = |name| -> Result<u32, String> {
-            let count = optional_number(fields, name)?.unwrap_or(0);
+        let count = |name, value| -> Result<u32, String> {
+            let count = optional_number(name, value)?.unwrap_or(0);
             Ok(u32::try_from(count).unwrap_or(u32::MAX))
         };
         Ok(Self {
             chunk,
-            total_params: optional_number(fields, "total_params")?.unwrap_or(0),
+            total_params: optional_number("total_params", total_params)?.unwrap_or(0),
             total_chunks: total_chunks.unwrap_or(0),
             created_at: get(fields, "created_at").unwrap_or_default().to_owned(),
-            retry_count: count("retry_count")?,
-            replays: count("replays")?,
+            retry_count: count("retry_count", retry_count)?,
+            replays: count("replays", replays)?,
         })
+    }
+}
+
+/// A field of a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ResultField {
+    ChunkId,
+    WorkerId,
+    Status,
+    DurationSeconds,
+    CompletedAt,
+    ResultData,
+}
+
+impl ResultField {
+    /// In the order in which they are written.
+    pub(crate) const ALL: [Self; 6] = [
+        Self::ChunkId,
+        Self::WorkerId,
+        Self::Status,
+        Self::DurationSeconds,
+        Self::CompletedAt,
+        Self::ResultData,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::ChunkId => "chunk_id",
+            Self::WorkerId => "worker_id",
+            Self::Status => "status",
+            Self::DurationSeconds => "duration_seconds",
+            Self::CompletedAt => "completed_at",
+            Self::ResultData => "result_data",
+        }
+    }
+
+    /// What all results have in it, where that is so.
+    pub(crate) fn constant(self) -> Option<&'static str> {
+        (self == Self::Status).then_some(COMPLETED)
     }
 }
 
@@ -173,14 +213,25 @@ pub struct TaskResult {
 impl TaskResult {
     /// The message.
     pub fn to_fields(&self) -> Fields {
-        owned(vec![
-            ("chunk_id", crate::chunk::ChunkId(self.chunk_index).to_string()),
-            ("worker_id", self.worker_id.clone()),
-            ("status", COMPLETED.to_owned()),
-            ("duration_seconds", format!("{:.4}", self.duration_seconds)),
-            ("completed_at", self.completed_at.clone()),
-            ("result_data", json_text(&self.stats)),
-        ])
+        let field = |field: ResultField| {
+            let mut value = String::new();
+            self.write(field, &mut value);
+            (field.name().to_owned(), value)
+        };
+        ResultField::ALL.into_iter().map(field).collect()
+    }
+
+    /// Appends the value of one of its fields.
+    pub(crate) fn write(&self, field: ResultField, text: &mut String) {
+        let written = match field {
+            ResultField::ChunkId => write!(text, "{}", ChunkId(self.chunk_index)),
+            ResultField::WorkerId => text.write_str(&self.worker_id),
+            ResultField::Status => text.write_str(COMPLETED),
+            ResultField::DurationSeconds => write!(text, "{:.4}", self.duration_seconds),
+            ResultField::CompletedAt => text.write_str(&self.completed_at),
+            ResultField::ResultData => text.write_str(&json_text(&self.stats)),
+        };
+        written.expect("a text takes everything");
     }
 
     /// Whether this can be the result of a chunk of the sweep.
@@ -196,8 +247,8 @@ impl TaskResult {
     /// # Errors
     /// One fragment that says which field is wrong. What is not `completed` is no result.
     pub fn from_fields(fields: &Fields) -> Result<Self, String> {
-        once(fields, RESULT)?;
-        match get(fields, "status") {
+        let [id, worker_id, status, duration, data] = values(fields, &RESULT)?;
+        match status {
             Some(COMPLETED) => {}
             Some(other) => {
                 let other = bounded(other);
@@ -205,11 +256,11 @@ impl TaskResult {
             }
             None => return Err(format!("status is missing, and a result is {COMPLETED:?}")),
         }
-        let data = get(fields, "result_data").ok_or("result_data is missing")?;
+        let data = data.ok_or("result_data is missing")?;
         Ok(Self {
-            chunk_index: number(fields, "chunk_id")?,
-            worker_id: get(fields, "worker_id").unwrap_or("unknown").to_owned(),
-            duration_seconds: get(fields, "duration_seconds")
+            chunk_index: number("chunk_id", id)?,
+            worker_id: worker_id.unwrap_or("unknown").to_owned(),
+            duration_seconds: duration
                 .and_then(|text| text.parse().ok())
                 .filter(|seconds: &f64| seconds.is_finite())
                 .unwrap_or(0.0),
@@ -343,21 +394,28 @@ fn owned(fields: Vec<(&str, String)>) -> Fields {
     fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-fn number(fields: &Fields, name: &str) -> Result<u64, String> {
-    optional_number(fields, name)?.ok_or_else(|| format!("{name} is missing"))
-}
-
-/// A name that is there twice is read in two ways by two readers.
-fn once(fields: &Fields, names: &[&str]) -> Result<(), String> {
-    let times = |name: &str| fields.iter().filter(|(field, _)| field == name).count();
-    match names.iter().find(|name| times(name) > 1) {
-        Some(name) => Err(format!("{name} is there twice")),
-        None => Ok(()),
+/// The values of these names. A name that is there twice is read in two ways by two readers.
+fn values<'a, const N: usize>(
+    fields: &'a Fields,
+    names: &[&str; N],
+) -> Result<[Option<&'a str>; N], String> {
+    let mut values = [None; N];
+    for (name, value) in fields {
+        if let Some(place) = names.iter().position(|known| known == name)
+            && values[place].replace(value.as_str()).is_some()
+        {
+            return Err(format!("{name} is there twice"));
+        }
     }
+    Ok(values)
 }
 
-fn optional_number(fields: &Fields, name: &str) -> Result<Option<u64>, String> {
-    get(fields, name)
+fn number(name: &str, value: Option<&str>) -> Result<u64, String> {
+    optional_number(name, value)?.ok_or_else(|| format!("{name} is missing"))
+}
+
+fn optional_number(name: &str, value: Option<&str>) -> Result<Option<u64>, String> {
+    value
         .map(|text| {
             let digits = text.bytes().all(|byte| byte.is_ascii_digit());
             let number = text.parse().ok().filter(|_| digits);

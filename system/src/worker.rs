@@ -16,7 +16,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, interval, sleep, timeout_at};
+use tokio::time::{Instant, interval, sleep, timeout, timeout_at};
 
 pub use self::batch::Batch;
 use self::computed_by::Certainty;
@@ -107,6 +107,7 @@ pub async fn run(
         options,
         stop,
         flushing: tokio::sync::Mutex::default(),
+        taking: tokio::sync::Mutex::default(),
         reconciled: Cell::new(None),
         fitness: RefCell::default(),
         farewell: Cell::default(),
@@ -142,6 +143,8 @@ struct Worker {
     desk: RefCell<Desk>,
     /// One commit at a time.
     flushing: tokio::sync::Mutex<()>,
+    /// Nothing is taken over beside the work while tasks are claimed: what comes is held already.
+    taking: tokio::sync::Mutex<()>,
     /// When it was last looked whether everything that is open is somewhere.
     reconciled: Cell<Option<Instant>>,
     fitness: RefCell<Fitness>,
@@ -154,8 +157,9 @@ struct Worker {
 /// What a worker has before it.
 struct Desk {
     backlog: VecDeque<Delivery>,
-    current: Option<(Delivery, Instant)>,
-    done: Vec<(Token, TaskResult, u64)>,
+    current: Option<(Rc<Delivery>, Instant)>,
+    /// Shared with the commit that goes on, if any.
+    done: Rc<Vec<(Token, TaskResult)>>,
     done_since: Instant,
     batch: Batch,
     summary: Summary,
@@ -168,7 +172,7 @@ impl Default for Desk {
         Self {
             backlog: VecDeque::new(),
             current: None,
-            done: Vec::new(),
+            done: Rc::default(),
             done_since: Instant::now(),
             batch: Batch::new(Duration::ZERO, 1),
             summary: Summary::new(""),
@@ -183,14 +187,16 @@ impl Desk {
     fn held(&self) -> Vec<Token> {
         let waiting = self.backlog.iter().map(|delivery| &delivery.token);
         let current = self.current.iter().map(|(delivery, _)| &delivery.token);
-        let done = self.done.iter().map(|(token, ..)| token);
+        let done = self.done.iter().map(|(token, _)| token);
         waiting.chain(current).chain(done).cloned().collect()
     }
 
     /// Whether a chunk taken over now would be started soon.
     fn is_free_soon(&self) -> bool {
         let Some((current, since)) = &self.current else {
-            return true;
+            let waiting = u32::try_from(self.backlog.len()).unwrap_or(u32::MAX);
+            let chunk_time = self.batch.chunk_time.unwrap_or(SOON);
+            return waiting == 0 || chunk_time.saturating_mul(waiting) < SOON;
         };
         if current.suspect {
             // If it is what kills its workers, then nobody else with it.
@@ -208,9 +214,17 @@ impl Desk {
         waiting && self.current.as_ref().is_some_and(|(_, since)| since.elapsed() > patience)
     }
 
+    /// Whether what is done has waited long enough, with more to do.
     fn must_flush(&self) -> bool {
-        !self.done.is_empty()
-            && (self.backlog.is_empty() || self.done_since.elapsed() >= self.batch.target)
+        let waits = !self.done.is_empty() && !self.backlog.is_empty();
+        waits && self.done_since.elapsed() >= self.batch.target
+    }
+
+    fn take_in(&mut self, claimed: Vec<Delivery>) {
+        self.stats.claimed += claimed.len() as u64;
+        self.backlog.extend(claimed);
+        // Those that may kill come when nothing else is at stake.
+        self.backlog.make_contiguous().sort_by_key(|delivery| delivery.suspect);
     }
 }
 
@@ -219,15 +233,17 @@ impl Worker {
         self.look_whose_it_is().await?;
         let mut idle_since = Instant::now();
         loop {
+            if *self.stop.borrow() {
+                return Ok(Status::Interrupted);
+            }
             self.look_again().await?;
             let next = self.desk.borrow_mut().backlog.pop_front();
             let Some(delivery) = next else {
-                if *self.stop.borrow() {
-                    return Ok(Status::Interrupted);
-                }
-                // What is done waits for nothing that may come.
-                self.flush().await?;
-                if let Some(status) = self.claim(idle_since).await? {
+                let has_done = !self.desk.borrow().done.is_empty();
+                if has_done {
+                    self.flush_and_claim_ahead().await?;
+                    idle_since = Instant::now();
+                } else if let Some(status) = self.claim(idle_since).await? {
                     return Ok(status);
                 }
                 continue;
@@ -249,18 +265,29 @@ impl Worker {
         }
     }
 
+    /// Commits what is done, which waits for nothing that may come, and meanwhile fetches what is there. Neither
+    /// is given up for the other's error: what comes is on the desk, to be given back.
+    async fn flush_and_claim_ahead(&self) -> Result<()> {
+        let max = self.desk.borrow().batch.size;
+        let claim = async {
+            let _alone = self.taking.lock().await;
+            let claimed = self.queue.claim_ahead(max).await?;
+            self.desk.borrow_mut().take_in(claimed);
+            Ok(())
+        };
+        let (flushed, claimed) = tokio::join!(self.flush(), claim);
+        flushed.and(claimed)
+    }
+
     /// Fills the backlog, or says why the worker should leave.
     async fn claim(&self, idle_since: Instant) -> Result<Option<Status>> {
         let max = self.desk.borrow().batch.size;
-        let claimed = self.queue.claim(max, CLAIM_WAIT).await?;
+        let claimed = {
+            let _alone = self.taking.lock().await;
+            self.queue.claim(max, CLAIM_WAIT).await?
+        };
         let nothing = claimed.is_empty();
-        {
-            let mut desk = self.desk.borrow_mut();
-            desk.stats.claimed += claimed.len() as u64;
-            desk.backlog.extend(claimed);
-            // Those that may kill come when nothing else is at stake.
-            desk.backlog.make_contiguous().sort_by_key(|delivery| delivery.suspect);
-        }
+        self.desk.borrow_mut().take_in(claimed);
         if !nothing {
             return Ok(None);
         }
@@ -295,15 +322,15 @@ impl Worker {
 
     /// Commits what is done before a chunk is begun that may end this worker.
     async fn stake(&self, delivery: &Delivery) -> Result<()> {
-        self.desk.borrow_mut().current = Some((delivery.clone(), Instant::now()));
+        self.desk.borrow_mut().current = Some((Rc::new(delivery.clone()), Instant::now()));
         self.flush().await
     }
 
     /// Computes a chunk. False where it failed after a request to stop, which may have reached the
     /// kernel too: it stays on the desk, to be given back.
     async fn attempt(&self, kernel: &mut dyn Kernel, delivery: Delivery) -> Outcome<bool> {
-        let begun = Instant::now();
-        self.desk.borrow_mut().current = Some((delivery.clone(), begun));
+        let (delivery, begun) = (Rc::new(delivery), Instant::now());
+        self.desk.borrow_mut().current = Some((Rc::clone(&delivery), begun));
         let chunk = delivery.task.chunk;
         let on_purpose = self.fails_on_purpose(&delivery);
         let computed = if on_purpose {
@@ -379,7 +406,7 @@ impl Worker {
         }
     }
 
-    fn put_down(&self, delivery: Delivery, stats: Stats, took: Duration) {
+    fn put_down(&self, delivery: Rc<Delivery>, stats: Stats, took: Duration) {
         let result = TaskResult {
             chunk_index: delivery.task.chunk.index,
             worker_id: self.options.name.clone(),
@@ -391,8 +418,9 @@ impl Worker {
         if desk.done.is_empty() {
             desk.done_since = Instant::now();
         }
-        desk.done.push((delivery.token, result, stats.count));
         desk.current = None;
+        let Delivery { token, .. } = Rc::unwrap_or_clone(delivery);
+        Rc::make_mut(&mut desk.done).push((token, result));
         desk.batch.observe(took);
     }
 
@@ -400,10 +428,7 @@ impl Worker {
     /// has answered.
     async fn flush(&self) -> Result<()> {
         let _alone = self.flushing.lock().await;
-        let done: Vec<_> = {
-            let desk = self.desk.borrow();
-            desk.done.iter().map(|(token, result, _)| (token.clone(), result.clone())).collect()
-        };
+        let done = Rc::clone(&self.desk.borrow().done);
         if done.is_empty() || self.certainty.is_refused() {
             return Ok(());
         }
@@ -411,13 +436,13 @@ impl Worker {
         let outcomes = self.queue.commit(&done).await?;
         let mut desk = self.desk.borrow_mut();
         // More may have been put down since: at the end.
-        let told: Vec<_> = desk.done.drain(..done.len()).collect();
-        for ((_, result, params), outcome) in told.into_iter().zip(outcomes) {
+        desk.done = Rc::new(desk.done[done.len()..].to_vec());
+        for ((_, result), outcome) in done.iter().zip(outcomes) {
             match outcome {
                 Commit::Committed => {
                     self.options.so_far.committed();
                     desk.summary.chunks_processed += 1;
-                    desk.summary.params_processed += params;
+                    desk.summary.params_processed += result.stats.count;
                     desk.stats.committed += 1;
                     desk.aggregates.merge(&result.stats);
                 }
@@ -452,8 +477,11 @@ impl Worker {
                 self.flush().await?;
                 self.hand_back().await?;
             }
+            // What is being claimed is held already, and must not be taken for a former life's. It is not awaited
+            // for so long that leases would run out.
+            let Ok(_alone) = timeout(renew_every / 2, self.taking.lock()).await else { continue };
             if self.desk.borrow().is_free_soon() && !*self.stop.borrow() {
-                let max = self.desk.borrow().batch.size;
+                let (held, max) = (self.desk.borrow().held(), self.desk.borrow().batch.size);
                 let taken = self.queue.take_over(max, &held, Asker::Busy).await?;
                 let mut desk = self.desk.borrow_mut();
                 desk.stats.taken_over += taken.len() as u64;

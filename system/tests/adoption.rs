@@ -25,9 +25,8 @@ const SUBMIT: [&str; 5] = ["coordinator", "--total-parameters", "100", "--chunk-
 async fn foreign(backend: Backend) -> Bench {
     let bench = Bench::start(backend).with_lease(Duration::from_secs(2));
     if backend == RabbitMq {
-        let url = format!("amqp://127.0.0.1:{}", bench.rabbitmq().port);
-        let connection = lapin::Connection::connect(&url, Default::default()).await;
-        let channel = connection.expect("connects").create_channel().await.expect("a channel");
+        let connection = bench.rabbitmq().connect().await;
+        let channel = connection.create_channel().await.expect("a channel");
         let queues = bench.rabbitmq().queues();
         for (queue, exchange) in
             [(&queues.tasks, "ttg.tasks.exchange"), (&queues.results, "ttg.results.exchange")]

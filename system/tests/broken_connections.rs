@@ -8,15 +8,18 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::{AbortHandle, LocalSet, spawn_local};
-use tokio::time::{sleep, timeout};
+use tokio::time::{interval, sleep, timeout};
 use ttg_system::chunk::Sweep;
 use ttg_system::coordinator;
 use ttg_system::queue::{self, Address, Decision, QueueError, Settings};
+use ttg_system::worker::{self, Batch, Options, Status};
 
-use support::bench::Backend::RabbitMq;
-use support::bench::{PATIENCE, claim_one, commit, computed};
+use support::bench::Backend::{RabbitMq, Redis};
+use support::bench::{Bench, PATIENCE, claim_one, commit, computed};
 use support::graveyard::graveyard;
+use support::kernels::Steady;
 use support::process::until;
 use support::rabbitmq_server::RabbitMqServer;
 
@@ -120,6 +123,41 @@ async fn commits_over_breaking_connections() {
             committed.expect("commits");
         }
     }
+}
+
+/// Its reads and its commits go over connections of their own, and each may be back before the other.
+#[tokio::test]
+async fn a_worker_that_reads_ahead_goes_on_whenever_its_connections_break() {
+    let mut bench = Bench::start(Redis);
+    bench.settings.max_deliveries = 1000;
+    let (mut bench, sweep) = bench.with_sweep(2_000).await;
+    let queue = bench.worker("worker-1").await;
+    let batch = Batch::new(Duration::from_millis(20), 8);
+    let options = Options { batch, ..bench.options("worker-1") };
+    let (_keep, stop) = watch::channel(false);
+    let worker = worker::run(queue, Box::new(Steady::new(Duration::ZERO)), options, stop);
+    let server = bench.redis();
+    let breaking = async {
+        let mut next = interval(Duration::from_millis(20));
+        loop {
+            next.tick().await;
+            server.command(&["CLIENT", "KILL", "TYPE", "normal"]);
+        }
+    };
+    let (summary, ended) = tokio::select! {
+        ended = worker => ended,
+        () = breaking => unreachable!("it goes on and on"),
+    };
+    ended.expect("it ends well");
+    assert_eq!((summary.status, summary.chunks_processed > 0), (Status::Completed, true));
+    bench.assert_exact(&sweep).await;
+    let mut connection =
+        redis::Client::open(bench.redis().url()).unwrap().get_connection().unwrap();
+    let mut told = redis::cmd("XPENDING");
+    told.arg("ttg:tasks").arg("ttg-workers");
+    let (pending, ..): (u64, redis::Value, redis::Value, redis::Value) =
+        told.query(&mut connection).expect("is told");
+    assert_eq!(pending, 0, "all of it is acknowledged");
 }
 
 #[tokio::test]

@@ -225,11 +225,13 @@ async fn a_worker_that_is_refused_with_a_result_in_hand_stores_it_nowhere(
     let mut bench = Bench::start(backend);
     bench.settings.max_deliveries = 1;
     let (bench, sweep) = bench.with_sweep(6).await;
-    let kernel = Steady::new(Duration::from_millis(300));
+    let recorded = watch::channel(false).0;
+    let kernel = Steady::new(Duration::ZERO).until(recorded.subscribe());
     let mut begun = kernel.begun();
     let meanwhile = async {
         begun.wait_for(|begun| *begun == 1).await.expect("it gets there");
         record(&bench, "one").await;
+        recorded.send_replace(true);
     };
     let (refused, ()) = join!(work_with(&bench, 1, "two", kernel), meanwhile);
     assert!(is_refused(&refused), "{refused:?}");

@@ -21,7 +21,7 @@ use ttg_system::queue::{self, Address, Broker, Decision};
 use support::bench::Backend::RabbitMq;
 use support::bench::{Bench, claim_one, commit};
 use support::graveyard::{Letterbox, graveyard};
-use support::process::{Ended, Process, broker_environment, ttg};
+use support::process::{Ended, Process, broker_environment, ttg, worked};
 
 /// The shortest heartbeat that there is.
 const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -43,13 +43,6 @@ async fn half_replayed(letters: u64) -> (Bench, Sweep) {
     broker.sift(&mut decide).await.expect("sifts");
     assert_eq!(count, letters);
     (bench, sweep)
-}
-
-/// How long this thread has had a processor: other programs make no difference.
-fn worked() -> Duration {
-    let told = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux tells");
-    let nanoseconds = told.split(' ').next().and_then(|told| told.parse().ok());
-    Duration::from_nanos(nanoseconds.expect("a number"))
 }
 
 /// How much work it is for a coordinator to find what it has submitted, how long that takes, and how often
@@ -144,8 +137,7 @@ async fn a_journal_is_discarded_whatever_it_holds_and_its_name_is_kept() {
 /// Whatever comes into the journal from now on.
 async fn watch_journal(bench: &Bench) -> (lapin::Connection, Consumer) {
     let server = bench.rabbitmq();
-    let url = format!("amqp://127.0.0.1:{}", server.port);
-    let connection = lapin::Connection::connect(&url, Default::default()).await.expect("connects");
+    let connection = server.connect().await;
     let channel = connection.create_channel().await.expect("a channel");
     channel.basic_qos(100, Default::default()).await.expect("a limit");
     let mut place = FieldTable::default();

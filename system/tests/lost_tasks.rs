@@ -290,6 +290,9 @@ async fn a_journal_that_was_cut_is_lost() {
     for arguments in [&["worker"][..], &["aggregate"], &submit] {
         assert_it_is_lost(&role(&bench, arguments).end(), arguments[0]);
     }
+    // With nothing in any queue it looks like a server that nobody has used.
+    bench.lose_tasks().await;
+    assert_it_is_lost(&role(&bench, &submit).end(), "coordinator");
 }
 
 /// It counts nothing of what ours does, and may write the same metadata: nothing of that is a loss.

@@ -95,8 +95,7 @@ async fn a_wrong_password_is_told_at_once_and_never_shown() {
 async fn a_lock_that_somebody_keeps_is_not_waited_for_for_ever() {
     let (mut bench, sweep) = Bench::start(RabbitMq).with_sweep(1).await;
     bench.settings.patience = Duration::from_secs(2);
-    let url = format!("amqp://127.0.0.1:{}", bench.rabbitmq().port);
-    let keeper = Connection::connect(&url, Default::default()).await.expect("connects");
+    let keeper = bench.rabbitmq().connect().await;
     let channel = keeper.create_channel().await.expect("a channel");
     let lock = format!("{}.lock", bench.rabbitmq().queues().tasks);
     let own = QueueDeclareOptions { exclusive: true, ..Default::default() };
@@ -114,8 +113,7 @@ async fn a_lock_that_somebody_keeps_is_not_waited_for_for_ever() {
 /// Takes a task as a foreign worker does, and leaves without acknowledging it.
 async fn take_and_leave(bench: &Bench, result: Option<&str>) {
     let server = bench.rabbitmq();
-    let url = format!("amqp://127.0.0.1:{}", server.port);
-    let connection = Connection::connect(&url, Default::default()).await.expect("connects");
+    let connection = server.connect().await;
     let channel = connection.create_channel().await.expect("a channel");
     let tasks = server.queues().tasks.as_str().into();
     channel.basic_get(tasks, Default::default()).await.expect("answers").expect("a task");
@@ -193,14 +191,15 @@ async fn of_what_a_foreign_worker_has_it_is_at_the_first() {
     let (bench, _) = Bench::start(RabbitMq).with_sweep(2).await;
     let onlooker = bench.onlooker().await;
     let server = bench.rabbitmq();
-    let url = format!("amqp://127.0.0.1:{}", server.port);
-    let connection = Connection::connect(&url, Default::default()).await.expect("connects");
+    let connection = server.connect().await;
     let channel = connection.create_channel().await.expect("a channel");
     let tasks = server.queues().tasks.as_str();
     for _ in 0..2 {
         let got = channel.basic_get(tasks.into(), Default::default()).await;
         got.expect("answers").expect("a task");
     }
+    // The server tells of a delivery once it has made it.
+    until("both are there", async || onlooker.held().await.expect("reads").len() == 2).await;
     let held = onlooker.held().await.expect("reads");
     let begun: Vec<_> = held.iter().map(|it| (it.chunk_index, it.begun)).collect();
     assert_eq!(begun, [(Some(0), true), (Some(1), false)]);
@@ -288,8 +287,7 @@ async fn a_task_that_is_published_again_is_a_delivery_more_of_its_chunk() {
     let onlooker = bench.onlooker().await;
     onlooker.held().await.expect("watches from now on");
     let server = bench.rabbitmq();
-    let url = format!("amqp://127.0.0.1:{}", server.port);
-    let connection = Connection::connect(&url, Default::default()).await.expect("connects");
+    let connection = server.connect().await;
     let channel = connection.create_channel().await.expect("a channel");
     let tasks: ShortString = server.queues().tasks.as_str().into();
     let take = async || {
@@ -317,8 +315,7 @@ async fn what_goes_another_way_than_the_contracts_is_seen() {
     let onlooker = bench.onlooker().await;
     onlooker.held().await.expect("watches from now on");
     let server = bench.rabbitmq();
-    let url = format!("amqp://127.0.0.1:{}", server.port);
-    let connection = Connection::connect(&url, Default::default()).await.expect("connects");
+    let connection = server.connect().await;
     let channel = connection.create_channel().await.expect("a channel");
     let named = |name: &str| ShortString::from(name);
     let (tasks, results) = (named(&server.queues().tasks), named(&server.queues().results));
@@ -531,8 +528,7 @@ async fn failures_are_counted_from_the_first_task_on_and_in_the_headers_of_a_dea
     let broker = queue::connect(&settings, Some("worker-1")).await.expect("connects");
     let sweep = Sweep { start: 0, params: 10, chunk_size: 10 };
     coordinator::run(&*broker, &sweep, None).await.expect("submits");
-    let url = format!("amqp://127.0.0.1:{}", server.port);
-    let connection = Connection::connect(&url, Default::default()).await.expect("connects");
+    let connection = server.connect().await;
     let channel = connection.create_channel().await.expect("a channel");
     let first = async |queue: &str| {
         let got = channel.basic_get(queue.into(), BasicGetOptions::default()).await;

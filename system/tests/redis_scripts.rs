@@ -45,7 +45,11 @@ impl Action {
             Join => include_str!("../src/queue/redis/lua/join.lua"),
             Open => include_str!("../src/queue/redis/lua/open.lua"),
             Submit => include_str!("../src/queue/redis/lua/submit.lua"),
-            Commit => include_str!("../src/queue/redis/lua/commit.lua"),
+            Commit => concat!(
+                include_str!("../src/queue/redis/lua/settle.lua"),
+                include_str!("../src/queue/redis/lua/commit.lua"),
+                include_str!("../src/queue/redis/lua/commit_all.lua"),
+            ),
             Retry | Bury => include_str!("../src/queue/redis/lua/fail.lua"),
             Renew => include_str!("../src/queue/redis/lua/renew.lua"),
             Release => include_str!("../src/queue/redis/lua/release.lua"),
@@ -215,8 +219,9 @@ impl Scene {
 #[case::join(Join, &[])]
 #[case::open(Open, &[])]
 #[case::submit(Submit, &[])]
-// Only of a task that is with nobody is looked whether it is there; and nothing is trimmed.
-#[case::commit(Commit, &["xinfo", "xrange", "xtrim"])]
+// Where nothing may be renamed the script adds all results itself; only of a task that is with nobody is
+// looked whether it is there; the stream is not at its end, and nothing is trimmed.
+#[case::commit(Commit, &["renamenx", "xdel", "xinfo", "xrange", "xtrim"])]
 #[case::retry(Retry, &["hget", "hincrby", "setbit", "xadd"])]
 #[case::bury(Bury, &["time", "zadd"])]
 #[case::renew(Renew, &[])]

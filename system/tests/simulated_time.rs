@@ -59,6 +59,10 @@ impl Queue for Freezing {
         self.thawed().await;
         self.broker.claim(max, wait).await
     }
+    async fn claim_ahead(&self, max: usize) -> Result<Vec<Delivery>> {
+        self.thawed().await;
+        self.broker.claim_ahead(max).await
+    }
     async fn commit(&self, done: &[(Token, TaskResult)]) -> Result<Vec<Commit>> {
         self.thawed().await;
         self.broker.commit(done).await

@@ -23,10 +23,6 @@ const LOG: Duration = Duration::from_secs(10);
 /// Beyond a plan's own time limit, the cluster ends a Pod by itself after so long.
 const BEYOND: Duration = Duration::from_secs(600);
 
-/// How long a process waits for a broker that it cannot reach, in seconds: to make its Pod anew takes
-/// longer than to start a server again.
-const PATIENCE_S: &str = "120";
-
 /// Bytes between a process that prints its results and whoever reads them.
 const PIPE: usize = 64 * 1024;
 
@@ -132,11 +128,7 @@ impl Pods {
             life,
             image: program.image.clone().unwrap_or_else(worker_image),
             args: program.command.iter().map(|it| it.display().to_string()).collect(),
-            // What the program is told itself comes after it, and counts.
-            environment: [("BROKER_PATIENCE_SECONDS".to_owned(), PATIENCE_S.to_owned())]
-                .into_iter()
-                .chain(program.variables.iter().cloned())
-                .collect(),
+            environment: program.variables.clone(),
             credentials: self.credentials.get().cloned(),
         };
         let pod = fleet.start(&wanted).await?;

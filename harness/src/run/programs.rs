@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use crate::environment::{BrokerProcess, FOREIGN_IMAGE, Output, Program, role_command};
-use crate::plan::{Backend, FaultKind, Kernel, Plan, PlannedFault, WorkersIn};
+use crate::plan::{Backend, Environment, FaultKind, Kernel, Plan, PlannedFault, WorkersIn};
 
 /// The program of a process by its name: `worker-0`, `coordinator`, `aggregator`,
 /// `dead-letters`. `way` is where it finds the broker, if that is not the broker itself; `env` is said besides all that the plan says.
@@ -31,6 +31,9 @@ pub(super) fn program(
     let mut variables = common(plan);
     let in_container = plan.workers_in == WorkersIn::Container;
     variables.extend(broker.into_iter().flat_map(|broker| broker.variables(way, in_container)));
+    if matches!(broker, Some(BrokerProcess::Embedded(_) | BrokerProcess::Server(..))) {
+        variables.push(("BROKER_PATIENCE_SECONDS", patience(plan.environment).to_owned()));
+    }
     let number = name.strip_prefix("worker-");
     variables.extend(number.map(|number| ("WORKER_ID", number.to_owned())));
     let mut variables: Vec<(String, String)> =
@@ -50,6 +53,16 @@ pub(super) fn program(
     let may_run_out = number.is_some() && plan.has_fault(runs_out);
     let name = name.to_owned();
     Ok(Program { name, command, variables, output, in_container, image, may_run_out })
+}
+
+/// Seconds that everybody waits for a broker of the harness, which may be away because of a fault while a
+/// coordinator or an aggregator looks for it for the first time: nobody has typed a wrong address.
+fn patience(environment: Environment) -> &'static str {
+    match environment {
+        // To make the broker's Pod anew takes longer than to start a server again.
+        Environment::Kubernetes => "120",
+        _ => "60",
+    }
 }
 
 fn common(plan: &Plan) -> Vec<(&'static str, String)> {

@@ -71,9 +71,7 @@ pub fn scenario(backend: Backend, seed: u64) -> String {
     line(format_args!("workers: {workers}\nseed: {seed}"));
     line(format_args!("system:\n  env:\n    STALE_THRESHOLD_MS: {}", ground.lease_ms));
     // It is there to bury chunks that kill; here workers die of something else.
-    line(format_args!("    MAX_DELIVERIES: 1000"));
-    // Who is restarted may find a broker that is down for longer than a first contact may take.
-    line(format_args!("    BROKER_PATIENCE_SECONDS: 60\nfaults:"));
+    line(format_args!("    MAX_DELIVERIES: 1000\nfaults:"));
     line(format_args!("{chaos}"));
     singles.iter().for_each(|single| line(format_args!("  - {single}")));
     // A bound on how long it may hang, with room for a machine that does other things too.
@@ -203,7 +201,6 @@ mod tests {
           env:
             STALE_THRESHOLD_MS: 569
             MAX_DELIVERIES: 1000
-            BROKER_PATIENCE_SECONDS: 60
         faults:
           - at: 78ms
             chaos:

@@ -43,6 +43,7 @@ fn a_correct_run_passes(
 #[case::primes("primes", "rabbitmq")]
 #[case::frozen_worker("frozen-worker", "rabbitmq")]
 #[case::slow_start("slow-start", "redis")]
+#[case::started_while_away("started-while-away", "redis")]
 fn another_correct_run_passes(#[case] scenario: &str, #[case] backend: &str) {
     passes(scenario, backend);
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Refused, Report, Share, Stretch};
 use crate::chunk::{CHUNKS_BOUND, Sweep};
+use crate::chunk_set::ChunkSet;
 use crate::queue::{Progress, Readable, Stamped, SweepInfo};
 use crate::stats::Collector;
 use crate::wire::{TaskResult, ms};
@@ -14,9 +15,7 @@ const TOLD: usize = 20;
 /// Results so far.
 #[derive(Default)]
 pub(super) struct Tally {
-    /// A bit for each chunk.
-    seen: Vec<u64>,
-    chunks: u64,
+    seen: ChunkSet,
     duplicates_removed: u64,
     unreadable: u64,
     refused: Vec<Refused>,
@@ -47,11 +46,10 @@ impl Tally {
             tracing::warn!(chunk, worker, reason, "a result is not what its chunk can come to");
             return self.refuse(Refused { chunk: Some(chunk), worker: Some(worker), reason });
         }
-        if !self.is_first(result.chunk_index) {
+        if !self.seen.insert(result.chunk_index) {
             self.duplicates_removed += 1;
             return;
         }
-        self.chunks += 1;
         self.values.merge(&result.stats);
         self.first_ms = Some(self.first_ms.map_or(message.at_ms, |ms| ms.min(message.at_ms)));
         self.last_ms = Some(self.last_ms.map_or(message.at_ms, |ms| ms.max(message.at_ms)));
@@ -68,39 +66,23 @@ impl Tally {
         }
     }
 
-    fn is_first(&mut self, chunk: u64) -> bool {
-        // Below 2^32, so it fits.
-        let (word, bit) = ((chunk / 64) as usize, 1 << (chunk % 64));
-        if self.seen.len() <= word {
-            self.seen.resize(word + 1, 0);
-        }
-        let first = self.seen[word] & bit == 0;
-        self.seen[word] |= bit;
-        first
-    }
-
-    fn has(&self, chunk: u64) -> bool {
-        let word = self.seen.get((chunk / 64) as usize);
-        word.is_some_and(|word| word & (1 << (chunk % 64)) != 0)
-    }
-
     /// Whether every chunk is in it, or dead.
     pub(super) fn is_complete(&self, progress: &Progress, sweep: &Sweep) -> bool {
         self.is_whole(sweep)
             || (progress.submitted >= sweep.chunks()
-                && self.chunks + progress.dead >= sweep.chunks())
+                && self.seen.len() + progress.dead >= sweep.chunks())
     }
 
     /// Whether every parameter is in it.
     fn is_whole(&self, sweep: &Sweep) -> bool {
-        self.chunks == sweep.chunks() && self.values.count() == sweep.params
+        self.seen.len() == sweep.chunks() && self.values.count() == sweep.params
     }
 
     /// The first stretches of chunks that are not in it.
     fn missing(&self, sweep: &Sweep) -> Vec<Stretch> {
         let mut stretches: Vec<Stretch> = Vec::new();
         // One more than is told is begun, and no more.
-        for chunk in (0..sweep.chunks()).filter(|chunk| !self.has(*chunk)) {
+        for chunk in (0..sweep.chunks()).filter(|chunk| !self.seen.contains(*chunk)) {
             match stretches.last_mut() {
                 Some(stretch) if stretch.last + 1 == chunk => stretch.last = chunk,
                 _ => stretches.push(Stretch { first: chunk, last: chunk }),
@@ -125,7 +107,7 @@ impl Tally {
         let missing_chunks = sweep.map(|sweep| self.missing(&sweep)).unwrap_or_default();
         Report {
             complete: sweep.is_some_and(|sweep| self.is_whole(&sweep)),
-            chunks: self.chunks,
+            chunks: self.seen.len(),
             expected_chunks: sweep.map(|sweep| sweep.chunks()),
             dead_lettered: progress.dead,
             duplicates_removed: self.duplicates_removed,

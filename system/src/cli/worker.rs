@@ -19,7 +19,7 @@ use crate::worker::{Batch, Options, Status, Summary, WorkerError};
 use crate::{coordinator, static_mode, worker};
 
 /// Work per claim where chunks are small, and most chunks of one.
-const BATCH: (Duration, usize) = (Duration::from_millis(20), 256);
+const BATCH: (Duration, usize) = (Duration::from_millis(20), Batch::MOST);
 
 /// Most times the simulated work that a slow chunk may take.
 const SLOW_BOUND: f64 = 1e6;

@@ -106,11 +106,16 @@ fn unreadable(variable: &str, file: &Path, error: &dyn fmt::Display) -> String {
     format!("{variable} names {}, which cannot be used: {error}", file.display())
 }
 
+/// Whether a handshake failed because the server's certificate is not trusted.
+pub(super) fn is_untrusted(cause: &str) -> bool {
+    cause.contains("invalid peer certificate")
+}
+
 /// What a failed handshake means to people; nothing where TLS is not at fault. What is told of a
 /// certificate does not change from one attempt to the next.
 pub(super) fn tls_advice(cause: &str) -> Option<&'static str> {
     let says = |text: &str| cause.contains(text);
-    if says("invalid peer certificate") {
+    if is_untrusted(cause) {
         Some("BROKER_TLS_CA says whom to trust, BROKER_TLS_SERVER_NAME what the server is called")
     } else if says("CertificateRequired") || says("received fatal alert") {
         Some("BROKER_TLS_CERT and BROKER_TLS_KEY say who connects")

@@ -32,6 +32,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use crate::chunk::Sweep;
 use crate::wire::{self, DeadLetter, Task, TaskResult};
@@ -205,6 +206,10 @@ pub trait Queue: Reconcile + ComputedBy {
     /// Returns as soon as there is something, and early when the sweep is complete.
     async fn claim(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>>;
 
+    /// Up to `max` new tasks that are there and can be had while a commit goes on; it waits for none. Whoever
+    /// gets none claims afterwards, so a backend that gains nothing by it gives none.
+    async fn claim_ahead(&self, max: usize) -> Result<Vec<Delivery>>;
+
     /// Stores results and acknowledges their deliveries, each pair as one step.
     async fn commit(&self, done: &[(Token, TaskResult)]) -> Result<Vec<Commit>>;
 
@@ -213,7 +218,8 @@ pub trait Queue: Reconcile + ComputedBy {
 
     /// Takes over up to `max` deliveries that were given back, or one whose worker is dead, or
     /// silent for a lease: that one is attempted alone, since it may be what killed it. `held`
-    /// is what this worker knows to be its own: anything else under its name was a former life's.
+    /// is what this worker knows to be its own: anything else under its name was a former life's, so it is not
+    /// asked while a claim goes on.
     async fn take_over(&self, max: usize, held: &[Token], asker: Asker) -> Result<Vec<Delivery>>;
 
     /// An attempt failed.
@@ -415,7 +421,7 @@ pub struct Redelivered {
 }
 
 /// The sweep that a broker holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SweepInfo {
     /// Parameters and chunk size.
     pub sweep: Sweep,

@@ -1,11 +1,13 @@
 //! What the tasks of somebody else's coordinator tell of their sweep, where nothing of ours does.
 
+use serde::{Deserialize, Serialize};
+
 use super::SweepInfo;
 use crate::chunk::{Chunk, Sweep};
 use crate::wire::Task;
 
 /// Tasks of which nobody of ours has submitted any, as far as they were seen.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub(super) struct Told {
     first: Option<Sweep>,
     /// One that is not the first.

@@ -15,6 +15,9 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Most chunks in a batch of the worker that is a program.
+    pub const MOST: usize = 256;
+
     /// Begins with batches of one.
     pub fn new(target: Duration, max: usize) -> Self {
         Self { target, max, chunk_time: None, size: 1 }

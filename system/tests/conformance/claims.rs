@@ -42,6 +42,72 @@ async fn each_chunk_is_handed_to_one_worker(
 
 #[rstest]
 #[tokio::test]
+async fn what_is_claimed_during_a_commit_is_a_delivery_like_any_other(
+    #[values(Embedded, Redis, RabbitMq, Model)] backend: Backend,
+) {
+    let mut bench = Bench::start(backend);
+    // A look for the dead goes before.
+    bench.settings.takeover_interval = PATIENCE;
+    let (bench, sweep) = bench.with_sweep(12).await;
+    let (mine, others) = (bench.worker("worker-1").await, bench.worker("worker-2").await);
+    let mut delivery = claim_one(&*mine).await;
+    let mut seen = BTreeSet::from([delivery.task.chunk.index]);
+    let mut came_ahead = 0;
+    for _ in 0..4 {
+        let (outcome, ahead) = join!(commit(&*mine, &delivery, "worker-1"), mine.claim_ahead(1));
+        assert_eq!(outcome, Commit::Committed);
+        let mut ahead = ahead.expect("claims");
+        assert!(ahead.len() <= 1, "{ahead:?}");
+        came_ahead += ahead.len();
+        delivery = match ahead.pop() {
+            Some(delivery) => delivery,
+            None => claim_one(&*mine).await,
+        };
+        assert_eq!(delivery.token.number, 1);
+        assert!(seen.insert(delivery.task.chunk.index), "it was not handed out before");
+        assert_eq!(mine.renew(std::slice::from_ref(&delivery.token)).await.expect("renews"), []);
+    }
+    assert_eq!(came_ahead > 0, matches!(backend, Redis | Model), "{came_ahead} came ahead");
+    mine.release(std::slice::from_ref(&delivery.token)).await.expect("releases");
+    mine.leave().await.expect("leaves");
+    seen.remove(&delivery.task.chunk.index);
+    while seen.len() < 12 {
+        let delivery = claim_one(&*others).await;
+        assert!(seen.insert(delivery.task.chunk.index), "it was not handed out before");
+        assert_eq!(commit(&*others, &delivery, "worker-2").await, Commit::Committed);
+    }
+    let begun = Instant::now();
+    assert_eq!(others.claim_ahead(1).await.expect("claims"), [], "there is nothing more");
+    assert!(begun.elapsed() < PATIENCE / 2, "it did not wait");
+    bench.assert_exact(&sweep).await;
+}
+
+#[rstest]
+#[tokio::test]
+async fn whoever_always_claims_ahead_comes_to_what_the_dead_left_behind(
+    #[values(Embedded, Redis, RabbitMq, Model)] backend: Backend,
+) {
+    let mut bench = Bench::start(backend);
+    bench.settings.takeover_interval = Duration::from_millis(10);
+    let (bench, sweep) = bench.with_sweep(3_000).await;
+    let (mine, dying) = (bench.worker("worker-1").await, bench.worker("worker-2").await);
+    let lost = claim_one(&*dying).await.task.chunk.index;
+    drop(dying);
+    for _ in 0..sweep.chunks() - 2 {
+        let ahead = mine.claim_ahead(1).await.expect("claims").pop();
+        let delivery = match ahead {
+            Some(delivery) => delivery,
+            None => claim_one(&*mine).await,
+        };
+        if delivery.task.chunk.index == lost {
+            return;
+        }
+    }
+    panic!("it came to everything else before");
+}
+
+#[rstest]
+#[tokio::test]
 async fn a_claim_waits_for_the_first_task(
     #[values(Embedded, Redis, RabbitMq, Model)] backend: Backend,
 ) {
@@ -144,4 +210,31 @@ async fn a_delivery_that_is_renewed_stays_with_its_worker(
     let watch = other.claim(1, lease * 12 / 8);
     let (claimed, ()) = join!(watch, renew);
     assert_eq!(claimed.expect("claims"), []);
+}
+
+#[rstest]
+#[tokio::test]
+async fn of_chunks_that_are_committed_together_in_any_order_each_counts_once(
+    #[values(Embedded, Redis, Model)] backend: Backend,
+) {
+    let (bench, sweep) = Bench::start(backend).with_sweep(100).await;
+    let worker = bench.worker("worker-1").await;
+    let mut held = Vec::new();
+    while held.len() < 100 {
+        held.extend(worker.claim(100, PATIENCE).await.expect("claims"));
+    }
+    fastrand::shuffle(&mut held);
+    let all: Vec<_> = held.iter().map(|delivery| computed(delivery, "worker-1")).collect();
+    let mut done = 0;
+    while done < all.len() {
+        let until = (done + fastrand::usize(1..20)).min(all.len());
+        // Some of those before come again.
+        let again = fastrand::usize(0..=done.min(5));
+        let outcomes = worker.commit(&all[done - again..until]).await.expect("commits");
+        let (before, new) = outcomes.split_at(again);
+        assert!(before.iter().all(|it| *it == Commit::AlreadySettled), "{outcomes:?}");
+        assert!(new.iter().all(|it| *it == Commit::Committed), "{outcomes:?}");
+        done = until;
+    }
+    bench.assert_exact(&sweep).await;
 }

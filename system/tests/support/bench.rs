@@ -61,12 +61,9 @@ impl Bench {
         })
     }
 
-    /// For measurements: with a server that does nothing but its work.
-    pub(crate) fn start_untraced(backend: Backend) -> Self {
-        match backend {
-            Backend::RabbitMq => Self::at(Home::RabbitMq(RabbitMqServer::start_untraced())),
-            _ => Self::start(backend),
-        }
+    /// On a RabbitMQ that does nothing but its work.
+    pub(crate) fn start_untraced() -> Self {
+        Self::at(Home::RabbitMq(RabbitMqServer::start_untraced()))
     }
 
     fn at(home: Home) -> Self {

@@ -57,21 +57,20 @@ pub(crate) struct Letterbox {
     _connection: Connection,
     /// Of what is put next.
     pub(crate) properties: BasicProperties,
-    messages: Vec<(String, String, String, BasicProperties)>,
+    messages: Vec<(String, String, Vec<u8>, BasicProperties)>,
 }
 
 impl Letterbox {
     pub(crate) async fn open(bench: &Bench) -> Self {
-        let url = format!("amqp://127.0.0.1:{}", bench.rabbitmq().port);
-        let connection = Connection::connect(&url, Default::default()).await.expect("connects");
+        let connection = bench.rabbitmq().connect().await;
         let channel = connection.create_channel().await.expect("a channel");
         channel.confirm_select(Default::default()).await.expect("confirms");
         let properties = BasicProperties::default();
         Self { channel, _connection: connection, properties, messages: Vec::new() }
     }
 
-    pub(crate) fn put(&mut self, exchange: &str, key: &str, body: String) {
-        let message = (exchange.to_owned(), key.to_owned(), body, self.properties.clone());
+    pub(crate) fn put(&mut self, exchange: &str, key: &str, body: impl Into<Vec<u8>>) {
+        let message = (exchange.to_owned(), key.to_owned(), body.into(), self.properties.clone());
         self.messages.push(message);
     }
 
@@ -82,7 +81,6 @@ impl Letterbox {
             let sent = messages.iter().map(async |(exchange, key, body, properties)| {
                 let options = BasicPublishOptions::default();
                 let (exchange, key) = (exchange.as_str().into(), key.as_str().into());
-                let body = body.as_bytes();
                 let publish =
                     self.channel.basic_publish(exchange, key, options, body, properties.clone());
                 publish.await.expect("publishes").await.expect("is stored");

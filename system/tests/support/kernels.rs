@@ -19,11 +19,18 @@ pub(crate) struct Steady {
     begun: watch::Sender<u64>,
     failing: Rc<RefCell<HashSet<u64>>>,
     stuck_at: Option<u64>,
+    until: Option<watch::Receiver<bool>>,
 }
 
 impl Steady {
     pub(crate) fn new(work: Duration) -> Self {
-        Self { work, begun: watch::channel(0).0, failing: Rc::default(), stuck_at: None }
+        Self {
+            work,
+            begun: watch::channel(0).0,
+            failing: Rc::default(),
+            stuck_at: None,
+            until: None,
+        }
     }
 
     /// The first attempt of these chunks fails.
@@ -35,6 +42,12 @@ impl Steady {
     /// The attempt of this number, counted from 1, never ends.
     pub(crate) fn stuck_at(mut self, attempt: u64) -> Self {
         self.stuck_at = Some(attempt);
+        self
+    }
+
+    /// Each attempt goes on until then.
+    pub(crate) fn until(mut self, then: watch::Receiver<bool>) -> Self {
+        self.until = Some(then);
         self
     }
 
@@ -50,6 +63,9 @@ impl Kernel for Steady {
         self.begun.send_modify(|begun| *begun += 1);
         if self.stuck_at == Some(*self.begun.borrow()) {
             std::future::pending::<()>().await;
+        }
+        if let Some(then) = &mut self.until {
+            then.wait_for(|is_then| *is_then).await.expect("somebody says when");
         }
         if !self.work.is_zero() {
             tokio::time::sleep(self.work).await;

@@ -136,6 +136,11 @@ impl Member {
         self.name.clone().expect("only a worker asks for deliveries")
     }
 
+    fn lease_ready(&self, max: usize) -> Vec<Delivery> {
+        let now = Instant::now();
+        self.lease(max, |e| matches!(e.place, Place::Ready { due } if due <= now))
+    }
+
     /// Hands over up to `max` of the tasks that are to be had.
     fn lease(&self, max: usize, is_to_be_had: impl Fn(&Entry) -> bool) -> Vec<Delivery> {
         let mut state = self.state.borrow_mut();
@@ -218,14 +223,18 @@ impl Queue for Member {
             if !left_behind.is_empty() {
                 return Ok(left_behind);
             }
-            let now = Instant::now();
-            let ready = self.lease(max, |e| matches!(e.place, Place::Ready { due } if due <= now));
+            let ready = self.lease_ready(max);
             let complete = self.state.borrow().progress().is_complete();
-            if !ready.is_empty() || complete || now >= deadline {
+            if !ready.is_empty() || complete || Instant::now() >= deadline {
                 return Ok(ready);
             }
             sleep(LOOK).await;
         }
+    }
+
+    async fn claim_ahead(&self, max: usize) -> Result<Vec<Delivery>> {
+        let looks_later = self.next_survey.get().is_some_and(|next| next > Instant::now());
+        Ok(if looks_later { self.lease_ready(max) } else { Vec::new() })
     }
 
     async fn commit(&self, done: &[(Token, TaskResult)]) -> Result<Vec<Commit>> {

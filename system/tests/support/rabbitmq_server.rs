@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use lapin::Connection;
 use lapin::options::QueueDeclareOptions;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
@@ -57,6 +58,11 @@ impl RabbitMqServer {
         Self::launch(&["untraced"])
     }
 
+    /// The same, and not waited for: see [`RabbitMqServer::is_ready`].
+    pub(crate) fn spawn_untraced() -> Self {
+        Self::spawn(&["untraced"])
+    }
+
     /// One of its own that takes back what is not acknowledged for half a second.
     pub(crate) fn start_impatient() -> Self {
         Self::launch(&["impatient"])
@@ -70,10 +76,43 @@ impl RabbitMqServer {
     }
 
     fn launch(options: &[&str]) -> Self {
+        let mut server = Self::spawn(options);
+        server.wait_until_ready();
+        server
+    }
+
+    fn spawn(options: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let port = free_port();
-        let child = launch(port, directory.path(), options);
+        let child = spawn(port, directory.path(), options);
         Self { port, queues: Queues::default(), own: Some((directory, child)) }
+    }
+
+    /// Whether it can be used.
+    ///
+    /// # Errors
+    /// Where it has ended: what it said.
+    pub(crate) fn is_ready(&mut self) -> Result<bool, String> {
+        let (directory, child) = self.own.as_mut().expect("a server of our own");
+        if let Some(status) = child.try_wait().expect("it is a child") {
+            let said = directory.path().join("out.log");
+            let said = std::fs::read_to_string(said).unwrap_or_default();
+            return Err(format!("rabbitmq-server ended before it was ready ({status}): {said}"));
+        }
+        let is_there = directory.path().join("ready").exists();
+        Ok(is_there && TcpStream::connect(("127.0.0.1", self.port)).is_ok())
+    }
+
+    fn wait_until_ready(&mut self) {
+        wait_for(START, "rabbitmq-server (ci/test installs it)", || {
+            self.is_ready().unwrap_or_else(|problem| panic!("{problem}")).then_some(())
+        });
+    }
+
+    /// A connection as any program has one.
+    pub(crate) async fn connect(&self) -> Connection {
+        let url = format!("amqp://127.0.0.1:{}", self.port);
+        Connection::connect(&url, Default::default()).await.expect("the server answers")
     }
 
     pub(crate) fn address(&self) -> Address {
@@ -98,9 +137,7 @@ impl RabbitMqServer {
         key: &str,
         body: &[u8],
     ) {
-        let url = format!("amqp://127.0.0.1:{}", self.port);
-        let connection = lapin::Connection::connect(&url, Default::default()).await;
-        let connection = connection.expect("connects");
+        let connection = self.connect().await;
         let channel = connection.create_channel().await.expect("a channel");
         channel.confirm_select(Default::default()).await.expect("confirms");
         let options = Default::default();
@@ -110,9 +147,8 @@ impl RabbitMqServer {
 
     /// Takes every message of a queue, and reads it.
     pub(crate) async fn take_all<T>(&self, queue: &str, read: impl Fn(&Fields) -> T) -> Vec<T> {
-        let url = format!("amqp://127.0.0.1:{}", self.port);
-        let connection = lapin::Connection::connect(&url, Default::default()).await;
-        let channel = connection.expect("connects").create_channel().await.expect("a channel");
+        let connection = self.connect().await;
+        let channel = connection.create_channel().await.expect("a channel");
         let passive = QueueDeclareOptions { passive: true, ..Default::default() };
         let told = channel.queue_declare(queue.into(), passive, Default::default()).await;
         let count = told.expect("it is there").message_count() as usize;
@@ -127,9 +163,8 @@ impl RabbitMqServer {
 
     /// Takes so many messages from the head of a queue, as somebody else's worker would.
     pub(crate) async fn take(&self, queue: &str, count: u64) {
-        let url = format!("amqp://127.0.0.1:{}", self.port);
-        let connection = lapin::Connection::connect(&url, Default::default()).await;
-        let channel = connection.expect("connects").create_channel().await.expect("a channel");
+        let connection = self.connect().await;
+        let channel = connection.create_channel().await.expect("a channel");
         for _ in 0..count {
             let got = channel.basic_get(queue.into(), Default::default()).await.expect("is there");
             let acker = got.expect("a message").delivery.acker;
@@ -139,9 +174,8 @@ impl RabbitMqServer {
 
     /// Throws away what waits in a queue.
     pub(crate) async fn purge(&self, queue: &str) {
-        let url = format!("amqp://127.0.0.1:{}", self.port);
-        let connection = lapin::Connection::connect(&url, Default::default()).await;
-        let channel = connection.expect("connects").create_channel().await.expect("a channel");
+        let connection = self.connect().await;
+        let channel = connection.create_channel().await.expect("a channel");
         channel.queue_purge(queue.into(), Default::default()).await.expect("is purged");
     }
 
@@ -154,24 +188,36 @@ impl RabbitMqServer {
     /// Starts it again, on the same port and with what it kept.
     pub(crate) fn restart(&mut self) {
         let (directory, child) = self.own.as_mut().expect("a server of our own");
-        *child = launch(self.port, directory.path(), &[]);
+        *child = spawn(self.port, directory.path(), &[]);
+        self.wait_until_ready();
     }
 
     /// Carries out a command of people's.
     pub(crate) fn control(&self, words: &[&str]) -> std::io::Result<std::process::ExitStatus> {
+        self.controlled(words).stdout(Stdio::null()).status()
+    }
+
+    /// What is answered to a command of people's.
+    pub(crate) fn told(&self, words: &[&str]) -> String {
+        let told = self.controlled(words).output().expect("rabbitmqctl can be run");
+        assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+        String::from_utf8(told.stdout).expect("text")
+    }
+
+    fn controlled(&self, words: &[&str]) -> Command {
         let (directory, _) = self.own.as_ref().expect("a server of our own");
         let names = if self.port > 40000 { self.port - 20001 } else { self.port + 20001 };
         let ctl = ["/usr/lib/rabbitmq/bin/rabbitmqctl", "rabbitmqctl"];
         let ctl = ctl.into_iter().find(|it| Path::new(it).exists()).unwrap_or("rabbitmqctl");
-        Command::new(ctl)
+        let mut command = Command::new(ctl);
+        command
             .args(words)
             .env("HOME", directory.path())
             .env("RABBITMQ_NODENAME", format!("ttg-{}@localhost", self.port))
             .env("ERL_EPMD_ADDRESS", "127.0.0.1")
             .env("ERL_EPMD_PORT", names.to_string())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .status()
+            .stdin(Stdio::null());
+        command
     }
 
     /// What it kept is gone. To be called while it is not running.
@@ -196,11 +242,11 @@ fn end(child: &mut Child) {
 }
 
 /// By the script that people use too.
-fn launch(port: u16, directory: &Path, options: &[&str]) -> Child {
+fn spawn(port: u16, directory: &Path, options: &[&str]) -> Child {
     // Of an earlier life.
     let _ = std::fs::remove_file(directory.join("ready"));
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../ci/rabbitmq");
-    let mut child = Command::new(script)
+    Command::new(script)
         .arg(port.to_string())
         .arg(directory)
         .args(options)
@@ -209,16 +255,7 @@ fn launch(port: u16, directory: &Path, options: &[&str]) -> Child {
         .stderr(Stdio::null())
         .process_group(0)
         .spawn()
-        .expect("ci/rabbitmq can be run");
-    wait_for(START, "rabbitmq-server (ci/test installs it)", || {
-        if let Some(status) = child.try_wait().expect("it is a child") {
-            let said = std::fs::read_to_string(directory.join("out.log")).unwrap_or_default();
-            panic!("rabbitmq-server ended before it was ready ({status}): {said}");
-        }
-        let is_there = directory.join("ready").exists();
-        (is_there && TcpStream::connect(("127.0.0.1", port)).is_ok()).then_some(())
-    });
-    child
+        .expect("ci/rabbitmq can be run")
 }
 
 /// One whose companions (`ci/rabbitmq` takes two) are none that the kernel gives to connections: those

@@ -347,25 +347,35 @@ impl Queue for Embedded {
         }
     }
 
+    /// A file lets one write at a time.
+    async fn claim_ahead(&self, _max: usize) -> Result<Vec<Delivery>> {
+        Ok(Vec::new())
+    }
+
     async fn commit(&self, done: &[(Token, TaskResult)]) -> Result<Vec<Commit>> {
-        let (done, worker) = (done.to_vec(), self.worker().to_owned());
+        // As much as can be done before, while others may write.
+        let message = |(token, result): &(Token, TaskResult)| {
+            (token.clone(), result.chunk_index, wire::to_json(&result.to_fields()))
+        };
+        let done: Vec<_> = done.iter().map(message).collect();
+        let worker = self.worker().to_owned();
         self.transact(move |t| {
+            let at_ms = jiff::Timestamp::now().as_millisecond();
             let mut outcomes = Vec::with_capacity(done.len());
-            for (token, result) in &done {
-                let settled = is_gone(t, token)? || is_settled(t, result.chunk_index)?;
-                if !settled {
-                    t.prepare_cached(
-                        "INSERT INTO results (chunk, result, at_ms) VALUES (?, ?, ?)",
-                    )?
-                    .execute(params![
-                        result.chunk_index,
-                        wire::to_json(&result.to_fields()),
-                        jiff::Timestamp::now().as_millisecond()
-                    ])?;
-                    t.prepare_cached("UPDATE sweep SET committed = committed + 1")?.execute([])?;
+            let mut committed = 0;
+            for (token, chunk, result) in &done {
+                let is_new = !is_gone(t, token)? && !is_settled(t, *chunk)?;
+                if is_new {
+                    let insert = "INSERT INTO results (chunk, result, at_ms) VALUES (?, ?, ?)";
+                    t.prepare_cached(insert)?.execute(params![chunk, result, at_ms])?;
+                    committed += 1;
                 }
                 acknowledge(t, &worker, token)?;
-                outcomes.push(if settled { Commit::AlreadySettled } else { Commit::Committed });
+                outcomes.push(if is_new { Commit::Committed } else { Commit::AlreadySettled });
+            }
+            if committed > 0 {
+                let count = "UPDATE sweep SET committed = committed + ?";
+                t.prepare_cached(count)?.execute([committed])?;
             }
             Ok(outcomes)
         })

@@ -14,13 +14,12 @@ use lapin::options::{
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Consumer};
 
-use super::Queues;
-use super::bits::Bits;
+use super::connection::{Life, Turn};
+use super::error::{BrokerError, Outcome};
 use super::journal::Journal;
-use super::life::{Life, Outcome, Trouble};
-use super::queues::{LETTERS_EXCHANGE, RESULTS_EXCHANGE, RETRY_EXCHANGE, TASKS_EXCHANGE};
-use super::record::Doubt;
-use super::turn::Turn;
+use super::journal::record::Doubt;
+use super::topology::{LETTERS_EXCHANGE, Queues, RESULTS_EXCHANGE, RETRY_EXCHANGE, TASKS_EXCHANGE};
+use crate::chunk_set::ChunkSet;
 use crate::queue::{Held, TakenResult, Token};
 use crate::wire::{self, Task, TaskResult};
 
@@ -33,9 +32,9 @@ pub(super) struct Trace {
     /// Chunk to its delivery.
     held: BTreeMap<u64, Delivered>,
     /// Chunks with a result that was traced. What was settled before is in the journal.
-    committed: Bits,
+    committed: ChunkSet,
     /// Chunks whose submission was delivered. A server that was killed may not know that it was.
-    delivered: Bits,
+    delivered: ChunkSet,
     /// Over which connection each chunk was delivered last, whatever has become of it since.
     over: HashMap<u64, Rc<str>>,
     /// Deliveries of each chunk that was delivered more than once.
@@ -43,7 +42,7 @@ pub(super) struct Trace {
     /// Deliveries of tasks that did not come by their exchange: the journal does not have those.
     bypassed: u64,
     /// Chunks whose results were delivered to somebody who has brought none, and to workers.
-    taken: [Bits; 2],
+    taken: [ChunkSet; 2],
     /// Connection to worker.
     names: BTreeMap<String, Name>,
     /// Connection to worker, those that are gone too.
@@ -88,7 +87,7 @@ struct Name {
 impl Trace {
     /// What is with whom, as far as was traced and the journal was read.
     pub(super) fn held(&self, journal: &Journal) -> Vec<Held> {
-        let is_open = |chunk: &u64| !self.committed.has(*chunk) && !journal.is_settled(*chunk);
+        let is_open = |chunk: &u64| !self.committed.contains(*chunk) && !journal.is_settled(*chunk);
         let open = || self.held.iter().filter(|(chunk, _)| is_open(chunk));
         let mut first: HashMap<&str, u64> = HashMap::new();
         for (_, Delivered { connection, place, .. }) in open() {
@@ -178,7 +177,7 @@ impl Trace {
 
     /// Takes in everything that was traced until now.
     pub(super) async fn read_on(&mut self, life: &Life, mine: &str) -> Outcome<()> {
-        let unwatched = || Trouble::new("nobody watches on this connection");
+        let unwatched = || BrokerError::new("nobody watches on this connection");
         let mut reading = self.reading.take().ok_or_else(unwatched)?;
         reading.mark(mine).await?;
         let mut turn = Turn::begin();
@@ -195,15 +194,19 @@ impl Trace {
 
     fn take_in(&mut self, life: &Life, message: &Message) {
         let connection = header(message, "connection").unwrap_or_default();
-        let text = String::from_utf8_lossy(&message.data);
         let key = message.routing_key.as_str();
         self.traced += 1;
         self.active.insert(connection.clone(), self.traced);
+        if kind(message).as_deref() == Some("snapshot") {
+            // It is no text, and may be long.
+            return;
+        }
+        let text = String::from_utf8_lossy(&message.data);
         if let Some(queue) = key.strip_prefix("deliver.") {
             if queue == life.queues.results {
                 let by_worker = self.owners.contains_key(&connection);
                 if let Ok(result) = TaskResult::from_fields(&wire::from_json(&text)) {
-                    self.taken[usize::from(by_worker)].set(result.chunk_index);
+                    self.taken[usize::from(by_worker)].insert(result.chunk_index);
                 }
             } else if queue == life.queues.tasks
                 && let Ok(task) = Task::from_fields(&wire::from_json(&text))
@@ -226,10 +229,10 @@ impl Trace {
                 }
                 Some("sweep") if ours => {
                     self.forget();
-                    (self.delivered, self.over) = (Bits::default(), HashMap::new());
+                    (self.delivered, self.over) = (ChunkSet::default(), HashMap::new());
                 }
                 // Written again after what was there is discarded.
-                Some("store") if ours => self.committed = Bits::default(),
+                Some("store") if ours => self.committed = ChunkSet::default(),
                 Some("redelivered" | "repeated") if ours => {
                     if let Some(delivered) = self.of(&text, &connection) {
                         delivered.begun = true;
@@ -245,7 +248,7 @@ impl Trace {
         } else if is(RESULTS_EXCHANGE, results) {
             if let Ok(result) = TaskResult::from_fields(&wire::from_json(&text)) {
                 self.release(result.chunk_index, &connection);
-                self.committed.set(result.chunk_index);
+                self.committed.insert(result.chunk_index);
                 let worker = result.worker_id;
                 self.owners.insert(connection.clone(), worker.clone());
                 self.names.entry(connection).or_insert(Name { worker, is_ours: false });
@@ -260,12 +263,12 @@ impl Trace {
     fn take_delivery(&mut self, message: &Message, task: &Task, connection: String) {
         let chunk = task.chunk.index;
         let flagged = flag(message, "redelivered");
-        let came_before = task.is_first() && self.delivered.has(chunk);
+        let came_before = task.is_first() && self.delivered.contains(chunk);
         if flagged || is_another(message) || came_before {
             *self.again.entry(chunk).or_insert(1) += 1;
         }
         if task.is_first() {
-            self.delivered.set(chunk);
+            self.delivered.insert(chunk);
         }
         if header(message, "exchange_name").is_some_and(|exchange| exchange != TASKS_EXCHANGE) {
             self.bypassed += 1;
@@ -287,7 +290,7 @@ impl Trace {
 
     fn forget(&mut self) {
         self.held.clear();
-        self.committed = Bits::default();
+        self.committed = ChunkSet::default();
     }
 
     /// A worker has introduced itself. What came over a connection that it had before is lost to it.
@@ -346,7 +349,7 @@ impl Reading {
     }
 
     async fn next(&mut self) -> Outcome<Message> {
-        let ended = || Trouble::new("the server ended the trace");
+        let ended = || BrokerError::new("the server ended the trace");
         Ok(self.consumer.next().await.ok_or_else(ended)??)
     }
 }

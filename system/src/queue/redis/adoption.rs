@@ -6,7 +6,7 @@ use ::redis::cmd;
 
 use super::keys::{PROGRESS, RESULTS, TASKS};
 use super::submit::from_metadata;
-use super::{Entry, Redis, to_fields};
+use super::{Entry, EntryFields, Redis};
 use crate::queue::told::Told;
 use crate::queue::{Cursor, QueueError, Result, SweepInfo};
 use crate::wire::{Task, TaskResult};
@@ -20,7 +20,7 @@ impl Redis {
     pub(super) async fn told_by_tasks(&self) -> Result<Option<SweepInfo>> {
         let first = self.range(TASKS, &mut Cursor::default(), "+", LOOK).await?;
         let mut told = Told::default();
-        each_task(&first, |task| told.take_in(&task));
+        each_task(first, |task| told.take_in(&task));
         let Some(sweep) = told.sweep() else { return Ok(None) };
         let counted = self.link.call(async |mut c| {
             cmd("HEXISTS").arg(PROGRESS).arg("submitted").query_async::<bool>(&mut c).await
@@ -60,7 +60,9 @@ impl Redis {
         })
         .await?;
         self.each_page(RESULTS, &mut Cursor::default(), |page| {
-            let results = page.iter().flat_map(|it| TaskResult::from_fields(&to_fields(&it.1)));
+            let results = page
+                .into_iter()
+                .flat_map(|(_, EntryFields(fields))| TaskResult::from_fields(&fields));
             results.filter(|it| it.check(&sweep).is_ok()).for_each(|it| note(it.chunk_index));
         })
         .await?;
@@ -75,6 +77,6 @@ impl Redis {
     }
 }
 
-fn each_task(page: &[Entry], show: impl FnMut(Task)) {
-    page.iter().flat_map(|(_, values)| Task::from_fields(&to_fields(values))).for_each(show);
+fn each_task(page: Vec<Entry>, show: impl FnMut(Task)) {
+    page.into_iter().flat_map(|(_, EntryFields(fields))| Task::from_fields(&fields)).for_each(show);
 }

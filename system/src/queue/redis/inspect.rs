@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use super::keys::{GROUP, LETTERS, MEMBERS, METADATA, PROGRESS, RESULTS, RETRY, TASKS};
 use super::submit::from_metadata;
-use super::{Entry, Read, Redis, entry_ms, to_fields};
+use super::{Entry, EntryFields, Read, Redis, entry_ms};
 use crate::chunk::CHUNKS_BOUND;
 use crate::queue::room::Room;
 use crate::queue::{
@@ -65,21 +65,21 @@ impl Inspect for Redis {
             read.into_iter().flatten().flat_map(|(_, entries)| entries).collect();
         advance(cursor, &entries);
         Ok(entries
-            .iter()
-            .map(|(id, values)| Stamped {
-                at_ms: entry_ms(id),
-                what: TaskResult::from_fields(&to_fields(values)),
+            .into_iter()
+            .map(|(id, EntryFields(fields))| Stamped {
+                at_ms: entry_ms(&id),
+                what: TaskResult::from_fields(&fields),
             })
             .collect())
     }
 
     async fn tasks(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<Stamped<Readable<Task>>>> {
         let entries = self.range(TASKS, cursor, "+", max).await?;
-        let task = |(id, values): &Entry| Stamped {
-            at_ms: entry_ms(id),
-            what: Task::from_fields(&to_fields(values)),
+        let task = |(id, EntryFields(fields)): Entry| Stamped {
+            at_ms: entry_ms(&id),
+            what: Task::from_fields(&fields),
         };
-        Ok(entries.iter().map(task).collect())
+        Ok(entries.into_iter().map(task).collect())
     }
 
     async fn held(&self) -> Result<Vec<Held>> {
@@ -90,7 +90,8 @@ impl Inspect for Redis {
 
     async fn dead_letters(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<DeadLetter>> {
         let entries = self.range(LETTERS, cursor, "+", max).await?;
-        Ok(entries.iter().map(|(_, values)| DeadLetter::from_fields(to_fields(values))).collect())
+        let letter = |(_, EntryFields(fields)): Entry| DeadLetter::from_fields(fields);
+        Ok(entries.into_iter().map(letter).collect())
     }
 
     async fn workers(&self) -> Result<usize> {
@@ -120,7 +121,7 @@ impl Inspect for Redis {
                 cmd("ZRANGE").arg(RETRY).arg(0).arg(max.saturating_sub(1)).query_async(&mut c).await
             })
             .await?;
-        open.extend(waiting.iter().map(|(_, values)| OpenTask::waiting(&to_fields(values))));
+        open.extend(waiting.into_iter().map(|(_, EntryFields(fields))| OpenTask::waiting(&fields)));
         open.extend(retries.iter().map(|task| OpenTask::waiting(&wire::from_json(task))));
         open.truncate(max);
         Ok(open)
@@ -201,14 +202,14 @@ impl Redis {
             self.link.call(async |mut c| lookup.query_async(&mut c).await),
             self.link.call(async |mut c| cmd("HKEYS").arg(MEMBERS).query_async(&mut c).await),
         )?;
-        let chunk_index = |entries: &[Entry]| {
-            let (_, values) = entries.first()?;
-            Task::from_fields(&to_fields(values)).ok().map(|task| task.chunk.index)
+        let chunk_index = |entries: Vec<Entry>| {
+            let (_, EntryFields(fields)) = entries.into_iter().next()?;
+            Task::from_fields(&fields).ok().map(|task| task.chunk.index)
         };
         let first = first_of_each(&pending);
         Ok(pending
             .into_iter()
-            .zip(&entries)
+            .zip(entries)
             .map(|((id, worker, _idle, number), entries)| Held {
                 chunk_index: chunk_index(entries),
                 // A foreign worker may read several, and does one after another.
@@ -290,14 +291,14 @@ impl Redis {
         &self,
         key: &str,
         cursor: &mut Cursor,
-        mut show: impl FnMut(&[Entry]),
+        mut show: impl FnMut(Vec<Entry>),
     ) -> Result<()> {
         loop {
             let page = self.range(key, cursor, "+", PAGE).await?;
             if page.is_empty() {
                 return Ok(());
             }
-            show(&page);
+            show(page);
         }
     }
 }

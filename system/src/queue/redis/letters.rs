@@ -4,7 +4,7 @@ use ::redis::cmd;
 use async_trait::async_trait;
 
 use super::keys::{COMMITTED, DEAD, LETTERS, PROGRESS, TASKS};
-use super::{Entry, Redis, to_fields};
+use super::{Entry, EntryFields, Redis};
 use crate::queue::letters::{Course, replayed};
 use crate::queue::{Cursor, DeadLetters, Decide, Decision, Inspect, Result};
 use crate::wire::{DeadLetter, Task};
@@ -40,8 +40,8 @@ impl Redis {
             if page.is_empty() {
                 return Ok(());
             }
-            for (id, values) in page {
-                let letter = DeadLetter::from_fields(to_fields(&values));
+            for (id, EntryFields(fields)) in page {
+                let letter = DeadLetter::from_fields(fields);
                 match (decide(&letter), replayed(&letter, sweep.as_ref())) {
                     (Decision::Keep, _) | (Decision::Replay, Err(_)) => continue,
                     (Decision::Replay, Ok(task)) => self.replay(&id, &task).await?,

@@ -1,4 +1,5 @@
-//! Redis Streams: one consumer group, server-side scripts for every step that must be whole.
+//! Redis Streams: one consumer group, server-side scripts for every step that must be whole, and transactions
+//! for commits.
 //!
 //! Neither `XACK` nor `XCLAIM` asks who owns an entry, so each script first compares the owner and
 //! the delivery count that the pending list holds. Who is alive is seen from the server's list of
@@ -6,7 +7,7 @@
 //! name is left, its deliveries are anybody's at once. A worker that is frozen still has its
 //! connections: its leases run out instead.
 //!
-//! The commit and its acknowledgement are one script, so nothing is left for the aggregator to
+//! The commit and its acknowledgement are one step, so nothing is left for the aggregator to
 //! remove. Keys are not tagged for a cluster: the wire contract's names decide.
 
 /// A script of ours: each first looks whether the data of the server is still the same, and has at
@@ -22,7 +23,9 @@ macro_rules! script {
 }
 
 mod adoption;
+mod claim;
 mod clock;
+mod commit;
 mod computed_by;
 mod dial;
 mod entry;
@@ -42,7 +45,6 @@ use std::time::Duration;
 
 use ::redis::{RedisResult, Script, ScriptInvocation, cmd};
 use async_trait::async_trait;
-use tokio::time::Instant;
 
 use super::arrival::{Dead, Known};
 use super::pace::Pace;
@@ -53,7 +55,7 @@ use super::{
 };
 use crate::wire::{self, Task, TaskResult};
 use clock::Clock;
-use entry::{Entry, Read, entry_ms, to_fields};
+use entry::{Entry, EntryFields, Read, entry_ms};
 use keys::{
     CLOCK, COMMITTED, DEAD, GROUP, LETTERS, MEMBERS, PROGRESS, RELEASES, RESULTS, RETRY, STORE,
     TASKS,
@@ -78,10 +80,14 @@ pub struct Redis {
     settings: Settings,
     /// For everything but blocking reads.
     link: Link,
-    /// For blocking reads only: they would hold up everything else, and are never cancelled,
-    /// since the server would hand the next task to a request that nobody waits for.
+    /// For reads only: blocking ones would hold up everything else. They are not cancelled but at the end, since the
+    /// server would hand the next task to a request that nobody waits for.
     reader: Link,
     member: Option<Member>,
+    /// What the results are called within a transaction that adds to them.
+    open_results: String,
+    /// In which life of the link it was looked whether our user may, and whether it does.
+    may_begin_transactions: Cell<Option<(u64, bool)>>,
     state: Mutex<State>,
     pace: Pace,
     known: Known,
@@ -114,6 +120,7 @@ struct State {
 struct Scripts {
     join: Script,
     commit: Script,
+    commit_all: Script,
     renew: Script,
     release: Script,
     recover: Script,
@@ -158,6 +165,8 @@ impl Redis {
             reader,
             settings: settings.clone(),
             member,
+            open_results: format!("{RESULTS}:{:08x}", fastrand::Rng::new().u32(..)),
+            may_begin_transactions: Cell::new(None),
             state: Mutex::default(),
             pace: Pace::new(settings.takeover_interval),
             known: Known::default(),
@@ -166,7 +175,8 @@ impl Redis {
             searched: Cell::new(None),
             scripts: Scripts {
                 join: script!("join"),
-                commit: script!("commit"),
+                commit: script!("settle", "commit"),
+                commit_all: script!("settle", "commit_all"),
                 renew: script!("renew"),
                 release: script!("release"),
                 recover: script!("recover"),
@@ -194,12 +204,8 @@ impl Redis {
         script: &mut ScriptInvocation<'_>,
     ) -> Result<T> {
         script.key(STORE).arg(self.state().store.clone().unwrap_or_default());
-        match self.link.call(async |mut c| script.invoke_async(&mut c).await).await {
-            Err(QueueError::Refused { address, cause }) if cause.contains(LOST) => {
-                Err(QueueError::lost(&address))
-            }
-            other => other,
-        }
+        let outcome = self.link.call(async |mut c| script.invoke_async(&mut c).await).await;
+        outcome.map_err(lost_if_said)
     }
 
     /// The same for a script about what this worker holds: `nothing` where the stream is gone.
@@ -208,7 +214,11 @@ impl Redis {
         script: &mut ScriptInvocation<'_>,
         nothing: T,
     ) -> Result<T> {
-        match self.run(script).await {
+        self.unless_gone(self.run(script).await, nothing)
+    }
+
+    fn unless_gone<T>(&self, outcome: Result<T>, nothing: T) -> Result<T> {
+        match outcome {
             Err(error) if is_no_group(&error) => {
                 self.state().joined = false;
                 Ok(nothing)
@@ -243,58 +253,6 @@ impl Redis {
             self.state().store = Some(store);
         }
         Ok(())
-    }
-
-    /// New tasks; waits for them up to `wait`.
-    async fn read_new(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>> {
-        let name = &self.member().name;
-        let store = self.state().store.clone();
-        let is_again = Cell::new(false);
-        let read: Result<Read> = self
-            .reader
-            .call(async |mut c| {
-                // A new connection may have come to other data: its tasks are others'.
-                if is_again.replace(true) && store.is_some() {
-                    let there: Option<String> = cmd("GET").arg(STORE).query_async(&mut c).await?;
-                    if there != store {
-                        return Ok(None);
-                    }
-                }
-                let mut read = cmd("XREADGROUP");
-                read.arg("GROUP").arg(GROUP).arg(name).arg("COUNT").arg(max);
-                // 0 would wait for ever.
-                read.arg("BLOCK").arg(wait.as_millis().max(1) as u64);
-                read.arg("STREAMS").arg(TASKS).arg(">").query_async(&mut c).await
-            })
-            .await;
-        let streams = match read {
-            Err(error) if is_no_group(&error) => {
-                self.state().joined = false;
-                tokio::time::sleep(wait).await;
-                return Ok(Vec::new());
-            }
-            other => other?,
-        };
-        let entries = streams.into_iter().flatten().flat_map(|(_, entries)| entries);
-        let first = |(id, values)| (Token { id, number: 1 }, 0, values);
-        self.readable(entries.map(first).collect()).await
-    }
-
-    /// Deliveries of the entries that are tasks. The others, and those that were delivered too
-    /// often, become dead letters.
-    async fn readable(&self, entries: Vec<(Token, u64, Vec<Vec<u8>>)>) -> Result<Vec<Delivery>> {
-        if !entries.is_empty() {
-            self.keep_in_sight().await?;
-        }
-        let mut deliveries = Vec::with_capacity(entries.len());
-        for (token, deaths, values) in entries {
-            let (fields, most) = (to_fields(&values), self.settings.max_deliveries);
-            match self.known.arrival(fields, deaths, most, self).await? {
-                Ok(task) => deliveries.push(Delivery { token, task, suspect: deaths > 0 }),
-                Err(dead) => drop(self.bury(&token, dead).await?),
-            }
-        }
-        Ok(deliveries)
     }
 
     async fn bury(&self, token: &Token, Dead { chunk, letter }: Dead) -> Result<Failure> {
@@ -405,42 +363,15 @@ impl Redis {
 #[async_trait(?Send)]
 impl Queue for Redis {
     async fn claim(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>> {
-        self.join().await?;
-        let deadline = Instant::now() + wait;
-        // A worker that comes from its work has looked around beside it.
-        let mut looks = !self.pace.is_kept();
-        loop {
-            if std::mem::replace(&mut looks, true) {
-                let left_behind = self.take_over(max, &[], Asker::Idle).await?;
-                if !left_behind.is_empty() {
-                    return Ok(left_behind);
-                }
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            let fresh = self.read_new(max, left.min(self.settings.takeover_interval)).await?;
-            if !fresh.is_empty() || Instant::now() >= deadline {
-                return Ok(fresh);
-            }
-            if self.is_complete().await? {
-                return Ok(Vec::new());
-            }
-        }
+        self.look_or_read(max, wait).await
+    }
+
+    async fn claim_ahead(&self, max: usize) -> Result<Vec<Delivery>> {
+        self.read_ahead(max).await
     }
 
     async fn commit(&self, done: &[(Token, TaskResult)]) -> Result<Vec<Commit>> {
-        let mut script = self.scripts.commit.prepare_invoke();
-        script.key(TASKS).key(RESULTS).key(COMMITTED).key(DEAD).key(PROGRESS);
-        script.arg(GROUP).arg(&self.member().name);
-        for (token, result) in done {
-            let fields = result.to_fields();
-            script.arg(&token.id).arg(token.number).arg(result.chunk_index);
-            script.arg(2 * fields.len()).arg(fields);
-        }
-        let outcomes = self.run_held(&mut script, vec![0_u8; done.len()]).await?;
-        Ok(outcomes
-            .into_iter()
-            .map(|first| if first == 1 { Commit::Committed } else { Commit::AlreadySettled })
-            .collect())
+        self.store(done).await
     }
 
     async fn renew(&self, held: &[Token]) -> Result<Vec<Token>> {
@@ -488,7 +419,7 @@ impl Queue for Redis {
         for token in held {
             script.arg(&token.id);
         }
-        let (taken, gone): (Vec<(String, u64, i64, Vec<Vec<u8>>)>, Vec<String>) =
+        let (taken, gone): (Vec<(String, u64, i64, EntryFields)>, Vec<String>) =
             self.run(&mut script).await?;
         if !gone.is_empty() {
             tracing::warn!(entries = ?gone, "tasks of the dead are gone from the stream");
@@ -497,8 +428,8 @@ impl Queue for Redis {
             // There may be more where that came from.
             self.pace.look_at_once();
         }
-        let entry = |(id, number, deaths, values): (_, _, i64, _)| {
-            (Token { id, number }, u64::try_from(deaths).unwrap_or(0), values)
+        let entry = |(id, number, deaths, fields): (_, _, i64, _)| {
+            (Token { id, number }, u64::try_from(deaths).unwrap_or(0), fields)
         };
         self.readable(taken.into_iter().map(entry).collect()).await
     }
@@ -566,6 +497,16 @@ fn failure(code: u8) -> Failure {
 /// A name for data that has none yet.
 fn store_name() -> String {
     format!("{:016x}", fastrand::Rng::new().u64(..))
+}
+
+/// An answer that says that the data of the server is not what it was, as what it is.
+fn lost_if_said(error: QueueError) -> QueueError {
+    match error {
+        QueueError::Refused { address, cause } if cause.contains(LOST) => {
+            QueueError::lost(&address)
+        }
+        other => other,
+    }
 }
 
 /// Whether the task stream was deleted: by a reset, or with the broker's data.

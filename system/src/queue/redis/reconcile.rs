@@ -12,7 +12,7 @@ use async_trait::async_trait;
 
 use super::inspect::HELD_BOUND;
 use super::keys::{COMMITTED, DEAD, GROUP, METADATA, PROGRESS, RESULTS, RETRY, SEARCH, TASKS};
-use super::{Entry, Redis, to_fields};
+use super::{Entry, EntryFields, Redis};
 use crate::chunk::Sweep;
 use crate::queue::reconcile::{Mark, Reconcile, Reconciled};
 use crate::queue::{Cursor, Inspect, QueueError, Result};
@@ -189,8 +189,8 @@ impl Redis {
     }
 }
 
-fn each_fields(page: &[Entry], mut show: impl FnMut(&Fields)) {
-    page.iter().for_each(|(_, values)| show(&to_fields(values)));
+fn each_fields(page: Vec<Entry>, mut show: impl FnMut(&Fields)) {
+    page.into_iter().for_each(|(_, EntryFields(fields))| show(&fields));
 }
 
 /// The places of the bits that are set, as Redis counts them.

@@ -16,7 +16,8 @@ local function no_counter(hash, field)
   if type(told) == 'table' and told.err then
     return told
   end
-  if told and not string.find(told, '^-?%d+$') then
+  -- Of 18 digits, so that it can be added to.
+  if told and (#told > 18 or not string.find(told, '^-?%d+$')) then
     return redis.error_reply('ERR ' .. hash .. ' ' .. field .. ' is no number')
   end
   return refused('not an integer', 'HINCRBY', hash, field, 'x')

@@ -1,0 +1,135 @@
+//! One life of a connection: what is done on it. When it breaks, everything of it is gone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::try_join;
+use lapin::message::Delivery as Message;
+use lapin::options::{BasicGetOptions, QueueDeclareOptions};
+use lapin::types::FieldTable;
+use lapin::{Channel, Connection};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+
+use crate::queue::rabbitmq::error::{BrokerError, Outcome};
+use crate::queue::rabbitmq::publisher::{Outgoing, Publisher};
+use crate::queue::rabbitmq::topology::{self, Depth, Queues};
+
+/// How long the server may take to answer. A queue of its own may need a while after a restart;
+/// one that does not answer at all is asked again over a new connection.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// How often it is looked whether the connection is still there.
+const CONNECTION_POLL: Duration = Duration::from_millis(100);
+
+/// Starts what runs beside each connection of a worker.
+pub(in crate::queue::rabbitmq) type StartCompanion =
+    fn(&Arc<Connection>, &Queues) -> JoinHandle<()>;
+
+/// A task that runs beside a connection, for as long as that lasts.
+struct Companion(JoinHandle<()>);
+
+impl Drop for Companion {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// A connection, with the channels that are always open on it.
+pub(in crate::queue::rabbitmq) struct Life {
+    /// Counted from 1.
+    pub(in crate::queue::rabbitmq) number: u64,
+    pub(in crate::queue::rabbitmq) connection: Arc<Connection>,
+    pub(in crate::queue::rabbitmq) queues: Queues,
+    /// How long a server is waited for that takes nothing for lack of memory or disk.
+    patience: Duration,
+    publisher: Publisher,
+    /// For messages that are fetched one by one, and for questions.
+    fetcher: Channel,
+    _companion: Option<Companion>,
+}
+
+impl Life {
+    pub(super) async fn begin(
+        number: u64,
+        connection: Connection,
+        queues: &Queues,
+        patience: Duration,
+        companion: Option<StartCompanion>,
+    ) -> lapin::Result<Self> {
+        let (publisher, fetcher) =
+            try_join(Publisher::open(&connection), connection.create_channel()).await?;
+        let (connection, queues) = (Arc::new(connection), queues.clone());
+        let _companion = companion.map(|start| Companion(start(&connection, &queues)));
+        Ok(Self { number, connection, queues, patience, publisher, fetcher, _companion })
+    }
+
+    /// Publishes, and waits until the broker has stored everything.
+    pub(in crate::queue::rabbitmq) async fn publish(&self, messages: &[Outgoing]) -> Outcome<()> {
+        self.answered(self.publisher.publish(messages)).await
+    }
+
+    /// Publishes what nobody needs to wait for.
+    pub(in crate::queue::rabbitmq) async fn mention(&self, message: &Outgoing) -> Outcome<()> {
+        Ok(self.publisher.mention(message).await?)
+    }
+
+    /// Waits for an answer, but not for ever. A server that has said that it lacks memory or disk
+    /// is waited for: it reads nothing until that is over, and then goes on where it was.
+    pub(in crate::queue::rabbitmq) async fn answered<T>(
+        &self,
+        answer: impl Future<Output = Outcome<T>>,
+    ) -> Outcome<T> {
+        let mut answer = std::pin::pin!(answer);
+        let deadline = Instant::now() + self.patience;
+        loop {
+            match timeout(ANSWER, &mut answer).await {
+                Ok(outcome) => return outcome,
+                Err(_) if self.connection.status().blocked() && Instant::now() < deadline => {
+                    tracing::warn!("the server lacks memory or disk and takes nothing for now");
+                }
+                Err(_) => return Err(BrokerError::new(format!("no answer within {ANSWER:?}"))),
+            }
+        }
+    }
+
+    /// Waits for an answer for as long as the connection is there. The client library leaves some
+    /// of what is asked while a connection breaks without any answer (seen with lapin 4.12: an
+    /// acknowledgement).
+    pub(super) async fn while_there<T>(
+        &self,
+        answer: impl Future<Output = Outcome<T>>,
+    ) -> Outcome<T> {
+        let mut answer = std::pin::pin!(answer);
+        loop {
+            match timeout(CONNECTION_POLL, &mut answer).await {
+                Ok(outcome) => return outcome,
+                Err(_) if self.connection.status().connected() => {}
+                Err(_) => return Err(BrokerError::new("the connection is gone")),
+            }
+        }
+    }
+
+    /// Waits for an answer that is due at once, but no longer than the connection is there.
+    pub(super) async fn told<T>(&self, answer: impl Future<Output = Outcome<T>>) -> Outcome<T> {
+        self.while_there(self.answered(answer)).await
+    }
+
+    /// Asks a queue.
+    pub(in crate::queue::rabbitmq) async fn depth(&self, queue: &str) -> Outcome<Depth> {
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let told = self.fetcher.queue_declare(queue.into(), passive, FieldTable::default()).await?;
+        Ok(Depth { consumers: told.consumer_count(), messages: told.message_count() })
+    }
+
+    /// Asks a queue that not everybody declares.
+    pub(in crate::queue::rabbitmq) async fn depth_if_there(&self, queue: &str) -> Outcome<Depth> {
+        Ok(topology::depth(&self.connection, queue).await?.unwrap_or_default())
+    }
+
+    /// Fetches the message at the head of a queue, if there is one.
+    pub(in crate::queue::rabbitmq) async fn fetch(&self, queue: &str) -> Outcome<Option<Message>> {
+        let got = self.fetcher.basic_get(queue.into(), BasicGetOptions::default()).await?;
+        Ok(got.map(|got| got.delivery))
+    }
+}

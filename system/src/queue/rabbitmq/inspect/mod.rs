@@ -1,0 +1,314 @@
+//! The onlooker's side. Nothing here changes what the contract's queues hold.
+
+mod dead_letters;
+pub(super) mod peek;
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lapin::message::Delivery as Message;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout_at};
+
+use super::RabbitMq;
+use super::connection::Life;
+use super::error::Outcome;
+use super::journal::reader::Reader;
+use super::journal::record::{self, Record, new_mark};
+use super::topology::Queues;
+use super::trace::Trace;
+use crate::queue::{
+    Cursor, Depths, EachResult, Held, Inspect, OpenTask, Progress, Readable, Redelivered, Result,
+    Stamped, SweepInfo, TakenResult,
+};
+use crate::wire::{self, DeadLetter, Fields, Task, TaskResult, ms};
+
+/// What is read page by page, each with a reader of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Kind {
+    Results,
+    Tasks,
+}
+
+/// A reader that stands at a cursor's place.
+struct Place {
+    /// Of the connection that it reads over.
+    life: u64,
+    reader: Reader,
+    cursor: Cursor,
+    /// It has come to the end once: what it reads then has just happened.
+    is_live: bool,
+}
+
+/// What an onlooker reads.
+#[derive(Default)]
+pub(super) struct Onlooker {
+    pages: Mutex<HashMap<Kind, Place>>,
+    trace: Mutex<Option<Trace>>,
+}
+
+#[async_trait(?Send)]
+impl Inspect for RabbitMq {
+    async fn sweep(&self) -> Result<Option<SweepInfo>> {
+        self.journal.catch_up(&self.client).await?;
+        Ok(self.journal.sweep())
+    }
+
+    async fn standing(&self) -> Result<Progress> {
+        self.journal.catch_up(&self.client).await?;
+        Ok(self.journal.progress())
+    }
+
+    async fn sweep_of_late(&self) -> Result<Option<SweepInfo>> {
+        self.client.call(async |life| self.journal.follow(&life).await).await?;
+        Ok(self.journal.sweep())
+    }
+
+    async fn standing_of_late(&self) -> Result<Progress> {
+        self.client.call(async |life| self.journal.follow(&life).await).await?;
+        Ok(self.journal.progress())
+    }
+
+    async fn results(
+        &self,
+        cursor: &mut Cursor,
+        max: usize,
+        wait: Duration,
+    ) -> Result<Vec<Stamped<Readable<TaskResult>>>> {
+        let page = self.page(Kind::Results, cursor, max, wait, |record| match record {
+            Record::Result(result) => Some(result),
+            _ => None,
+        });
+        let stamp = |(seen_ms, result): (Option<i64>, Readable<TaskResult>)| {
+            let said = result.as_ref().ok().and_then(|it| ms(&it.completed_at));
+            Stamped { at_ms: seen_ms.or(said).unwrap_or_else(now_ms), what: result }
+        };
+        Ok(page.await?.into_iter().map(stamp).collect())
+    }
+
+    async fn tasks(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<Stamped<Readable<Task>>>> {
+        let page = self.page(Kind::Tasks, cursor, max, Duration::ZERO, |record| match record {
+            Record::Task(task) | Record::Stray(task) => Some(Ok(task)),
+            Record::NoTask(reason) => Some(Err(reason)),
+            _ => None,
+        });
+        let stamp = |(_, task): (Option<i64>, Readable<Task>)| {
+            let said = task.as_ref().ok().and_then(|task| ms(&task.created_at));
+            Stamped { at_ms: said.unwrap_or_else(now_ms), what: task }
+        };
+        Ok(page.await?.into_iter().map(stamp).collect())
+    }
+
+    async fn held(&self) -> Result<Vec<Held>> {
+        self.traced(|trace| trace.held(&self.journal)).await
+    }
+
+    async fn dead_letters(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<DeadLetter>> {
+        self.journal.catch_up(&self.client).await?;
+        let page = self.journal.letters(cursor.0.parse().unwrap_or(0), max);
+        if let Some((place, _)) = page.last() {
+            *cursor = Cursor(place.to_string());
+        }
+        Ok(page.into_iter().map(|(_, letter)| letter).collect())
+    }
+
+    async fn workers(&self) -> Result<usize> {
+        let tasks = &self.queues.tasks;
+        let depth = self.client.call(async |life| life.depth(tasks).await).await?;
+        Ok(depth.consumers as usize)
+    }
+
+    async fn redelivered(&self) -> Result<Redelivered> {
+        self.journal.catch_up(&self.client).await?;
+        // The one knows foreign workers too, the other what happened while the broker was away.
+        let mut chunks = self.traced(Trace::again).await?;
+        let (written, returned) = self.journal.redelivered();
+        for (chunk, times) in written {
+            let most = chunks.entry(chunk).or_default();
+            *most = times.max(*most);
+        }
+        for (chunk, times) in &mut chunks {
+            *times = times.saturating_sub(returned.get(chunk).copied().unwrap_or(0));
+        }
+        chunks.retain(|_, times| *times > 0);
+        let lost = self.traced(Trace::lost).await?;
+        Ok(Redelivered { deliveries: chunks.values().sum(), chunks, lost })
+    }
+
+    async fn bypassed(&self) -> Result<u64> {
+        self.traced(Trace::bypassed).await
+    }
+
+    async fn taken_results(&self) -> Result<Vec<TakenResult>> {
+        self.traced(Trace::taken).await
+    }
+
+    async fn open_tasks(&self, max: usize) -> Result<Vec<OpenTask>> {
+        let Queues { tasks, retry, .. } = &self.queues;
+        self.client
+            .call(async |life| {
+                let mut open = Vec::new();
+                for queue in [tasks, retry] {
+                    let max = max.saturating_sub(open.len()) as u64;
+                    let each = &mut |message: &Message| {
+                        open.push(OpenTask::waiting(&fields(message)));
+                    };
+                    peek::all(&life, queue, max, each).await?;
+                }
+                Ok(open)
+            })
+            .await
+    }
+
+    async fn stored_results(&self, each: &mut EachResult<'_>) -> Result<()> {
+        if let Some(trace) = &mut *self.onlooker.trace.lock().await {
+            trace.end().await;
+        }
+        let each = RefCell::new(each);
+        let shown = Cell::new(0);
+        self.client
+            .call(async |life| {
+                let (mut at, skip) = (0, shown.get());
+                let show = &mut |message: &Message| {
+                    at += 1;
+                    // What was shown before the connection broke is at the head of the queue again.
+                    if at > skip {
+                        shown.set(at);
+                        (each.borrow_mut())(TaskResult::from_fields(&fields(message)));
+                    }
+                };
+                peek::all(&life, &self.queues.results, u64::MAX, show).await
+            })
+            .await
+    }
+
+    async fn depths(&self) -> Result<Depths> {
+        let Queues { tasks, results, retry, letters, .. } = &self.queues;
+        self.client
+            .call(async |life| {
+                Ok(Depths {
+                    tasks: life.depth(tasks).await?.messages.into(),
+                    results: life.depth(results).await?.messages.into(),
+                    letters: life.depth(letters).await?.messages.into(),
+                    retry: life.depth_if_there(retry).await?.messages.into(),
+                })
+            })
+            .await
+    }
+}
+
+impl RabbitMq {
+    /// Up to `max` records from the cursor on; without a wait, everything that is there now.
+    async fn page<T>(
+        &self,
+        kind: Kind,
+        cursor: &mut Cursor,
+        max: usize,
+        wait: Duration,
+        pick: impl Fn(Record) -> Option<T>,
+    ) -> Result<Vec<(Option<i64>, T)>> {
+        let from: u64 = cursor.0.parse().unwrap_or(0);
+        let (page, next) = self
+            .client
+            .call(async |life| {
+                let mut places = self.onlooker.pages.lock().await;
+                let mut place = match places.remove(&kind) {
+                    Some(it) if it.life == life.number && it.cursor == *cursor => it,
+                    _ => {
+                        let reader = Reader::open(&life.connection, &self.queues, from);
+                        let reader = life.answered(reader).await?;
+                        let (life, cursor) = (life.number, cursor.clone());
+                        Place { life, reader, cursor, is_live: false }
+                    }
+                };
+                let page = self.fill(&life, &mut place, max, wait, &pick).await?;
+                if !page.is_empty() {
+                    place.cursor = Cursor(place.reader.next.to_string());
+                }
+                let next = place.cursor.clone();
+                places.insert(kind, place);
+                Ok((page, next))
+            })
+            .await?;
+        *cursor = next;
+        Ok(page)
+    }
+
+    async fn fill<T>(
+        &self,
+        life: &Rc<Life>,
+        Place { reader, is_live, .. }: &mut Place,
+        max: usize,
+        wait: Duration,
+        pick: &impl Fn(Record) -> Option<T>,
+    ) -> Outcome<Vec<(Option<i64>, T)>> {
+        let mut page = Vec::new();
+        let mine = new_mark();
+        let mut deadline = Instant::now() + wait;
+        if wait.is_zero() {
+            life.publish(&[record::mark(&self.queues, &mine)]).await?;
+        }
+        while page.len() < max {
+            let message = if wait.is_zero() {
+                reader.next_soon().await?
+            } else {
+                reader.turn.give_way().await;
+                match timeout_at(deadline, reader.next()).await {
+                    Ok(next) => next?,
+                    Err(_) => {
+                        // Where nothing came for so long, what comes next is new.
+                        *is_live |= page.is_empty();
+                        break;
+                    }
+                }
+            };
+            match Record::read(&message) {
+                Record::Mark(mark) if mark == mine => {
+                    *is_live = true;
+                    break;
+                }
+                record => {
+                    if let Some(picked) = pick(record) {
+                        page.push((is_live.then(now_ms), picked));
+                        // The first ends the wait; what has arrived with it comes along.
+                        if !wait.is_zero() {
+                            deadline = Instant::now();
+                        }
+                    }
+                }
+            }
+        }
+        Ok(page)
+    }
+
+    /// Asks the trace, which begins with the first question.
+    async fn traced<T>(&self, ask: impl Fn(&Trace) -> T) -> Result<T> {
+        self.client
+            .call(async |life| {
+                let mut trace = self.onlooker.trace.lock().await;
+                let trace = match &mut *trace {
+                    Some(trace) => trace,
+                    none => none.insert(Trace::default()),
+                };
+                if !trace.has_begun(&life) {
+                    trace.begin(&life).await?;
+                    // What was settled before somebody watched.
+                    self.journal.read_on(&life).await?;
+                }
+                trace.read_on(&life, &new_mark()).await?;
+                Ok(ask(trace))
+            })
+            .await
+    }
+}
+
+fn fields(message: &Message) -> Fields {
+    wire::from_json(&String::from_utf8_lossy(&message.data))
+}
+
+fn now_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}

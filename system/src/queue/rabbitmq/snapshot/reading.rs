@@ -1,0 +1,197 @@
+//! What somebody has read of the journal: what that comes to, from where to go on, and when to write it down
+//! for others.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Position, Snapshot, Start, encode, fits};
+use crate::queue::rabbitmq::journal::digest::Digest;
+use crate::queue::rabbitmq::journal::record::{self, Record};
+use crate::queue::rabbitmq::publisher::Outgoing;
+use crate::queue::rabbitmq::topology::Queues;
+
+/// So many records are worth a snapshot whoever has read them.
+const MUCH: u64 = 1_000;
+
+/// Time between two snapshots where there is much to tell, or the sweep is complete.
+const SOON: Duration = Duration::from_millis(100);
+
+/// The same, where there is little.
+const LATER: Duration = Duration::from_secs(1);
+
+/// Most bytes of snapshots that one writes in a second.
+const RATE: u32 = 4 << 20;
+
+/// Who writes a snapshot of what.
+#[derive(Clone, Copy)]
+pub(in crate::queue::rabbitmq) enum Writer {
+    /// Whoever is elected: of everything that happens.
+    Keeper,
+    /// Whoever only looks, or submits: of what was much to read, since there may be no keeper.
+    Onlooker,
+    /// A worker that reads for itself: its keeper, or another's, writes in any case.
+    Nobody,
+}
+
+/// When the next snapshot is due: the one rule for everybody who writes any.
+struct Schedule {
+    writer: Writer,
+    /// The place up to which the last snapshot goes that is known.
+    told_to: u64,
+    /// What had happened then.
+    told: u64,
+    /// When one was written, or might have been. Whoever is no keeper may write his first at once.
+    since: Option<Instant>,
+    /// How long there is to be no other after one, which may have been large.
+    rest: Duration,
+}
+
+impl Schedule {
+    fn new(writer: Writer) -> Self {
+        let since = matches!(writer, Writer::Keeper).then(Instant::now);
+        Self { writer, told_to: 0, told: 0, since, rest: Duration::ZERO }
+    }
+
+    /// When the next is due, where something is to be told. Marks say nothing, but have to be read too.
+    fn due_at(&self, digest: &Digest) -> Option<Instant> {
+        let is_much = digest.next.saturating_sub(self.told_to) >= MUCH;
+        let has_happened = digest.events > self.told;
+        let after = match self.writer {
+            Writer::Keeper | Writer::Onlooker if is_much => SOON,
+            Writer::Keeper if has_happened && digest.is_complete() => SOON,
+            Writer::Keeper if has_happened => LATER,
+            Writer::Keeper | Writer::Onlooker | Writer::Nobody => return None,
+        };
+        Some(self.since.map_or_else(Instant::now, |since| since + after.max(self.rest)))
+    }
+
+    /// Somebody has written a snapshot of this.
+    fn is_told(&mut self, digest: &Digest) {
+        (self.told_to, self.told) = (digest.next.saturating_sub(1), digest.events);
+    }
+
+    /// This one has written a snapshot of so many bytes.
+    fn has_written(&mut self, digest: &Digest, bytes: usize) {
+        self.is_told(digest);
+        self.since = Some(Instant::now());
+        self.rest = Duration::from_secs(1) * u32::try_from(bytes).unwrap_or(u32::MAX) / RATE;
+    }
+}
+
+/// What was read of the journal.
+pub(in crate::queue::rabbitmq) struct Reading {
+    digest: Digest,
+    /// The last mark of its own that it came to, or that of the snapshot that it went on from.
+    read_to: Option<Position>,
+    schedule: Schedule,
+}
+
+impl Reading {
+    pub(in crate::queue::rabbitmq) fn new(writer: Writer) -> Self {
+        Self { digest: Digest::default(), read_to: None, schedule: Schedule::new(writer) }
+    }
+
+    /// What the journal says, as far as it was read.
+    pub(in crate::queue::rabbitmq) fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    pub(in crate::queue::rabbitmq) fn read_to(&self) -> Option<&Position> {
+        self.read_to.as_ref()
+    }
+
+    /// The journal was opened there.
+    pub(in crate::queue::rabbitmq) fn begin_at(&mut self, start: Start) {
+        match start {
+            Start::Snapshot(snapshot) => {
+                let Snapshot { at, digest } = *snapshot;
+                (self.digest, self.read_to) = (digest, Some(at));
+            }
+            Start::OwnMark => return,
+            Start::Beginning => (self.digest, self.read_to) = (Digest::default(), None),
+        }
+        self.schedule.is_told(&self.digest);
+    }
+
+    /// Takes in what stands before this place.
+    pub(in crate::queue::rabbitmq) fn take_in(&mut self, place: u64, record: Record) {
+        self.digest.take_in(place, record);
+    }
+
+    /// When to write the next snapshot, if there is to be one.
+    pub(in crate::queue::rabbitmq) fn due_at(&self) -> Option<Instant> {
+        self.schedule.due_at(&self.digest)
+    }
+
+    /// A mark of this one's own was come to.
+    pub(in crate::queue::rabbitmq) fn come_to(&mut self, mark: Position) {
+        self.read_to = Some(mark);
+    }
+
+    /// Writes what the journal says up to the mark that was come to last, for the stream of the snapshots;
+    /// nothing where it is too large for a message, or says less than there was.
+    pub(in crate::queue::rabbitmq) fn write(
+        &mut self,
+        queues: &Queues,
+        begins_late: bool,
+    ) -> Option<Outgoing> {
+        let bytes = encode(self.read_to.as_ref()?, &self.digest);
+        self.schedule.has_written(&self.digest, bytes.len());
+        (fits(&bytes) && !begins_late).then(|| record::snapshot(queues, bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    fn is_due(schedule: &Schedule, digest: &Digest) -> bool {
+        schedule.due_at(digest).is_some_and(|at| at <= Instant::now())
+    }
+
+    /// So many records, of which so many tell that something happened.
+    fn digest(next: u64, events: u64) -> Digest {
+        let mut digest = Digest::default();
+        (digest.next, digest.events) = (next, events);
+        digest
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_keeper_tells_of_much_soon_of_little_later_and_of_marks_when_there_are_many() {
+        let mut schedule = Schedule::new(Writer::Keeper);
+        assert_eq!(schedule.due_at(&digest(MUCH - 1, 0)), None);
+        advance(SOON).await;
+        assert!(is_due(&schedule, &digest(MUCH, 0)) && !is_due(&schedule, &digest(2, 1)));
+        advance(LATER - SOON).await;
+        assert!(is_due(&schedule, &digest(2, 1)));
+        schedule.has_written(&digest(2, 1), 1);
+        advance(LATER).await;
+        assert_eq!(schedule.due_at(&digest(2, 1)), None, "it is told");
+        assert!(is_due(&schedule, &digest(3, 2)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_onlooker_tells_of_much_alone_and_a_worker_of_nothing() {
+        let mut onlooker = Schedule::new(Writer::Onlooker);
+        assert!(!is_due(&onlooker, &digest(MUCH - 1, 1)) && is_due(&onlooker, &digest(MUCH, 1)));
+        assert!(!is_due(&Schedule::new(Writer::Nobody), &digest(MUCH, 1)));
+        onlooker.has_written(&digest(MUCH, 1), 1);
+        assert!(!is_due(&onlooker, &digest(2 * MUCH, 1)), "it has just written one");
+        advance(SOON).await;
+        assert!(is_due(&onlooker, &digest(2 * MUCH, 1)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_has_written_a_large_one_rests_for_longer() {
+        let mut schedule = Schedule::new(Writer::Onlooker);
+        schedule.has_written(&digest(MUCH, 1), 2 * RATE as usize);
+        let more = digest(2 * MUCH, 1);
+        advance(Duration::from_millis(1999)).await;
+        assert!(!is_due(&schedule, &more));
+        advance(Duration::from_millis(1)).await;
+        assert!(is_due(&schedule, &more));
+    }
+}

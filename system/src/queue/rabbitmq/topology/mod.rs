@@ -1,0 +1,246 @@
+//! Names and kind of the queues, what declares them, and what asks whether they are there. By default they
+//! are the wire contract's, to the argument.
+
+mod guest;
+mod stream_bootstrap;
+
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use lapin::options::{
+    BasicPublishOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
+};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{BasicProperties, Channel, Connection, ExchangeKind};
+
+use super::error::is_not_found;
+
+pub(super) use guest::{leave_as_guest, look_as_guest};
+pub(super) use stream_bootstrap::make_firm;
+
+pub(super) const TASKS_EXCHANGE: &str = "ttg.tasks.exchange";
+pub(super) const RESULTS_EXCHANGE: &str = "ttg.results.exchange";
+pub(super) const RETRY_EXCHANGE: &str = "ttg.retry.exchange";
+pub(super) const LETTERS_EXCHANGE: &str = "ttg.dlq.exchange";
+
+/// Of a message's properties: stored on disk before it is confirmed.
+pub(super) const PERSISTENT: u8 = 2;
+
+/// How much of the snapshots the server keeps, and in which steps it drops the oldest, in bytes.
+const SNAPSHOTS_KEPT: (i64, i64) = (64 << 20, 16 << 20);
+
+/// How the broker keeps the queues.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum QueueType {
+    /// On one node: the wire contract's.
+    #[default]
+    Classic,
+    /// Replicated over a cluster, under names of their own.
+    Quorum,
+}
+
+/// The queues of a sweep. Each is also its routing key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Queues {
+    /// How the broker keeps them.
+    pub kind: QueueType,
+    /// Tasks to be delivered.
+    pub tasks: String,
+    /// Results.
+    pub results: String,
+    /// Failed tasks that wait for their next attempt.
+    pub retry: String,
+    /// Dead letters.
+    pub letters: String,
+}
+
+impl Queues {
+    /// The queues under their usual names.
+    pub fn of(kind: QueueType) -> Self {
+        let suffix = match kind {
+            QueueType::Classic => "",
+            QueueType::Quorum => ".quorum",
+        };
+        Self {
+            kind,
+            tasks: format!("ttg.tasks{suffix}"),
+            results: format!("ttg.results{suffix}"),
+            retry: format!("ttg.tasks.retry{suffix}"),
+            letters: format!("ttg.tasks.dlq{suffix}"),
+        }
+    }
+
+    /// Our own record of the sweep, a stream: see [`super::journal`].
+    pub(super) fn journal(&self) -> String {
+        format!("{}.journal", self.tasks)
+    }
+
+    /// What the journal says, from time to time, a stream: see [`super::snapshot`].
+    pub(super) fn snapshots(&self) -> String {
+        format!("{}.snapshots", self.tasks)
+    }
+
+    /// Says who writes the snapshots.
+    pub(super) fn keeper(&self) -> String {
+        format!("{}.keeper", self.tasks)
+    }
+
+    /// Consumed by workers that have nothing to do.
+    pub(super) fn idle(&self) -> String {
+        format!("{}.idle", self.tasks)
+    }
+
+    /// Consumed by workers that hold something and take nothing more.
+    pub(super) fn paused(&self) -> String {
+        format!("{}.paused", self.tasks)
+    }
+
+    /// Holds the kernels that the sweep may be computed by.
+    pub(super) fn kernels(&self) -> String {
+        format!("{}.kernels", self.tasks)
+    }
+
+    /// A queue that only one connection can have at a time.
+    pub(super) fn lock(&self) -> String {
+        format!("{}.lock", self.tasks)
+    }
+
+    /// Every queue with its exchange.
+    pub(super) fn bindings(&self) -> [(&str, &'static str); 4] {
+        [
+            (&self.tasks, TASKS_EXCHANGE),
+            (&self.retry, RETRY_EXCHANGE),
+            (&self.letters, LETTERS_EXCHANGE),
+            (&self.results, RESULTS_EXCHANGE),
+        ]
+    }
+
+    /// Declares everything that is not there yet. The retry queue is the workers' affair: its
+    /// delay is an argument, which others need not know.
+    ///
+    /// All of a kind are asked for before the first answer is awaited: a worker's start would otherwise be
+    /// twenty answers longer.
+    pub(super) async fn declare(
+        &self,
+        connection: &Connection,
+        retry_delay: Option<Duration>,
+    ) -> lapin::Result<()> {
+        let channel = connection.create_channel().await?;
+        self.declare_contract(&channel, retry_delay).await?;
+        self.declare_journal(&channel).await?;
+        self.declare_snapshots(connection).await
+    }
+
+    async fn declare_contract(
+        &self,
+        channel: &Channel,
+        retry_delay: Option<Duration>,
+    ) -> lapin::Result<()> {
+        let kept = ExchangeDeclareOptions { durable: true, ..Default::default() };
+        try_join_all(self.bindings().map(|(_, exchange)| {
+            let (kind, none) = (ExchangeKind::Direct, FieldTable::default());
+            channel.exchange_declare(exchange.into(), kind, kept, none)
+        }))
+        .await?;
+        let is_ours = |queue: &str| queue != self.retry || retry_delay.is_some();
+        let ours = || self.bindings().into_iter().filter(|(queue, _)| is_ours(queue));
+        try_join_all(ours().map(|(queue, _)| {
+            channel.queue_declare(queue.into(), durable(), self.arguments(queue, retry_delay))
+        }))
+        .await?;
+        try_join_all(ours().map(|(queue, exchange)| bind(channel, queue, exchange, queue))).await?;
+        Ok(())
+    }
+
+    async fn declare_journal(&self, channel: &Channel) -> lapin::Result<()> {
+        let journal = self.journal();
+        channel.queue_declare(journal.as_str().into(), durable(), stream()).await?;
+        let of_all = self.bindings().map(|(key, exchange)| bind(channel, &journal, exchange, key));
+        try_join_all(of_all).await?;
+        Ok(())
+    }
+
+    /// Declares the stream of the snapshots, if it is not there: with a first message, since whoever asks
+    /// for the last one of an empty stream is not told that there is none.
+    async fn declare_snapshots(&self, connection: &Connection) -> lapin::Result<()> {
+        let name = self.snapshots();
+        if depth(connection, &name).await?.is_some() {
+            return Ok(());
+        }
+        let channel = connection.create_channel().await?;
+        let (kept, step) = SNAPSHOTS_KEPT;
+        let mut arguments = stream();
+        arguments.insert("x-max-length-bytes".into(), AMQPValue::LongLongInt(kept));
+        arguments.insert("x-stream-max-segment-size-bytes".into(), AMQPValue::LongLongInt(step));
+        channel.queue_declare(name.as_str().into(), durable(), arguments).await?;
+        let typed = BasicProperties::default().with_delivery_mode(PERSISTENT);
+        let typed = typed.with_type("snapshot".into());
+        let (queue, options) = (name.as_str().into(), BasicPublishOptions::default());
+        channel.basic_publish("".into(), queue, options, &[], typed).await.map(drop)
+    }
+
+    /// The wire contract's; a quorum queue has names of its own, and may have more.
+    fn arguments(&self, queue: &str, retry_delay: Option<Duration>) -> FieldTable {
+        let mut arguments = FieldTable::default();
+        let text = |text: &str| AMQPValue::LongString(text.into());
+        if let Some(retry_delay) = retry_delay.filter(|_| queue == self.retry) {
+            let ttl = i32::try_from(retry_delay.as_millis()).unwrap_or(i32::MAX);
+            arguments.insert("x-message-ttl".into(), AMQPValue::LongInt(ttl));
+            arguments.insert("x-dead-letter-exchange".into(), text(TASKS_EXCHANGE));
+            arguments.insert("x-dead-letter-routing-key".into(), text(&self.tasks));
+        }
+        if self.kind == QueueType::Quorum {
+            arguments.insert("x-queue-type".into(), text("quorum"));
+            // From 4.0 the server drops what it delivered 20 times: how often is ours to say.
+            arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(i32::MAX));
+        }
+        arguments
+    }
+}
+
+async fn bind(channel: &Channel, queue: &str, exchange: &str, key: &str) -> lapin::Result<()> {
+    let (options, none) = (QueueBindOptions::default(), FieldTable::default());
+    channel.queue_bind(queue.into(), exchange.into(), key.into(), options, none).await
+}
+
+/// What a queue says of itself.
+#[derive(Default)]
+pub(super) struct Depth {
+    pub(super) consumers: u32,
+    /// Messages that are with nobody.
+    pub(super) messages: u32,
+}
+
+/// What a queue says of itself, if it is there and can be used.
+pub(super) async fn depth(connection: &Connection, queue: &str) -> lapin::Result<Option<Depth>> {
+    // A refusal closes the channel.
+    let channel = connection.create_channel().await?;
+    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    match channel.queue_declare(queue.into(), passive, FieldTable::default()).await {
+        Ok(told) => {
+            let depth = Depth { consumers: told.consumer_count(), messages: told.message_count() };
+            channel.close(200, "thank you".into()).await?;
+            Ok(Some(depth))
+        }
+        Err(error) if is_not_found(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Of a queue that outlives the server's process.
+pub(super) fn durable() -> QueueDeclareOptions {
+    QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() }
+}
+
+/// Arguments of a stream.
+pub(super) fn stream() -> FieldTable {
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), AMQPValue::LongString("stream".into()));
+    arguments
+}
+
+impl Default for Queues {
+    fn default() -> Self {
+        Self::of(QueueType::default())
+    }
+}

@@ -1,0 +1,300 @@
+//! RabbitMQ: snapshots of the journal. One of the workers writes them, and another when that one dies;
+//! whoever comes late reads the last and what follows, however much there was before; and whatever becomes
+//! of them, what is known of the sweep is the same.
+
+mod support;
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use lapin::options::QueueDeleteOptions;
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{Connection, Consumer};
+use rstest::rstest;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use ttg_system::chunk::Sweep;
+use ttg_system::queue::{Address, Settings};
+use ttg_system::wire;
+
+use support::bench::Backend::RabbitMq;
+use support::bench::{Bench, PATIENCE, claim_one, commit, computed};
+use support::graveyard::Letterbox;
+use support::process::{Process, worked};
+
+/// Longer than the keeper waits with what it has to tell.
+const SILENCE: Duration = Duration::from_secs(3);
+
+/// A stream, from its first message on.
+struct Stream {
+    _connection: Connection,
+    consumer: Consumer,
+}
+
+impl Stream {
+    /// The stream of the snapshots.
+    async fn of(bench: &Bench) -> Self {
+        Self::named(bench, &snapshots(bench)).await
+    }
+
+    async fn named(bench: &Bench, stream: &str) -> Self {
+        let connection = bench.rabbitmq().connect().await;
+        let channel = connection.create_channel().await.expect("a channel");
+        channel.basic_qos(1000, Default::default()).await.expect("a limit");
+        let mut place = FieldTable::default();
+        place.insert("x-stream-offset".into(), AMQPValue::LongString("first".into()));
+        let options = Default::default();
+        let consumer = channel.basic_consume(stream.into(), "".into(), options, place);
+        let consumer = consumer.await.expect("a stream");
+        Self { _connection: connection, consumer }
+    }
+
+    /// The next one that says anything.
+    async fn next(&mut self) -> Vec<u8> {
+        loop {
+            let message = timeout(PATIENCE, self.consumer.next()).await.expect("there is one");
+            let message = message.expect("it is there").expect("it can be read");
+            if !message.data.is_empty() {
+                return message.data;
+            }
+        }
+    }
+}
+
+fn snapshots(bench: &Bench) -> String {
+    format!("{}.snapshots", bench.rabbitmq().queues().tasks)
+}
+
+async fn delete(bench: &Bench, queue: &str) {
+    let connection = bench.rabbitmq().connect().await;
+    let channel = connection.create_channel().await.expect("a channel");
+    let options = QueueDeleteOptions::default();
+    channel.queue_delete(queue.into(), options).await.expect("deletes");
+}
+
+#[tokio::test]
+async fn one_worker_writes_them_and_when_it_is_killed_another_does() {
+    let (bench, sweep) = Bench::start(RabbitMq).with_sweep(150).await;
+    let mut first = Process::worker(&bench.settings, 1, 5.0);
+    let mut there = Stream::of(&bench).await;
+    there.next().await;
+    let second = Process::worker(&bench.settings, 2, 5.0);
+    first.kill();
+    // One may be under way. Those after it are the other's.
+    for _ in 0..3 {
+        there.next().await;
+    }
+    let ended = second.end();
+    assert!(ended.status.success(), "{ended}");
+    bench.assert_exact(&sweep).await;
+}
+
+/// Leads to the server of a bench until somebody on the way has asked for a snapshot: then nothing comes
+/// back any more. The text of the mark at which it was to stand.
+async fn way_to_a_mark(bench: &Bench) -> (Settings, mpsc::Receiver<Vec<u8>>) {
+    let Address::RabbitMq(mut address) = bench.settings.address.clone() else { unreachable!() };
+    let (server, journal) = (address.port, journal(bench));
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+    address.port = listener.local_addr().expect("it has one").port();
+    let (asked, mark) = mpsc::channel(1);
+    tokio::spawn(async move {
+        loop {
+            let (near, _) = listener.accept().await.expect("a connection");
+            let far = TcpStream::connect(("127.0.0.1", server)).await.expect("the server answers");
+            tokio::spawn(carry(near, far, journal.clone(), asked.clone()));
+        }
+    });
+    (Settings { address: Address::RabbitMq(address), ..bench.settings.clone() }, mark)
+}
+
+async fn carry(near: TcpStream, far: TcpStream, journal: String, asked: mpsc::Sender<Vec<u8>>) {
+    let (mut from_near, mut to_near) = near.into_split();
+    let (mut from_far, mut to_far) = far.into_split();
+    let back = tokio::spawn(async move { tokio::io::copy(&mut from_far, &mut to_near).await });
+    let (mut said, mut bytes) = (Vec::new(), vec![0; 1 << 16]);
+    while let Ok(length @ 1..) = from_near.read(&mut bytes).await {
+        said.extend_from_slice(&bytes[..length]);
+        let mark = keepers_mark(&said, &journal);
+        if mark.is_some() {
+            // Before the server has the whole of it: the keeper never reads it.
+            back.abort();
+        }
+        if to_far.write_all(&bytes[..length]).await.is_err() {
+            break;
+        }
+        if let Some(mark) = mark {
+            let _ = asked.try_send(mark);
+        }
+    }
+    back.abort();
+}
+
+/// The mark that a keeper has written to the journal, once all of it is among the bytes of a connection.
+/// Of those who write marks it is the only one that does not ask to be told where there is no such queue.
+fn keepers_mark(said: &[u8], journal: &str) -> Option<Vec<u8>> {
+    const PUBLISH: [u8; 7] = [0, 60, 0, 40, 0, 0, 0];
+    const TYPE: &[u8] = b"\x04mark\xce";
+    let name = [&[journal.len() as u8], journal.as_bytes()].concat();
+    // Neither mandatory nor immediate; the end of its frame.
+    let method = [&PUBLISH, &name[..], &[0, 0xce]].concat();
+    let mut rest = said;
+    while let Some(at) = place_of(&method, rest) {
+        rest = &rest[at + method.len()..];
+        // The frame of the properties, which end with the type, and that of the text.
+        let header = &rest[..rest.len().min(7 + 14 + 1 + TYPE.len())];
+        if header.ends_with(TYPE) {
+            return Some(rest.get(header.len() + 7..header.len() + 7 + 32)?.to_vec());
+        }
+    }
+    None
+}
+
+fn place_of(what: &[u8], among: &[u8]) -> Option<usize> {
+    among.windows(what.len()).position(|window| window == what)
+}
+
+fn journal(bench: &Bench) -> String {
+    format!("{}.journal", bench.rabbitmq().queues().tasks)
+}
+
+#[tokio::test]
+async fn a_keeper_may_die_between_its_mark_and_its_snapshot() {
+    let (bench, sweep) = Bench::start(RabbitMq).with_sweep(20).await;
+    let (settings, mut asked) = way_to_a_mark(&bench).await;
+    // It has something to do until it is killed.
+    let mut first = Process::worker(&settings, 1, 60_000.0);
+    let mark = timeout(PATIENCE, asked.recv()).await.expect("soon").expect("it asks for one");
+    let mut written = Stream::named(&bench, &journal(&bench)).await;
+    while written.next().await != mark {}
+    first.kill();
+    // What comes after it among the snapshots is another keeper's.
+    let mut letterbox = Letterbox::open(&bench).await;
+    letterbox.put("", &snapshots(&bench), "dead");
+    letterbox.send().await;
+    let mut there = Stream::of(&bench).await;
+    assert_eq!(there.next().await, b"dead", "the first one has written none");
+
+    let second = bench.worker("worker-2").await;
+    there.next().await;
+    let standing = bench.onlooker().await.standing().await.expect("reads");
+    assert_eq!((standing.submitted, standing.committed, standing.dead), (20, 0, 0));
+    second.leave().await.expect("leaves");
+    finish(&bench, &sweep).await;
+}
+
+/// A sweep of 20 chunks, half of them done, by a worker that has left; and two snapshots of it.
+async fn half_done() -> (Bench, Sweep, Vec<Vec<u8>>) {
+    let (bench, sweep) = Bench::start(RabbitMq).with_sweep(20).await;
+    let worker = bench.worker("worker-1").await;
+    let mut there = Stream::of(&bench).await;
+    let mut told = Vec::new();
+    for _ in 0..2 {
+        for _ in 0..5 {
+            let held = claim_one(&*worker).await;
+            commit(&*worker, &held, "worker-1").await;
+        }
+        told.push(there.next().await);
+    }
+    worker.leave().await.expect("leaves");
+    (bench, sweep, told)
+}
+
+/// What stands last among the snapshots.
+enum Last {
+    Nothing,
+    Format,
+    Noise,
+    Cut,
+    /// The keeper died, or another was slow.
+    Older,
+    /// As if the journal had been deleted and the snapshots not.
+    OfAnother,
+}
+
+#[rstest]
+#[tokio::test]
+async fn one_that_does_not_fit_costs_no_truth(
+    #[values(Last::Nothing, Last::Format, Last::Noise, Last::Cut, Last::Older, Last::OfAnother)]
+    last: Last,
+) {
+    let (bench, sweep, told) = half_done().await;
+    let newest = told.last().expect("there are two");
+    let last = match last {
+        Last::Nothing => Vec::new(),
+        Last::Format => [&[0], &newest[1..]].concat(),
+        Last::Noise => (0..10_000).map(|_| fastrand::u8(..)).collect(),
+        Last::Cut => newest[..newest.len() / 2].to_vec(),
+        Last::Older => told[0].clone(),
+        Last::OfAnother => half_done().await.2.remove(1),
+    };
+    let mut letterbox = Letterbox::open(&bench).await;
+    letterbox.put("", &snapshots(&bench), last);
+    letterbox.send().await;
+    let standing = bench.onlooker().await.standing().await.expect("reads");
+    assert_eq!((standing.submitted, standing.committed, standing.dead), (20, 10, 0));
+    finish(&bench, &sweep).await;
+}
+
+async fn finish(bench: &Bench, sweep: &Sweep) {
+    let ended = Process::worker(&bench.settings, 2, 0.0).end();
+    assert!(ended.status.success(), "{ended}");
+    bench.assert_exact(sweep).await;
+}
+
+#[tokio::test]
+async fn without_their_stream_the_sweep_goes_on_and_whoever_connects_brings_it_back() {
+    let (bench, sweep) = Bench::start(RabbitMq).with_sweep(20).await;
+    let worker = bench.worker("worker-1").await;
+    let held = claim_one(&*worker).await;
+    Stream::of(&bench).await.next().await;
+    delete(&bench, &snapshots(&bench)).await;
+    delete(&bench, &format!("{}.keeper", bench.rabbitmq().queues().tasks)).await;
+    commit(&*worker, &held, "worker-1").await;
+    let next = claim_one(&*worker).await;
+    // He connects, and finds what there is without any.
+    let standing = bench.onlooker().await.standing().await.expect("reads");
+    assert_eq!((standing.submitted, standing.committed), (20, 1));
+    let mut there = Stream::of(&bench).await;
+    commit(&*worker, &next, "worker-1").await;
+    // Somebody is elected again, and tells of it.
+    let waiting = async { claim_one(&*worker).await };
+    let (held, told) = tokio::join!(waiting, there.next());
+    assert!(!told.is_empty());
+    commit(&*worker, &held, "worker-1").await;
+    worker.leave().await.expect("leaves");
+    finish(&bench, &sweep).await;
+}
+
+/// How much work it is to learn where a sweep of so many chunks stands, which others have done.
+async fn work_of_whoever_comes_late(chunks: u64) -> Duration {
+    let (bench, sweep) = Bench::start(RabbitMq).with_sweep(chunks).await;
+    let worker = bench.worker("worker-1").await;
+    let held = claim_one(&*worker).await;
+    let mut letterbox = Letterbox::open(&bench).await;
+    for index in 0..chunks {
+        let delivery = ttg_system::queue::Delivery {
+            task: wire::Task::first(&sweep, index, ""),
+            ..held.clone()
+        };
+        let (_, result) = computed(&delivery, "a stranger");
+        let results = &bench.rabbitmq().queues().results;
+        letterbox.put("ttg.results.exchange", results, wire::to_json(&result.to_fields()));
+    }
+    letterbox.send().await;
+    // The worker's keeper tells of everything within a second or so.
+    let mut there = Stream::of(&bench).await;
+    while timeout(SILENCE, there.next()).await.is_ok() {}
+    let late = bench.onlooker().await;
+    let before = worked();
+    assert!(late.standing().await.expect("reads").is_complete());
+    worked() - before
+}
+
+#[tokio::test]
+async fn whoever_comes_late_has_no_more_to_do_in_a_sweep_of_many_chunks() {
+    let few = work_of_whoever_comes_late(500).await;
+    let many = work_of_whoever_comes_late(10_000).await;
+    assert!(many < 5 * few, "{many:?}, and {few:?} where there are a twentieth");
+}
