@@ -77,15 +77,22 @@ pub struct Proof {
     pub bit: bool,
     /// What was seen: one lower-case fragment.
     pub seen: String,
+    /// Another fault replaced the victim just then: nothing is proved, and who took its place is to
+    /// be struck.
+    is_overtaken: bool,
 }
 
 impl Proof {
     fn bit(seen: impl Into<String>) -> Self {
-        Self { bit: true, seen: seen.into() }
+        Self { bit: true, seen: seen.into(), is_overtaken: false }
     }
 
     fn missed(seen: impl Into<String>) -> Self {
-        Self { bit: false, seen: seen.into() }
+        Self { bit: false, seen: seen.into(), is_overtaken: false }
+    }
+
+    fn overtaken(seen: impl Into<String>) -> Self {
+        Self { is_overtaken: true, ..Self::missed(seen) }
     }
 
     fn of(seen: Result<String, impl ToString>) -> Self {

@@ -48,7 +48,7 @@ impl Fault for Restart {
                 Proof::bit(format!("{}, now {}", killed.seen, new.describe()))
             }
             Ok(Some(_)) => killed,
-            Ok(None) => Proof::missed(format!("{}, and another fault replaced it", killed.seen)),
+            Ok(None) => Proof::overtaken(format!("{}, and another fault replaced it", killed.seen)),
             Err(error) => {
                 Proof::missed(format!("{}, and cannot start again: {error}", killed.seen))
             }

@@ -84,16 +84,20 @@ async fn strike(stage: &Rc<Stage>, fault: &PlannedFault, victims: Vec<Victim>) {
     }
 }
 
-async fn strike_one(stage: Rc<Stage>, fault: PlannedFault, victim: Victim) {
+async fn strike_one(stage: Rc<Stage>, fault: PlannedFault, mut victim: Victim) {
     let action: &dyn Fault = of(fault.kind);
+    let mut proof = loop {
+        watch_held(&stage, &fault, &victim);
+        let proof = action.inject(&stage, &fault, &victim.process).await;
+        if !proof.is_overtaken {
+            break proof;
+        }
+        match target::named(&stage, &fault, &victim.process.name).await {
+            Ok(now) => victim = now,
+            Err((_, reason)) => break Proof::missed(reason),
+        }
+    };
     let Victim { process, held, since } = victim;
-    // Of other faults, who holds a chunk goes on with it.
-    for chunk in held.iter().filter(|_| entry(fault.kind).orphans) {
-        let (stage_too, name) = (Rc::clone(&stage), fault.name.clone());
-        let watch = watch_takeover(stage_too, name, process.name.clone(), chunk.clone(), since);
-        stage.spawn(format!("the watch after fault {}", fault.name), watch);
-    }
-    let mut proof = action.inject(&stage, &fault, &process).await;
     if let Trigger::Submitted(_) = fault.trigger {
         in_the_middle(&stage, &mut proof).await;
     }
@@ -103,6 +107,17 @@ async fn strike_one(stage: Rc<Stage>, fault: PlannedFault, victim: Victim) {
         action.heal(&stage, &fault, &process).await;
         let (fault, target) = (fault.name, process.name);
         stage.emit(Event::FaultHealed { fault, target, seen: None });
+    }
+}
+
+/// Watches who goes on with what the victim of an ending fault held; of other faults, who holds a
+/// chunk goes on with it.
+fn watch_held(stage: &Rc<Stage>, fault: &PlannedFault, victim: &Victim) {
+    for chunk in victim.held.iter().filter(|_| entry(fault.kind).orphans) {
+        let (stage_too, name) = (Rc::clone(stage), fault.name.clone());
+        let from = victim.process.name.clone();
+        let watch = watch_takeover(stage_too, name, from, chunk.clone(), victim.since);
+        stage.spawn(format!("the watch after fault {}", fault.name), watch);
     }
 }
 

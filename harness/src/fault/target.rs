@@ -43,43 +43,10 @@ pub(super) async fn choose(
     stage: &Stage,
     fault: &PlannedFault,
 ) -> Result<Vec<Victim>, (String, String)> {
-    let ended_too = fault.kind == FaultKind::Restart;
-    let arrests = of(fault.kind).arrests();
-    let take = |process: Process| async move {
-        match arrests {
-            true if is_to_end_at_work(stage, fault, &process) => {
-                arrest_at_work(stage, process).await
-            }
-            true => arrest(stage, process).await,
-            false => find(stage, process).await,
-        }
-    };
-    let named = |name: String| async move {
-        let process =
-            stage.fleet.get(&name).ok_or((name.clone(), format!("{name} never started")))?;
-        match process.exit() {
-            Some(exit) if !ended_too => {
-                Err((name.clone(), format!("{name} had left: it {}", super::describe(exit))))
-            }
-            Some(_) => Ok(Victim { process, held: Vec::new(), since: Instant::now() }),
-            None => {
-                if arrests {
-                    until_awake(stage, &process).await;
-                }
-                match take(process.clone()).await {
-                    // It ended by itself meanwhile: for a restart that is as if it had before.
-                    Err(_) if ended_too && timeout(END, process.ended()).await.is_ok() => {
-                        Ok(Victim { process, held: Vec::new(), since: Instant::now() })
-                    }
-                    taken => taken,
-                }
-            }
-        }
-    };
     match fault.target {
-        Target::Worker(number) => Ok(vec![named(format!("worker-{number}")).await?]),
-        Target::Coordinator => Ok(vec![named("coordinator".to_owned()).await?]),
-        Target::Aggregator => Ok(vec![named("aggregator".to_owned()).await?]),
+        Target::Worker(number) => Ok(vec![named(stage, fault, &format!("worker-{number}")).await?]),
+        Target::Coordinator => Ok(vec![named(stage, fault, "coordinator").await?]),
+        Target::Aggregator => Ok(vec![named(stage, fault, "aggregator").await?]),
         Target::Broker | Target::Sweep | Target::Node(_) => {
             unreachable!("it is no process of the fleet")
         }
@@ -88,16 +55,58 @@ pub(super) async fn choose(
             let awake = |worker: &Process| worker.state() != Some('T');
             let awake = stage.fleet.workers().into_iter().filter(awake).collect();
             let drawn = stage.draw(awake).ok_or_else(|| nobody("random"))?;
-            Ok(vec![take(drawn).await?])
+            Ok(vec![take(stage, fault, drawn).await?])
         }
         Target::All => {
             let mut victims = Vec::new();
             for worker in stage.fleet.workers() {
                 // One that ends by itself just now must not leave the others stopped for ever.
-                victims.extend(take(worker).await.ok());
+                victims.extend(take(stage, fault, worker).await.ok());
             }
             if victims.is_empty() { Err(nobody("all")) } else { Ok(victims) }
         }
+    }
+}
+
+/// The process of this name as a victim, or why it is none.
+pub(super) async fn named(
+    stage: &Stage,
+    fault: &PlannedFault,
+    name: &str,
+) -> Result<Victim, (String, String)> {
+    let ended_too = fault.kind == FaultKind::Restart;
+    let ended = |process| Victim { process, held: Vec::new(), since: Instant::now() };
+    let process =
+        stage.fleet.get(name).ok_or_else(|| (name.to_owned(), format!("{name} never started")))?;
+    match process.exit() {
+        Some(exit) if !ended_too => {
+            return Err((
+                name.to_owned(),
+                format!("{name} had left: it {}", super::describe(exit)),
+            ));
+        }
+        Some(_) => return Ok(ended(process)),
+        None => {}
+    }
+    if of(fault.kind).arrests() {
+        until_awake(stage, &process).await;
+    }
+    match take(stage, fault, process.clone()).await {
+        // It ended by itself meanwhile: for a restart that is as if it had before.
+        Err(_) if ended_too && timeout(END, process.ended()).await.is_ok() => Ok(ended(process)),
+        taken => taken,
+    }
+}
+
+async fn take(
+    stage: &Stage,
+    fault: &PlannedFault,
+    process: Process,
+) -> Result<Victim, (String, String)> {
+    match of(fault.kind).arrests() {
+        true if is_to_end_at_work(stage, fault, &process) => arrest_at_work(stage, process).await,
+        true => arrest(stage, process).await,
+        false => find(stage, process).await,
     }
 }
 

@@ -115,6 +115,33 @@ fn a_fault_waits_until_its_target_is_not_frozen_by_another() {
     assert_eq!(kinds, ["\"pause\"", "\"terminate\""]);
 }
 
+// Whoever comes second finds the victim dead, or its place taken, and strikes who is there now.
+#[rstest]
+#[case("role: aggregator")]
+#[case("role: coordinator")]
+#[case("worker: 0")]
+fn restarts_at_the_same_moment_all_take_effect(#[case] whom: &str) {
+    let sandbox = Sandbox::new();
+    let restart = format!("- {{ at: 20%, restart: {{ {whom} }} }}\n");
+    let file = sandbox.write(
+        "together.yaml",
+        &format!(
+            "name: together\n\
+             description: One process is restarted three times at the same moment.\n\
+             sweep: {{ params: 600, chunk_size: 10, kernel: {{ reference: {{ work_ms: 10 }} }} }}\n\
+             workers: 2\n\
+             faults:\n{}\
+             expect: {{ coverage: exactly-once }}\n",
+            restart.repeat(3),
+        ),
+    );
+    let said = sandbox.run(&["run", &file]);
+    assert_eq!(said.code, Some(0), "{said}");
+    let bits: Vec<Value> =
+        strikes(&sandbox, "together").into_iter().map(|it| it["bit"].clone()).collect();
+    assert_eq!(bits, [true, true, true], "{said}");
+}
+
 /// The state of a process, as the kernel says it: `T` where it is stopped.
 fn state(pid: u64) -> Option<char> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
