@@ -433,7 +433,7 @@ impl Worker {
             return Ok(());
         }
         self.record_whose_it_is().await?;
-        let outcomes = self.queue.commit(&done).await?;
+        let outcomes = self.heed(self.queue.commit(&done).await)?;
         let mut desk = self.desk.borrow_mut();
         // More may have been put down since: at the end.
         desk.done = Rc::new(desk.done[done.len()..].to_vec());

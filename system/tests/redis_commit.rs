@@ -110,6 +110,27 @@ async fn one_that_is_settled_keeps_none_of_the_others(#[case] settled: usize) {
     assert_whole(bench.redis(), 5);
 }
 
+/// Whichever of them somebody else has by now: all are stored, and he finds his one settled.
+#[rstest]
+#[case::first(0)]
+#[case::middle(2)]
+#[case::last(4)]
+#[tokio::test]
+async fn one_that_another_has_by_now_is_stored_once(#[case] taken: usize) {
+    let (mut bench, worker, deliveries) = claimed(5).await;
+    let other = bench.worker("worker-2").await;
+    let mut its = deliveries[taken].clone();
+    let claim = ["XCLAIM", "ttg:tasks", "ttg-workers", "worker-2", "0", &its.token.id];
+    bench.redis().command(&claim);
+    its.token.number += 1;
+    assert_eq!(other.held().await.expect("reads").len(), 5);
+    assert_eq!(commit(&*worker, &deliveries).await, vec![Committed; 5]);
+    let done = [computed(&its, "worker-2")];
+    assert_eq!(other.commit(&done).await.expect("commits"), [AlreadySettled]);
+    assert_eq!(other.held().await.expect("reads"), []);
+    assert_whole(bench.redis(), 5);
+}
+
 #[tokio::test]
 async fn one_that_is_there_twice_is_stored_once() {
     let (mut bench, worker, mut deliveries) = claimed(3).await;

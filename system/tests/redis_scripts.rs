@@ -137,6 +137,12 @@ impl Stage {
                 scene.worker.fail(&scene.deliveries[0], "a reason").await.expect("fails");
             }
             TakeOver => scene.worker.release(&scene.tokens()).await.expect("gives back"),
+            // So that the commit looks whether it still is.
+            Commit => {
+                let own = Identity::built_in("reference");
+                let written = scene.worker.compute_with(&own, KernelCheck::Record).await;
+                written.expect("is written down");
+            }
             _ => {}
         }
         if matches!(action, Survey | SetBack | TakeOver) {

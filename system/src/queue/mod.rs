@@ -211,6 +211,9 @@ pub trait Queue: Reconcile + ComputedBy {
     async fn claim_ahead(&self, max: usize) -> Result<Vec<Delivery>>;
 
     /// Stores results and acknowledges their deliveries, each pair as one step.
+    ///
+    /// # Errors
+    /// [`QueueError::OtherKernel`] where it shows only now that the sweep is another's: nothing is stored.
     async fn commit(&self, done: &[(Token, TaskResult)]) -> Result<Vec<Commit>>;
 
     /// A sign of life for deliveries; those that were lost are returned.

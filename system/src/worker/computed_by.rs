@@ -76,7 +76,11 @@ impl Worker {
 
     async fn ask(&self, check: KernelCheck) -> Result<()> {
         let check = if self.options.same_kernel { KernelCheck::Same } else { check };
-        let answer = self.queue.compute_with(&self.options.identity, check).await;
+        self.heed(self.queue.compute_with(&self.options.identity, check).await)
+    }
+
+    /// Remembers whether this says that the sweep is another's.
+    pub(super) fn heed<T>(&self, answer: Result<T>) -> Result<T> {
         self.certainty.is_refused.set(answer.as_ref().is_err_and(still_answers));
         answer
     }

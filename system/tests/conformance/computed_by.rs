@@ -6,10 +6,10 @@ use futures_util::future::join_all;
 use rstest::rstest;
 use ttg_system::kernel::Identity;
 use ttg_system::queue::KernelCheck::{self, Look, Record, Same};
-use ttg_system::queue::{Broker, QueueError};
+use ttg_system::queue::{Broker, Commit, Delivery, QueueError};
 
 use crate::support::bench::Backend::{self, Embedded, Model, RabbitMq, Redis};
-use crate::support::bench::Bench;
+use crate::support::bench::{Bench, PATIENCE, claim_one, computed};
 
 fn kernel(name: &str) -> Identity {
     Identity::built_in(name)
@@ -100,4 +100,68 @@ async fn of_those_who_race_one_is_the_first(
     for _ in 0..5 {
         assert_eq!(join_all(racers.iter().map(look)).await, first);
     }
+}
+
+async fn claim(broker: &dyn Broker, chunks: usize) -> Vec<Delivery> {
+    let mut claimed = Vec::new();
+    while claimed.len() < chunks {
+        claimed.extend(broker.claim(chunks - claimed.len(), PATIENCE).await.expect("claims"));
+    }
+    claimed
+}
+
+/// As a worker does that has a result: what with, then the result.
+async fn store(broker: &dyn Broker, own: &str, deliveries: &[Delivery]) -> Result<(), QueueError> {
+    broker.compute_with(&kernel(own), Record).await?;
+    let done: Vec<_> = deliveries.iter().map(|it| computed(it, "worker-1")).collect();
+    broker.commit(&done).await.map(drop)
+}
+
+/// Whoever lives through a reset was the first of one sweep and is not of the other.
+#[rstest]
+#[tokio::test]
+async fn what_another_sweeps_kernel_computed_is_stored_nowhere(
+    #[values(Embedded, Redis, RabbitMq, Model)] backend: Backend,
+    #[values(1, 3)] chunks: usize,
+) {
+    let (bench, _) = Bench::start(backend).with_sweep(chunks as u64).await;
+    let a = bench.worker("worker-1").await;
+    let before = claim(&*a, chunks).await;
+    store(&*a, "one", &before).await.expect("is the first");
+    bench.onlooker().await.reset().await.expect("resets");
+    let (bench, sweep) = bench.with_sweep(chunks as u64).await;
+    let b = bench.worker("worker-2").await;
+    assert!(accepts(&*b, "two", Record).await);
+    let its = claim(&*a, chunks).await;
+    for _ in 0..2 {
+        let refused = store(&*a, "one", &its).await.expect_err("is another's");
+        assert!(matches!(refused, QueueError::OtherKernel { .. }), "{refused}");
+    }
+    let tokens: Vec<_> = its.into_iter().map(|it| it.token).collect();
+    a.release(&tokens).await.expect("gives back");
+    for _ in 0..chunks {
+        store(&*b, "two", &[claim_one(&*b).await]).await.expect("goes on");
+    }
+    bench.assert_exact(&sweep).await;
+}
+
+/// Who comes too late with what it computed has computed nothing of the sweep that is there now.
+#[rstest]
+#[tokio::test]
+async fn a_result_of_a_discarded_sweep_binds_nobody(
+    #[values(Embedded, Redis, Model)] backend: Backend,
+    #[values(1, 3)] chunks: usize,
+) {
+    let (bench, _) = Bench::start(backend).with_sweep(2 * chunks as u64).await;
+    let a = bench.worker("worker-1").await;
+    let before = claim(&*a, chunks).await;
+    store(&*a, "one", &before).await.expect("is the first");
+    let late = claim(&*a, chunks).await;
+    bench.onlooker().await.reset().await.expect("resets");
+    let (bench, _) = bench.with_sweep(chunks as u64).await;
+    let done: Vec<_> = late.iter().map(|it| computed(it, "worker-1")).collect();
+    let stored = a.commit(&done).await.expect("is heard");
+    assert_eq!(stored, vec![Commit::AlreadySettled; chunks]);
+    assert_eq!(bench.report().await.chunks, 0);
+    assert!(accepts(&*bench.worker("worker-2").await, "two", Record).await);
 }

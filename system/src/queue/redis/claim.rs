@@ -4,11 +4,11 @@ use std::cell::Cell;
 use std::num::NonZero;
 use std::time::Duration;
 
-use ::redis::{FromRedisValue, Value, cmd};
+use ::redis::{FromRedisValue, Pipeline, Value, cmd};
 use tokio::time::Instant;
 
 use super::entry::{EntryFields, Read};
-use super::keys::{GROUP, STORE, TASKS};
+use super::keys::{GROUP, KERNELS, STORE, TASKS};
 use super::{Redis, is_no_group};
 use crate::queue::{Asker, Delivery, Queue, Result, Token};
 
@@ -75,11 +75,19 @@ impl Redis {
                     read.arg("BLOCK").arg(milliseconds.get());
                 }
                 read.arg("STREAMS").arg(TASKS).arg(">");
+                let mut kernels = cmd("SMEMBERS");
+                kernels.arg(KERNELS);
+                let mut both = Pipeline::with_capacity(2);
+                both.add_command(read).add_command(kernels);
                 // As `query_async`, which looks for an error in each field of each task too.
-                match c.send_packed_command(&read).await? {
-                    streams @ Value::Array(_) => Ok(Read::from_redis_value(streams)?),
-                    other => Ok(Read::from_redis_value(other.extract_error()?)?),
-                }
+                let mut told = c.send_packed_commands(&both, 0, 2).await?.into_iter();
+                let (streams, kernels) = (told.next(), told.next());
+                let read = match streams.unwrap_or(Value::Nil) {
+                    streams @ Value::Array(_) => Read::from_redis_value(streams)?,
+                    other => Read::from_redis_value(other.extract_error()?)?,
+                };
+                self.recorded.look(kernels.unwrap_or(Value::Nil))?;
+                Ok(read)
             })
             .await;
         let streams = match read {

@@ -15,7 +15,7 @@ use ::redis::{
     Value, cmd,
 };
 
-use super::keys::{COMMITTED, DEAD, GROUP, PROGRESS, RESULTS, STORE, TASKS};
+use super::keys::{COMMITTED, DEAD, GROUP, KERNELS, PROGRESS, RESULTS, STORE, TASKS};
 use super::link::FORBIDDEN;
 use super::{Redis, lost_if_said};
 use crate::queue::{Commit, Result, Token};
@@ -30,22 +30,33 @@ const RESULT_BYTES: usize = 512;
 
 impl Redis {
     pub(super) async fn store(&self, done: &[(Token, TaskResult)]) -> Result<Vec<Commit>> {
+        loop {
+            if let Some(outcomes) = self.try_to_store(done).await? {
+                let of =
+                    |first| if first == 1 { Commit::Committed } else { Commit::AlreadySettled };
+                return Ok(outcomes.into_iter().map(of).collect());
+            }
+            // It is another sweep than it was.
+            self.record_again().await?;
+        }
+    }
+
+    /// Of each whether it was stored now; nothing where the sweep is not known to be computed by what computed
+    /// these.
+    async fn try_to_store(&self, done: &[(Token, TaskResult)]) -> Result<Option<Vec<u8>>> {
         let together = Together::of(done);
         let outcome = self.link.call(async |mut c| {
             if let Some(together) = &together
                 && self.store_together(done, together, &mut c).await?
             {
-                return Ok(vec![1; done.len()]);
+                return Ok(Some(vec![1; done.len()]));
             }
             // It also says what was wrong.
             let command = self.commit_command(done);
             let script = &self.scripts.commit;
-            with_script(script, &mut c, async |c| command.query_async::<Vec<u8>>(c).await).await
+            with_script(script, &mut c, async |c| command.query_async(c).await).await
         });
-        let outcomes =
-            self.unless_gone(outcome.await.map_err(lost_if_said), vec![0_u8; done.len()]);
-        let outcome = |first| if first == 1 { Commit::Committed } else { Commit::AlreadySettled };
-        Ok(outcomes?.into_iter().map(outcome).collect())
+        self.unless_gone(outcome.await.map_err(lost_if_said), Some(vec![0_u8; done.len()]))
     }
 
     /// Stores all of the results, or none, which is `false`.
@@ -93,6 +104,9 @@ impl Redis {
         if !told.iter().any(is_forbidden) {
             let may_end: Vec<RedisResult<Value>> = nothing.query_async(connection).await?;
             if may_end[..2].iter().all(RedisResult::is_ok) {
+                // Without its script the first transaction would be sent twice. Whoever may not load one
+                // is told so by that.
+                let _ = self.scripts.commit_all.load_async(connection).await;
                 self.may_begin_transactions.set(Some((life, true)));
                 return Ok(true);
             }
@@ -110,10 +124,11 @@ impl Redis {
     fn transaction(&self, done: &[(Token, TaskResult)], together: &Together<'_>) -> Pipeline {
         let mut transaction = Pipeline::with_capacity(done.len() + 4);
         transaction.ignore_errors().cmd("MULTI");
-        let keys = [TASKS, RESULTS, COMMITTED, DEAD, PROGRESS, &self.open_results, STORE];
+        let keys = [TASKS, RESULTS, COMMITTED, DEAD, PROGRESS, KERNELS, &self.open_results, STORE];
         let mut decide = cmd("EVALSHA");
         decide.arg(self.scripts.commit_all.get_hash()).arg(keys.len()).arg(&keys);
-        decide.arg(GROUP).arg(&self.member().name).arg(together.number).arg(together.ids.len());
+        decide.arg(GROUP).arg(&self.member().name).arg(self.recorded.text());
+        decide.arg(together.number).arg(together.ids.len());
         for (_, id) in &together.ids {
             decide.arg(*id);
         }
@@ -140,10 +155,11 @@ impl Redis {
     /// The call of the script that looks at each, written at once as it is sent: `redis::ScriptInvocation`
     /// keeps each of its many arguments in a piece of memory of its own.
     fn commit_command(&self, done: &[(Token, TaskResult)]) -> Cmd {
-        let keys = [TASKS, RESULTS, COMMITTED, DEAD, PROGRESS, STORE];
+        let keys = [TASKS, RESULTS, COMMITTED, DEAD, PROGRESS, KERNELS, STORE];
         let mut command = cmd("EVALSHA");
         command.arg(self.scripts.commit.get_hash()).arg(keys.len()).arg(&keys);
-        command.arg(GROUP).arg(&self.member().name).arg(ResultField::ALL.len());
+        command.arg(GROUP).arg(&self.member().name).arg(self.recorded.text());
+        command.arg(ResultField::ALL.len());
         for field in ResultField::ALL {
             command.arg(field.name()).arg(field.constant().unwrap_or_default());
         }

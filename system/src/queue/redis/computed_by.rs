@@ -1,16 +1,65 @@
-//! The set of the kernels.
+//! The set of the kernels. Once a worker's kernel is in it, each commit asks whether it still is, in the step that
+//! stores the results, and each reading of tasks looks: that it may be another sweep by now costs no question.
 
+use std::cell::{Cell, RefCell};
+
+use ::redis::{RedisResult, Value, from_redis_value};
 use async_trait::async_trait;
 
 use super::Redis;
 use super::keys::KERNELS;
 use crate::kernel::Identity;
-use crate::queue::computed_by::{MOST, answer, judge};
+use crate::queue::computed_by::{Judged, MOST, answer, judge};
 use crate::queue::{ComputedBy, KernelCheck, Result};
 
-#[async_trait(?Send)]
-impl ComputedBy for Redis {
-    async fn compute_with(&self, own: &Identity, check: KernelCheck) -> Result<()> {
+/// What was written down for this worker.
+#[derive(Default)]
+pub(super) struct Recorded {
+    /// Its kernel, and how it was asked for.
+    kernel: RefCell<Option<(Identity, KernelCheck)>>,
+    /// Whether the tasks that were read last came with it.
+    is_there: Cell<bool>,
+}
+
+impl Recorded {
+    /// The kernel as it is written down; empty where none is.
+    pub(super) fn text(&self) -> String {
+        let kernel = self.kernel.borrow();
+        kernel.as_ref().map(|(own, _)| own.as_str().to_owned()).unwrap_or_default()
+    }
+
+    /// Looks at what was written down when tasks were read.
+    pub(super) fn look(&self, there: Value) -> RedisResult<()> {
+        let there: Vec<String> = from_redis_value(there.extract_error()?)?;
+        let kernel = self.kernel.borrow();
+        self.is_there
+            .set(kernel.as_ref().is_some_and(|(own, _)| there.iter().any(|it| it == own.as_str())));
+        Ok(())
+    }
+
+    /// Tasks came without it.
+    pub(super) fn lose_sight(&self) {
+        self.is_there.set(false);
+    }
+
+    /// Whether nothing need be asked.
+    fn answers(&self, own: &Identity, check: KernelCheck) -> bool {
+        let kernel = self.kernel.borrow();
+        let is_known = kernel.as_ref().is_some_and(|(kernel, _)| kernel == own);
+        // Where it is to be stored, the commit asks.
+        is_known && (check != KernelCheck::Look || self.is_there.get())
+    }
+}
+
+impl Redis {
+    /// Asks once more what was asked when the kernel was written down.
+    pub(super) async fn record_again(&self) -> Result<()> {
+        let recorded = self.recorded.kernel.borrow().clone();
+        let Some((own, check)) = recorded else { return Ok(()) };
+        self.ask_for_kernel(&own, check).await
+    }
+
+    async fn ask_for_kernel(&self, own: &Identity, check: KernelCheck) -> Result<()> {
         let room = match check {
             KernelCheck::Look => 0,
             KernelCheck::Record => 1,
@@ -20,6 +69,22 @@ impl ComputedBy for Redis {
         let mut script = script.key(KERNELS);
         script.arg(own.as_str()).arg(room);
         let there: Vec<String> = self.run(&mut script).await?;
-        answer(&judge(&there, own, check), &there, own, &self.settings.address)
+        let judged = judge(&there, own, check);
+        answer(&judged, &there, own, &self.settings.address)?;
+        if check != KernelCheck::Look {
+            let is_there = matches!(judged, Judged::Known | Judged::New);
+            self.recorded.kernel.replace(is_there.then(|| (own.clone(), check)));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait(?Send)]
+impl ComputedBy for Redis {
+    async fn compute_with(&self, own: &Identity, check: KernelCheck) -> Result<()> {
+        if self.recorded.answers(own, check) {
+            return Ok(());
+        }
+        self.ask_for_kernel(own, check).await
     }
 }

@@ -2,7 +2,8 @@
 //! for commits.
 //!
 //! Neither `XACK` nor `XCLAIM` asks who owns an entry, so each script first compares the owner and
-//! the delivery count that the pending list holds. Who is alive is seen from the server's list of
+//! the delivery count that the pending list holds; of results that are stored together, those of the
+//! oldest. Who is alive is seen from the server's list of
 //! clients: a worker registers a nonce, and its connections are named after it; when none of that
 //! name is left, its deliveries are anybody's at once. A worker that is frozen still has its
 //! connections: its leases run out instead.
@@ -55,6 +56,7 @@ use super::{
 };
 use crate::wire::{self, Task, TaskResult};
 use clock::Clock;
+use computed_by::Recorded;
 use entry::{Entry, EntryFields, Read, entry_ms};
 use keys::{
     CLOCK, COMMITTED, DEAD, GROUP, LETTERS, MEMBERS, PROGRESS, RELEASES, RESULTS, RETRY, STORE,
@@ -86,6 +88,7 @@ pub struct Redis {
     member: Option<Member>,
     /// What the results are called within a transaction that adds to them.
     open_results: String,
+    recorded: Recorded,
     /// In which life of the link it was looked whether our user may, and whether it does.
     may_begin_transactions: Cell<Option<(u64, bool)>>,
     state: Mutex<State>,
@@ -166,6 +169,7 @@ impl Redis {
             settings: settings.clone(),
             member,
             open_results: format!("{RESULTS}:{:08x}", fastrand::Rng::new().u32(..)),
+            recorded: Recorded::default(),
             may_begin_transactions: Cell::new(None),
             state: Mutex::default(),
             pace: Pace::new(settings.takeover_interval),
@@ -425,6 +429,7 @@ impl Queue for Redis {
             tracing::warn!(entries = ?gone, "tasks of the dead are gone from the stream");
         }
         if !taken.is_empty() {
+            self.recorded.lose_sight();
             // There may be more where that came from.
             self.pace.look_at_once();
         }

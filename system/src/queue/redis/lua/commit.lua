@@ -1,20 +1,22 @@
 -- Stores results and acknowledges their deliveries, each as it is found. The first commit of a chunk wins; a
 -- delivery is acknowledged only by the worker that it is with, under the number that it knows.
--- KEYS  tasks, results, committed, dead, progress
--- ARGV  group, consumer, number of fields of a result, then name and value of each, where '' stands for a
+-- KEYS  as in settle.lua
+-- ARGV  as in settle.lua; number of fields of a result, then name and value of each, where '' stands for a
 --       value that each result has of its own; then for each: entry id, delivery number, chunk index,
 --       its own values
+-- Returns for each whether it was stored; or false, with nothing done, where the sweep is not known to be
+-- computed by what these were.
 -- The commands and their arguments are most of the cost: what can be one for all of them, is.
-local dead, consumer, width = KEYS[4], ARGV[2], tonumber(ARGV[3])
+local width = tonumber(ARGV[4])
 -- An entry of the results, and which of its places each result fills.
 local entry, own = { results, '*' }, {}
-for at = 4, 3 + 2 * width do
-  entry[at - 1] = ARGV[at]
+for at = 5, 4 + 2 * width do
+  entry[at - 2] = ARGV[at]
   if ARGV[at] == '' then
-    own[#own + 1] = at - 1
+    own[#own + 1] = at - 2
   end
 end
-local first, step = 4 + 2 * width, 3 + #own
+local first, step = 5 + 2 * width, 3 + #own
 local count = (#ARGV + 1 - first) / step
 if #own == 0 or count < 0 or count % 1 ~= 0 then
   return redis.error_reply('ERR a result is malformed')
@@ -68,6 +70,10 @@ for place = 1, count do
   end
 end
 
+-- Whoever stores nothing computes nothing of the sweep either.
+if new > 0 and is_by_others() then
+  return false
+end
 local no = cannot_settle(new)
 if no then
   return no

@@ -1,8 +1,21 @@
--- Comes before both scripts of a commit, whose first keys and whose first argument are the same.
--- KEYS  tasks, results, committed, dead, progress
--- ARGV  group
-local tasks, results, committed, progress = KEYS[1], KEYS[2], KEYS[3], KEYS[5]
-local group = ARGV[1]
+-- Comes before both scripts of a commit, whose first keys and arguments are the same.
+-- KEYS  tasks, results, committed, dead, progress, kernels
+-- ARGV  group, consumer, what the results were computed by, or '' where nobody is to ask for that
+local tasks, results, committed, dead, progress, kernels = unpack(KEYS)
+local group, consumer, kernel = unpack(ARGV, 1, 3)
+
+-- Whether the sweep is not known to be computed by that.
+local function is_by_others()
+  if kernel == '' then
+    return false
+  end
+  for _, there in ipairs(redis.call('SMEMBERS', kernels)) do
+    if there == kernel then
+      return false
+    end
+  end
+  return true
+end
 
 -- Why so many new results could not be stored and their tasks acknowledged, if that is so. What needs memory
 -- comes first: where there is none, only the first of all writes is refused.
