@@ -571,12 +571,16 @@ impl Worker {
 
     /// Commits what is done, gives back what is not, and says goodbye.
     async fn sign_off(&self) -> Result<()> {
-        self.flush().await?;
+        let flushed = self.flush().await;
+        if flushed.as_ref().is_err_and(|error| !computed_by::still_answers(error)) {
+            return flushed;
+        }
         let held = self.desk.borrow().held();
         if !held.is_empty() {
             self.queue.release(&held).await?;
         }
-        self.queue.leave().await
+        self.queue.leave().await?;
+        flushed
     }
 }
 

@@ -241,6 +241,37 @@ async fn a_worker_that_is_refused_with_a_result_in_hand_stores_it_nowhere(
     bench.assert_exact(&sweep).await;
 }
 
+/// That it is another's shows only when it is asked to stop: what it has goes back all the same.
+#[rstest]
+#[tokio::test]
+async fn a_worker_that_is_refused_as_it_leaves_gives_everything_back(
+    #[values(Embedded, Redis, RabbitMq, Model)] backend: Backend,
+) {
+    let mut bench = Bench::start(backend);
+    // A chunk that had killed anybody would be dead.
+    bench.settings.max_deliveries = 1;
+    let (bench, sweep) = bench.with_sweep(3).await;
+    let (stop, stopped) = watch::channel(false);
+    let recorded = watch::channel(false).0;
+    let kernel = Steady::new(Duration::ZERO).until(recorded.subscribe());
+    let mut begun = kernel.begun();
+    let leaves = async {
+        begun.wait_for(|begun| *begun == 1).await.expect("it gets there");
+        record(&bench, "one").await;
+        stop.send_replace(true);
+        recorded.send_replace(true);
+    };
+    let queue: Rc<dyn Queue> = bench.worker("worker-1").await;
+    let mut options = bench.options("worker-1");
+    options.identity = Identity::built_in("two");
+    let ((_, ended), ()) = join!(worker::run(queue, Box::new(kernel), options, stopped), leaves);
+    let refused = ended.expect_err("it is another's");
+    assert!(matches!(refused, WorkerError::Queue(QueueError::OtherKernel { .. })), "{refused}");
+    assert_eq!(bench.onlooker().await.held().await.expect("reads"), []);
+    work(&bench, 2, "one").await.1.expect("it ends well");
+    bench.assert_exact(&sweep).await;
+}
+
 #[rstest]
 #[tokio::test]
 async fn a_program_that_has_computed_nothing_can_be_corrected(

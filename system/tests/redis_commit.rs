@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use rstest::rstest;
-use ttg_system::queue::{Broker, Commit, Delivery};
+use ttg_system::kernel::Identity;
+use ttg_system::queue::{Broker, Commit, Delivery, KernelCheck};
 
 use support::bench::Backend::Redis;
 use support::bench::{Bench, PATIENCE, computed};
@@ -261,6 +262,18 @@ async fn a_log_that_breaks_off_has_all_of_it_or_nothing() {
         redis.kill();
     }
     redis.restart();
+}
+
+/// The kernels come with the tasks: where they cannot be read, the tasks are there all the same.
+#[tokio::test]
+async fn tasks_come_whatever_becomes_of_the_kernels() {
+    let (mut bench, _) = Bench::start_own(Redis).with_sweep(2).await;
+    bench.redis().command(&["SET", "ttg:kernels", "no set"]);
+    let worker = bench.worker("worker-1").await;
+    assert_eq!(worker.claim(2, PATIENCE).await.expect("claims").len(), 2);
+    let kernel = Identity::built_in("reference");
+    let refused = worker.compute_with(&kernel, KernelCheck::Record).await;
+    assert!(refused.expect_err("cannot be written down").to_string().contains("WRONGTYPE"));
 }
 
 /// What the server appends to.

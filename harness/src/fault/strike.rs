@@ -86,8 +86,10 @@ async fn strike(stage: &Rc<Stage>, fault: &PlannedFault, victims: Vec<Victim>) {
 
 async fn strike_one(stage: Rc<Stage>, fault: PlannedFault, mut victim: Victim) {
     let action: &dyn Fault = of(fault.kind);
+    let mut held = Vec::new();
     let mut proof = loop {
         watch_held(&stage, &fault, &victim);
+        held.append(&mut victim.held);
         let proof = action.inject(&stage, &fault, &victim.process).await;
         if !proof.is_overtaken {
             break proof;
@@ -97,7 +99,7 @@ async fn strike_one(stage: Rc<Stage>, fault: PlannedFault, mut victim: Victim) {
             Err((_, reason)) => break Proof::missed(reason),
         }
     };
-    let Victim { process, held, since } = victim;
+    let Victim { process, since, .. } = victim;
     if let Trigger::Submitted(_) = fault.trigger {
         in_the_middle(&stage, &mut proof).await;
     }

@@ -14,8 +14,12 @@ use crate::queue::{KernelCheck, QueueError, Result};
 /// Whether whoever asks knows that its kernel is the sweep's.
 #[derive(Default)]
 pub(super) struct Certainty {
-    looked: Cell<bool>,
-    recorded: Cell<bool>,
+    /// How often it was lost.
+    losses: Cell<u64>,
+    /// After how many losses it was looked, and written down. What is lost while somebody asks stays lost, and
+    /// an asking that is given up counts for nothing.
+    looked: Cell<Option<u64>>,
+    recorded: Cell<Option<u64>>,
     /// When the newest task was made that it holds for.
     newest: RefCell<String>,
     /// It is another's.
@@ -24,8 +28,7 @@ pub(super) struct Certainty {
 
 impl Certainty {
     pub(super) fn lose(&self) {
-        self.looked.set(false);
-        self.recorded.set(false);
+        self.losses.set(self.losses.get() + 1);
     }
 
     /// Whether what is computed is not the sweep's, and is stored nowhere.
@@ -58,18 +61,22 @@ impl Worker {
                 let made = desk.backlog.iter().map(|delivery| &delivery.task.created_at);
                 newest.clone_from(made.max().unwrap_or(&next.task.created_at));
             }
-            // What shows while it is asked, shows again.
-            if looked.replace(true) {
-                return Ok(());
-            }
         }
-        Ok(self.ask(KernelCheck::Look).await?)
+        let now = self.certainty.losses.get();
+        if looked.get() != Some(now) {
+            self.ask(KernelCheck::Look).await?;
+            looked.set(Some(now));
+        }
+        Ok(())
     }
 
     /// Before results are stored.
     pub(super) async fn record_whose_it_is(&self) -> Result<()> {
-        if !self.certainty.recorded.replace(true) {
+        let Certainty { recorded, losses, .. } = &self.certainty;
+        let now = losses.get();
+        if recorded.get() != Some(now) {
             self.ask(KernelCheck::Record).await?;
+            recorded.set(Some(now));
         }
         Ok(())
     }

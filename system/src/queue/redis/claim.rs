@@ -86,7 +86,7 @@ impl Redis {
                     streams @ Value::Array(_) => Read::from_redis_value(streams)?,
                     other => Read::from_redis_value(other.extract_error()?)?,
                 };
-                self.recorded.look(kernels.unwrap_or(Value::Nil))?;
+                self.recorded.look(kernels.unwrap_or(Value::Nil));
                 Ok(read)
             })
             .await;

@@ -36,13 +36,12 @@ impl Redis {
                     |first| if first == 1 { Commit::Committed } else { Commit::AlreadySettled };
                 return Ok(outcomes.into_iter().map(of).collect());
             }
-            // It is another sweep than it was.
+            // It is not any more what it was known to be computed by: another sweep, mostly.
             self.record_again().await?;
         }
     }
 
-    /// Of each whether it was stored now; nothing where the sweep is not known to be computed by what computed
-    /// these.
+    /// Of each whether it was stored now; nothing where our kernel is not written down any more.
     async fn try_to_store(&self, done: &[(Token, TaskResult)]) -> Result<Option<Vec<u8>>> {
         let together = Together::of(done);
         let outcome = self.link.call(async |mut c| {
@@ -104,8 +103,8 @@ impl Redis {
         if !told.iter().any(is_forbidden) {
             let may_end: Vec<RedisResult<Value>> = nothing.query_async(connection).await?;
             if may_end[..2].iter().all(RedisResult::is_ok) {
-                // Without its script the first transaction would be sent twice. Whoever may not load one
-                // is told so by that.
+                // Without its script the first transaction would be sent twice. Where it cannot be loaded, that
+                // transaction says why.
                 let _ = self.scripts.commit_all.load_async(connection).await;
                 self.may_begin_transactions.set(Some((life, true)));
                 return Ok(true);

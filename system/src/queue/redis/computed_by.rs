@@ -15,8 +15,10 @@ use crate::queue::{ComputedBy, KernelCheck, Result};
 /// What was written down for this worker.
 #[derive(Default)]
 pub(super) struct Recorded {
-    /// Its kernel, and how it was asked for.
+    /// Its kernel, and how it was asked for; each commit looks for it.
     kernel: RefCell<Option<(Identity, KernelCheck)>>,
+    /// Whether that was answered, and it was written down.
+    is_known: Cell<bool>,
     /// Whether the tasks that were read last came with it.
     is_there: Cell<bool>,
 }
@@ -28,13 +30,15 @@ impl Recorded {
         kernel.as_ref().map(|(own, _)| own.as_str().to_owned()).unwrap_or_default()
     }
 
-    /// Looks at what was written down when tasks were read.
-    pub(super) fn look(&self, there: Value) -> RedisResult<()> {
-        let there: Vec<String> = from_redis_value(there.extract_error()?)?;
-        let kernel = self.kernel.borrow();
-        self.is_there
-            .set(kernel.as_ref().is_some_and(|(own, _)| there.iter().any(|it| it == own.as_str())));
-        Ok(())
+    /// Looks at what was written down when tasks were read. What cannot be read is asked for later, with the
+    /// tasks in hand, which must not be lost for it.
+    pub(super) fn look(&self, there: Value) {
+        let there: RedisResult<Vec<String>> =
+            there.extract_error().and_then(|there| Ok(from_redis_value(there)?));
+        let (there, kernel) = (there.unwrap_or_default(), self.kernel.borrow());
+        let is_there =
+            |(own, _): &(Identity, KernelCheck)| there.iter().any(|it| it == own.as_str());
+        self.is_there.set(kernel.as_ref().is_some_and(is_there));
     }
 
     /// Tasks came without it.
@@ -46,13 +50,13 @@ impl Recorded {
     fn answers(&self, own: &Identity, check: KernelCheck) -> bool {
         let kernel = self.kernel.borrow();
         let is_known = kernel.as_ref().is_some_and(|(kernel, _)| kernel == own);
-        // Where it is to be stored, the commit asks.
-        is_known && (check != KernelCheck::Look || self.is_there.get())
+        // Where it is to be stored, the commit looks.
+        is_known && self.is_known.get() && (check != KernelCheck::Look || self.is_there.get())
     }
 }
 
 impl Redis {
-    /// Asks once more what was asked when the kernel was written down.
+    /// Asks once more what was asked when the kernel was written down, which it is not any more.
     pub(super) async fn record_again(&self) -> Result<()> {
         let recorded = self.recorded.kernel.borrow().clone();
         let Some((own, check)) = recorded else { return Ok(()) };
@@ -65,17 +69,24 @@ impl Redis {
             KernelCheck::Record => 1,
             KernelCheck::Same => MOST,
         };
+        let is_to_stay = check != KernelCheck::Look;
+        if is_to_stay {
+            // Also where the asking is given up, nothing is stored from now on without a look.
+            self.recorded.kernel.replace(Some((own.clone(), check)));
+            self.recorded.is_known.set(false);
+        }
         let script = script!("kernel");
         let mut script = script.key(KERNELS);
         script.arg(own.as_str()).arg(room);
         let there: Vec<String> = self.run(&mut script).await?;
         let judged = judge(&there, own, check);
-        answer(&judged, &there, own, &self.settings.address)?;
-        if check != KernelCheck::Look {
-            let is_there = matches!(judged, Judged::Known | Judged::New);
-            self.recorded.kernel.replace(is_there.then(|| (own.clone(), check)));
+        match judged {
+            Judged::Known | Judged::New if is_to_stay => self.recorded.is_known.set(true),
+            // There is nothing to look for.
+            Judged::Accepted if is_to_stay => drop(self.recorded.kernel.take()),
+            _ => {}
         }
-        Ok(())
+        answer(&judged, &there, own, &self.settings.address)
     }
 }
 

@@ -3,10 +3,9 @@
 //!
 //! Neither `XACK` nor `XCLAIM` asks who owns an entry, so each script first compares the owner and
 //! the delivery count that the pending list holds; of results that are stored together, those of the
-//! oldest. Who is alive is seen from the server's list of
-//! clients: a worker registers a nonce, and its connections are named after it; when none of that
-//! name is left, its deliveries are anybody's at once. A worker that is frozen still has its
-//! connections: its leases run out instead.
+//! oldest and the newest. Who is alive is seen from the server's list of clients: a worker registers a
+//! nonce, and its connections are named after it; when none of that name is left, its deliveries are
+//! anybody's at once. A worker that is frozen still has its connections: its leases run out instead.
 //!
 //! The commit and its acknowledgement are one step, so nothing is left for the aggregator to
 //! remove. Keys are not tagged for a cluster: the wire contract's names decide.

@@ -4,8 +4,8 @@
 -- ARGV  as in settle.lua; number of fields of a result, then name and value of each, where '' stands for a
 --       value that each result has of its own; then for each: entry id, delivery number, chunk index,
 --       its own values
--- Returns for each whether it was stored; or false, with nothing done, where the sweep is not known to be
--- computed by what these were.
+-- Returns for each whether it was stored; or false, with nothing done, where any would be and it is not written
+-- down any more what they were computed by.
 -- The commands and their arguments are most of the cost: what can be one for all of them, is.
 local width = tonumber(ARGV[4])
 -- An entry of the results, and which of its places each result fills.
@@ -71,7 +71,7 @@ for place = 1, count do
 end
 
 -- Whoever stores nothing computes nothing of the sweep either.
-if new > 0 and is_by_others() then
+if new > 0 and is_unknown() then
   return false
 end
 local no = cannot_settle(new)

@@ -1,18 +1,23 @@
 -- Stores the first result of a batch, acknowledges all of it, and opens the results for the others: they follow
 -- in the same transaction, by commands that do nothing unless the results are open (XADD NOMKSTREAM). From Lua
 -- each of them would cost the server twice as much. All of it only where the batch is as it mostly is: its
--- oldest delivery with this worker, under the number that it knows, nothing settled, and the sweep known to be
--- computed by what these were. Where it is not, nothing is done and the answer is false: `commit.lua` then looks
--- at each.
--- Whoever takes over begins with the oldest, and a stream that was made anew has none of them. If somebody has
--- one of the others nevertheless, its acknowledgement spares him the work: its chunk is settled with this.
+-- oldest and newest delivery with this worker, under the number that it knows, nothing settled, and its kernel
+-- written down. Where it is not, nothing is done and the answer is false: `commit.lua` then looks at each.
+-- To ask for all of them would be an eighth of the server's work. Tasks of another sweep lie before or behind;
+-- and should somebody else have one between, its acknowledgement spares him the work, since its chunk is settled
+-- with this.
 -- KEYS  as in settle.lua, and what the results are called while they are open
 -- ARGV  as in settle.lua; delivery number, number of results, the ids of their entries in order; number of
 --       words of bits, then of each its place and the bits of the batch in it; the fields of the first result
 local open, number = KEYS[7], tonumber(ARGV[4])
 local first, last = 6, 5 + tonumber(ARGV[5])
-local oldest = redis.call('XPENDING', tasks, group, ARGV[first], ARGV[first], 1, consumer)[1]
-if not oldest or oldest[4] ~= number or is_by_others() then
+for _, id in ipairs({ ARGV[first], ARGV[last] }) do
+  local pending = redis.call('XPENDING', tasks, group, id, id, 1, consumer)[1]
+  if not pending or pending[4] ~= number then
+    return false
+  end
+end
+if is_unknown() then
   return false
 end
 

@@ -4,8 +4,8 @@
 local tasks, results, committed, dead, progress, kernels = unpack(KEYS)
 local group, consumer, kernel = unpack(ARGV, 1, 3)
 
--- Whether the sweep is not known to be computed by that.
-local function is_by_others()
+-- Whether that is not written down any more.
+local function is_unknown()
   if kernel == '' then
     return false
   end
