@@ -55,6 +55,20 @@ async fn until_something_is_held(broker: &dyn Broker) {
         .await;
 }
 
+/// Their worker has nothing, and asks for something.
+async fn until_theirs_waits(bench: &mut Bench, backend: Backend) {
+    if backend == Redis {
+        // It says nothing of itself there.
+        let redis = bench.redis();
+        let waits = async || redis.ask(&["CLIENT", "LIST"]).contains("cmd=xreadgroup");
+        until("their worker waits for tasks", waits).await;
+    } else {
+        let onlooker = bench.onlooker().await;
+        let waits = async || onlooker.workers().await.expect("reads") > 0;
+        until("their worker waits for tasks", waits).await;
+    }
+}
+
 /// It is asked to stop, says so and is gone.
 fn end_interrupted(worker: Process) -> u64 {
     worker.signal(Signal::TERM);
@@ -82,6 +96,27 @@ async fn foreign_workers_alone_complete_a_sweep_of_ours(
     });
     until_it_is_over(&*bench.onlooker().await).await;
     assert_eq!(workers.map(end_completed).iter().sum::<u64>(), 40);
+    bench.assert_exact(&sweep).await;
+}
+
+/// While nobody can know whether there are tasks, it is not idle.
+#[rstest]
+// A Redis that does not answer is tried for four seconds.
+#[case(Redis, 3)]
+#[case(RabbitMq, 6)]
+#[tokio::test]
+async fn a_foreign_worker_outlasts_an_outage_that_is_longer_than_its_patience(
+    #[case] backend: Backend,
+    #[case] patience: u64,
+) {
+    let mut bench = Bench::start_own(backend);
+    let mut theirs = theirs(&bench, 1, 0.0);
+    let worker = Process::start(theirs.env("IDLE_TIMEOUT_SECONDS", patience.to_string()));
+    until_theirs_waits(&mut bench, backend).await;
+    bench.is_away_for(Duration::from_secs(patience) + Duration::from_millis(200)).await;
+    until_theirs_waits(&mut bench, backend).await;
+    let (bench, sweep) = bench.with_sweep(8).await;
+    assert_eq!(end_completed(worker), 8);
     bench.assert_exact(&sweep).await;
 }
 

@@ -153,6 +153,23 @@ impl Bench {
         }
     }
 
+    /// The broker is killed, and comes back with its data after this time, which is what somebody must bear.
+    pub(crate) async fn is_away_for(&mut self, time: Duration) {
+        match &mut self.home {
+            Home::Redis(server) => {
+                server.kill();
+                tokio::time::sleep(time).await;
+                server.restart();
+            }
+            Home::RabbitMq(server) => {
+                server.kill();
+                tokio::time::sleep(time).await;
+                server.restart();
+            }
+            Home::Embedded(_) | Home::Model(_) => panic!("no server that could be away"),
+        }
+    }
+
     pub(crate) fn rabbitmq(&self) -> &RabbitMqServer {
         match &self.home {
             Home::RabbitMq(server) => server,
