@@ -55,8 +55,7 @@ impl Redis {
 
     /// New tasks; waits for them up to `wait`, in whole milliseconds.
     pub(super) async fn read_new(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>> {
-        let name = &self.member().name;
-        let store = self.state().store.clone();
+        let (question, store) = (self.question(max, wait), self.state().store.clone());
         let is_again = Cell::new(false);
         let read: Result<Read> = self
             .reader
@@ -68,19 +67,8 @@ impl Redis {
                         return Ok(None);
                     }
                 }
-                let mut read = cmd("XREADGROUP");
-                read.arg("GROUP").arg(GROUP).arg(name).arg("COUNT").arg(max);
-                // 0 would wait for ever.
-                if let Some(milliseconds) = NonZero::new(wait.as_millis() as u64) {
-                    read.arg("BLOCK").arg(milliseconds.get());
-                }
-                read.arg("STREAMS").arg(TASKS).arg(">");
-                let mut kernels = cmd("SMEMBERS");
-                kernels.arg(KERNELS);
-                let mut both = Pipeline::with_capacity(2);
-                both.add_command(read).add_command(kernels);
                 // As `query_async`, which looks for an error in each field of each task too.
-                let mut told = c.send_packed_commands(&both, 0, 2).await?.into_iter();
+                let mut told = c.send_packed_commands(&question, 0, 2).await?.into_iter();
                 let (streams, kernels) = (told.next(), told.next());
                 let read = match streams.unwrap_or(Value::Nil) {
                     streams @ Value::Array(_) => Read::from_redis_value(streams)?,
@@ -101,6 +89,21 @@ impl Redis {
         let entries = streams.into_iter().flatten().flat_map(|(_, entries)| entries);
         let first = |(id, fields)| (Token { id, number: 1 }, 0, fields);
         self.readable(entries.map(first).collect()).await
+    }
+
+    /// What is asked for new tasks; the kernels come with them.
+    fn question(&self, max: usize, wait: Duration) -> Pipeline {
+        let (mut read, mut kernels) = (cmd("XREADGROUP"), cmd("SMEMBERS"));
+        read.arg("GROUP").arg(GROUP).arg(&self.member().name).arg("COUNT").arg(max);
+        // 0 would wait for ever.
+        if let Some(milliseconds) = NonZero::new(wait.as_millis() as u64) {
+            read.arg("BLOCK").arg(milliseconds.get());
+        }
+        read.arg("STREAMS").arg(TASKS).arg(">");
+        kernels.arg(KERNELS);
+        let mut both = Pipeline::with_capacity(2);
+        both.add_command(read).add_command(kernels);
+        both
     }
 
     /// Deliveries of the entries that are tasks. The others, and those that were delivered too
