@@ -130,23 +130,6 @@ impl Bench {
         }
     }
 
-    /// The broker is killed, and comes back with its data once that is over.
-    pub(crate) async fn is_away_during(&mut self, outage: impl Future<Output = ()>) {
-        match &mut self.home {
-            Home::Redis(server) => {
-                server.kill();
-                outage.await;
-                server.restart();
-            }
-            Home::RabbitMq(server) => {
-                server.kill();
-                outage.await;
-                server.restart();
-            }
-            Home::Embedded(_) | Home::Model(_) => panic!("no server that could be away"),
-        }
-    }
-
     /// The broker's data is gone: it was killed, and comes back with nothing.
     pub(crate) fn lose_everything(&mut self) {
         match &mut self.home {
