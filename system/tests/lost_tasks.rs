@@ -264,16 +264,23 @@ async fn a_policy_on_the_queue_of_tasks_loses_no_chunk(#[case] limit: &str) {
 #[tokio::test]
 async fn what_is_submitted_again_and_is_not_lost_is_left_to_nobody() {
     let (bench, sweep) = bench(RabbitMq).with_sweep(300).await;
+    let (onlooker, holder) = (bench.onlooker().await, bench.worker("worker-9").await);
+    let open = claim_one(&*holder).await;
+    let workers = [1, 2, 3].map(|number| Process::worker(&bench.settings, number, 0.1));
+    // Of two that have both tasks of a chunk in hand, both would compute it, which counts once.
+    let committed = async || onlooker.standing().await.expect("reads").committed;
+    until("all others are settled", async || committed().await == 299).await;
     let again = lapin::BasicProperties::default().with_type("again".into());
     let tasks = &bench.rabbitmq().queues().tasks;
-    for index in 0..sweep.chunks() {
+    for index in (0..sweep.chunks()).filter(|index| *index != open.task.chunk.index) {
         let body = wire::to_json(&wire::Task::first(&sweep, index, "").to_fields());
         let exchange = "ttg.tasks.exchange";
         bench.rabbitmq().publish_as(again.clone(), exchange, tasks, body.as_bytes()).await;
     }
-    // Alone: of two workers who have both tasks of a chunk in hand, both compute it, and it counts once.
-    let ended = Process::worker(&bench.settings, 1, 0.1).end();
-    assert_eq!(ended.summary()["chunks_processed"], 300, "{ended}");
+    holder.release(std::slice::from_ref(&open.token)).await.expect("gives back");
+    holder.leave().await.expect("leaves");
+    let done = workers.map(|worker| worker.end().summary()["chunks_processed"].as_u64());
+    assert_eq!(done.into_iter().flatten().sum::<u64>(), 300, "{done:?}");
     bench.assert_exact(&sweep).await;
     assert_eq!(bench.onlooker().await.depths().await.expect("reads").tasks, 0);
 }

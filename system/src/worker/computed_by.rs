@@ -14,11 +14,12 @@ use crate::queue::{KernelCheck, QueueError, Result};
 /// Whether whoever asks knows that its kernel is the sweep's.
 #[derive(Default)]
 pub(super) struct Certainty {
-    /// How often it was lost.
+    /// How often it was lost until now. Each answer holds until the next loss: one that comes while the
+    /// broker is asked outdates the answer, and a question that is given up has none.
     losses: Cell<u64>,
-    /// After how many losses it was looked, and written down. What is lost while somebody asks stays lost, and
-    /// an asking that is given up counts for nothing.
+    /// The count of losses when the last look was begun that was answered.
     looked: Cell<Option<u64>>,
+    /// The same of the last time that the kernel was written down.
     recorded: Cell<Option<u64>>,
     /// When the newest task was made that it holds for.
     newest: RefCell<String>,
