@@ -1,14 +1,34 @@
 //! A set of chunks, small in memory and on the wire however many there are.
 
 use roaring::RoaringBitmap;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::chunk::CHUNKS_BOUND;
 
 /// A set of chunks, by index. No index from [`CHUNKS_BOUND`] on is kept: what claims one is no chunk of a
 /// sweep.
-#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct ChunkSet(RoaringBitmap);
+
+impl Serialize for ChunkSet {
+    /// As runs where those are shorter: most of a sweep is settled in the order in which it was submitted.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut runs = self.0.clone();
+        // Runs that have become many would stay.
+        runs.remove_run_compression();
+        runs.optimize();
+        runs.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for ChunkSet {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut set = RoaringBitmap::deserialize(deserializer)?;
+        // What grows is quicker without.
+        set.remove_run_compression();
+        Ok(Self(set))
+    }
+}
 
 impl ChunkSet {
     pub(crate) fn contains(&self, chunk: u64) -> bool {

@@ -2,14 +2,10 @@
 
 mod support;
 
-use std::cell::{Cell, RefCell};
-use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::task::{AbortHandle, LocalSet, spawn_local};
+use tokio::task::LocalSet;
 use tokio::time::{interval, sleep, timeout};
 use ttg_system::chunk::Sweep;
 use ttg_system::coordinator;
@@ -18,6 +14,7 @@ use ttg_system::worker::{self, Batch, Options, Status};
 
 use support::bench::Backend::{RabbitMq, Redis};
 use support::bench::{Bench, PATIENCE, claim_one, commit, computed};
+use support::cable::Cable;
 use support::graveyard::graveyard;
 use support::kernels::Steady;
 use support::process::until;
@@ -28,62 +25,6 @@ const CHUNKS: u64 = 16;
 /// How long a worker may take to notice that a connection is gone, to make another and to look
 /// what became of its chunk.
 const RECOVERY: Duration = Duration::from_secs(4);
-
-/// Connections that lead to a server, and can be broken.
-struct Cable {
-    port: u16,
-    ways: Rc<RefCell<Vec<AbortHandle>>>,
-    /// Bytes that came from the server.
-    brought: Rc<Cell<u64>>,
-}
-
-impl Cable {
-    async fn to(server: u16) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
-        let port = listener.local_addr().expect("it has one").port();
-        let ways = Rc::new(RefCell::new(Vec::new()));
-        let brought = Rc::new(Cell::new(0));
-        let cable = Self { port, ways: Rc::clone(&ways), brought: Rc::clone(&brought) };
-        spawn_local(async move {
-            loop {
-                let (near, _) = listener.accept().await.expect("a connection");
-                let brought = Rc::clone(&brought);
-                let way = spawn_local(async move {
-                    let far = TcpStream::connect(("127.0.0.1", server)).await?;
-                    let (mut from_near, to_near) = near.into_split();
-                    let (from_far, mut to_far) = far.into_split();
-                    tokio::try_join!(
-                        tokio::io::copy(&mut from_near, &mut to_far),
-                        carry(from_far, to_near, &brought),
-                    )
-                });
-                ways.borrow_mut().push(way.abort_handle());
-            }
-        });
-        cable
-    }
-
-    fn cut(&self) {
-        self.ways.borrow_mut().drain(..).for_each(|way| way.abort());
-    }
-}
-
-/// Carries bytes, and counts them.
-async fn carry(
-    mut from: impl AsyncReadExt + Unpin,
-    mut to: impl AsyncWriteExt + Unpin,
-    count: &Cell<u64>,
-) -> std::io::Result<()> {
-    let mut bytes = vec![0; 1 << 16];
-    loop {
-        let length = from.read(&mut bytes).await?;
-        if length == 0 {
-            return to.shutdown().await;
-        }
-        count.set(count.get() + length as u64);
-        to.write_all(&bytes[..length]).await?;
-    }
-}
 
 #[tokio::test]
 async fn a_commit_comes_to_an_end_whenever_its_connection_breaks() {

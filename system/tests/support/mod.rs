@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 pub(crate) mod bench;
+pub(crate) mod cable;
 pub(crate) mod certificates;
 pub(crate) mod graveyard;
 pub(crate) mod kernels;

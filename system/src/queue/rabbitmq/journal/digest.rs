@@ -396,7 +396,7 @@ mod tests {
             // Of another format, or spoilt: nothing worse than a snapshot of something else.
             body[0] = 0;
             prop_assert!(Snapshot::read(&body).is_none());
-            (body[0], body[cut]) = (1, byte);
+            (body[0], body[cut]) = (snapshot::FORMAT, byte);
             Snapshot::read(&body);
         }
     }

@@ -1,4 +1,5 @@
-//! One of the workers reads the journal as it grows, and writes its snapshots: the *keeper*.
+//! One of the workers follows the journal, a few thousand records at a time, and writes its snapshots: the
+//! *keeper*.
 //!
 //! The broker says which. Every worker consumes one queue of which only one consumer is active at a time,
 //! and puts a token into it. Whoever is active has one of the tokens, and takes the others away; when its
@@ -64,7 +65,7 @@ async fn keep(connection: &Connection, queues: &Queues) -> Outcome<Infallible> {
         let due_at = watch.due_at();
         tokio::select! {
             token = candidacy.tokens.next() => candidacy.take(token).await?,
-            read = watch.reader.next() => watch.take_in(&read?, &candidacy.channel).await?,
+            read = watch.next() => watch.take_in(&read?, &candidacy.channel).await?,
             () = sleep_until(due_at.unwrap_or(renew_at)), if due_at.is_some() => {
                 watch.ask(&candidacy.channel).await?;
             }
@@ -168,10 +169,18 @@ impl<'a> Watch<'a> {
         Ok(())
     }
 
+    /// The next message, once there is to be much to read.
+    async fn next(&mut self) -> Outcome<Message> {
+        if let Some(at) = self.reading.rested_at() {
+            sleep_until(at).await;
+        }
+        self.reader.next().await
+    }
+
     /// Takes in a message, with those that have come with it.
     async fn take_in(&mut self, message: &Message, channel: &Channel) -> Outcome<()> {
         self.take_in_one(message, channel).await?;
-        while let Some(read) = self.reader.next().now_or_never() {
+        while let Some(read) = self.next().now_or_never() {
             self.take_in_one(&read?, channel).await?;
             self.reader.turn.give_way().await;
             if self.due_at().is_some_and(|at| at <= Instant::now()) {

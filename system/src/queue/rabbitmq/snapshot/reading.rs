@@ -20,6 +20,10 @@ const SOON: Duration = Duration::from_millis(100);
 /// The same, where there is little.
 const LATER: Duration = Duration::from_secs(1);
 
+/// So many records a keeper leaves unread between two snapshots: read together they cost less, and whoever
+/// needs to know has read them in a moment.
+const TAIL: u64 = 5_000;
+
 /// Most bytes of snapshots that one writes in a second.
 const RATE: u32 = 4 << 20;
 
@@ -43,14 +47,18 @@ struct Schedule {
     told: u64,
     /// When one was written, or might have been. Whoever is no keeper may write his first at once.
     since: Option<Instant>,
-    /// How long there is to be no other after one, which may have been large.
+    /// How long there is to be no other after one: it may have been large, or little may have come since.
     rest: Duration,
 }
 
 impl Schedule {
     fn new(writer: Writer) -> Self {
-        let since = matches!(writer, Writer::Keeper).then(Instant::now);
-        Self { writer, told_to: 0, told: 0, since, rest: Duration::ZERO }
+        let (since, rest) = match writer {
+            // A short sweep is over before its keeper has read any of it.
+            Writer::Keeper => (Some(Instant::now()), LATER),
+            Writer::Onlooker | Writer::Nobody => (None, Duration::ZERO),
+        };
+        Self { writer, told_to: 0, told: 0, since, rest }
     }
 
     /// When the next is due, where something is to be told. Marks say nothing, but have to be read too.
@@ -73,9 +81,21 @@ impl Schedule {
 
     /// This one has written a snapshot of so many bytes.
     fn has_written(&mut self, digest: &Digest, bytes: usize) {
+        let until_more = match (self.writer, self.since) {
+            (Writer::Keeper, Some(since)) => {
+                let count = digest.next.saturating_sub(self.told_to).max(1);
+                since.elapsed().mul_f64(TAIL as f64 / count as f64).clamp(SOON, LATER)
+            }
+            _ => Duration::ZERO,
+        };
         self.is_told(digest);
         self.since = Some(Instant::now());
-        self.rest = Duration::from_secs(1) * u32::try_from(bytes).unwrap_or(u32::MAX) / RATE;
+        let paid = Duration::from_secs(1) * u32::try_from(bytes).unwrap_or(u32::MAX) / RATE;
+        self.rest = paid.max(until_more);
+    }
+
+    fn rested_at(&self) -> Option<Instant> {
+        self.since.map(|since| since + self.rest)
     }
 }
 
@@ -124,6 +144,11 @@ impl Reading {
         self.schedule.due_at(&self.digest)
     }
 
+    /// Until when a keeper reads nothing.
+    pub(in crate::queue::rabbitmq) fn rested_at(&self) -> Option<Instant> {
+        self.schedule.rested_at()
+    }
+
     /// A mark of this one's own was come to.
     pub(in crate::queue::rabbitmq) fn come_to(&mut self, mark: Position) {
         self.read_to = Some(mark);
@@ -162,15 +187,36 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_keeper_tells_of_much_soon_of_little_later_and_of_marks_when_there_are_many() {
         let mut schedule = Schedule::new(Writer::Keeper);
-        assert_eq!(schedule.due_at(&digest(MUCH - 1, 0)), None);
-        advance(SOON).await;
-        assert!(is_due(&schedule, &digest(MUCH, 0)) && !is_due(&schedule, &digest(2, 1)));
-        advance(LATER - SOON).await;
-        assert!(is_due(&schedule, &digest(2, 1)));
+        advance(LATER).await;
         schedule.has_written(&digest(2, 1), 1);
         advance(LATER).await;
         assert_eq!(schedule.due_at(&digest(2, 1)), None, "it is told");
         assert!(is_due(&schedule, &digest(3, 2)));
+        assert!(!is_due(&schedule, &digest(MUCH, 1)) && is_due(&schedule, &digest(1 + MUCH, 1)));
+        // Much has come in each moment.
+        schedule.has_written(&digest(1_000_000, 1_000_000), 1);
+        advance(SOON).await;
+        assert!(is_due(&schedule, &digest(1_000_000 + MUCH, 1_000_000 + MUCH)));
+        assert!(!is_due(&schedule, &digest(1_000_001, 1_000_001)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_keeper_reads_nothing_until_there_may_be_much() {
+        let mut schedule = Schedule::new(Writer::Keeper);
+        let left = |schedule: &Schedule| schedule.rested_at().map(|at| at - Instant::now());
+        assert_eq!(left(&schedule), Some(LATER));
+        advance(2 * LATER).await;
+        // So many come in a second as it leaves unread twice.
+        schedule.has_written(&digest(4 * TAIL, 1), 1);
+        assert_eq!(left(&schedule), Some(LATER / 2));
+        advance(LATER).await;
+        schedule.has_written(&digest(5 * TAIL - 1, 2), 1);
+        assert_eq!(left(&schedule), Some(LATER), "no longer than this");
+        advance(LATER).await;
+        schedule.has_written(&digest(100 * TAIL, 2), 1);
+        assert_eq!(left(&schedule), Some(SOON), "and no shorter");
+        schedule.has_written(&digest(101 * TAIL, 2), 2 * RATE as usize);
+        assert_eq!(left(&schedule), Some(2 * LATER), "except where it has written much");
     }
 
     #[tokio::test(start_paused = true)]

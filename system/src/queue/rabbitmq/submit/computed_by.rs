@@ -9,16 +9,15 @@
 use std::cell::RefCell;
 
 use async_trait::async_trait;
-use lapin::types::FieldTable;
+use lapin::options::BasicNackOptions;
 
 use crate::kernel::Identity;
 use crate::queue::computed_by::{Judged, MOST, answer, judge};
 use crate::queue::rabbitmq::RabbitMq;
 use crate::queue::rabbitmq::connection::Life;
-use crate::queue::rabbitmq::error::Outcome;
-use crate::queue::rabbitmq::inspect::peek;
+use crate::queue::rabbitmq::error::{BrokerError, Outcome};
 use crate::queue::rabbitmq::journal::record;
-use crate::queue::rabbitmq::topology::{depth, durable};
+use crate::queue::rabbitmq::topology::depth;
 use crate::queue::{ComputedBy, KernelCheck, Result};
 
 /// The kernel that was written down, or found, and the life of the connection in which it was. A reset ends
@@ -53,7 +52,7 @@ impl ComputedBy for RabbitMq {
                 let there = kernels(life).await?;
                 let judged = judge(&there, own, check);
                 if judged == Judged::New {
-                    write_down(life, own).await?;
+                    life.publish(&[record::kernel(&life.queues, own.as_str())]).await?;
                 }
                 Ok((life.number, there, judged))
             })
@@ -72,19 +71,23 @@ async fn has_kernels(life: &Life) -> Outcome<bool> {
     Ok(depth(&life.connection, &life.queues.kernels()).await?.is_some())
 }
 
+/// What is written down, once everything is back in its place. It costs as few answers as can be: a fleet that
+/// starts does this one after the other, each before its first result.
 async fn kernels(life: &Life) -> Outcome<Vec<String>> {
-    let mut there = Vec::new();
-    let each = &mut |message: &lapin::message::Delivery| {
-        there.push(String::from_utf8_lossy(&message.data).into_owned());
-    };
-    peek::all(life, &life.queues.kernels(), MOST as u64, each).await?;
-    Ok(there)
-}
-
-async fn write_down(life: &Life, own: &Identity) -> Outcome<()> {
     let queue = life.queues.kernels();
-    let channel = life.connection.create_channel().await?;
-    channel.queue_declare(queue.as_str().into(), durable(), FieldTable::default()).await?;
-    channel.close(200, "thank you".into()).await?;
-    life.publish(&[record::kernel(&life.queues, own.as_str())]).await
+    let mut there = Vec::new();
+    for _ in 0..life.declare(&queue).await?.messages.min(MOST as u32) {
+        let fetched = life.fetch(&queue).await?;
+        there.push(
+            fetched.ok_or_else(|| BrokerError::new(format!("{queue} holds less than it says")))?,
+        );
+    }
+    for message in there.iter().rev() {
+        message.nack(BasicNackOptions { requeue: true, ..BasicNackOptions::default() }).await?;
+    }
+    if !there.is_empty() {
+        // It answers after it has taken them back.
+        life.depth(&queue).await?;
+    }
+    Ok(there.iter().map(|message| String::from_utf8_lossy(&message.data).into_owned()).collect())
 }
