@@ -33,6 +33,9 @@ const LOST: Duration = Duration::from_secs(30);
 /// keeps a message for half an hour.
 const RENEW: Duration = Duration::from_secs(300);
 
+/// How often a keeper that rests looks whether any tasks are left.
+const TASKS_POLL: Duration = Duration::from_millis(50);
+
 /// How long to wait after what went wrong, for the first time and at most. A queue may have been deleted, by
 /// a reset or by hand.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(16));
@@ -65,7 +68,7 @@ async fn keep(connection: &Connection, queues: &Queues) -> Outcome<Infallible> {
         let due_at = watch.due_at();
         tokio::select! {
             token = candidacy.tokens.next() => candidacy.take(token).await?,
-            read = watch.next() => watch.take_in(&read?, &candidacy.channel).await?,
+            read = watch.next(&candidacy.channel) => watch.take_in(&read?, &candidacy.channel).await?,
             () = sleep_until(due_at.unwrap_or(renew_at)), if due_at.is_some() => {
                 watch.ask(&candidacy.channel).await?;
             }
@@ -169,10 +172,22 @@ impl<'a> Watch<'a> {
         Ok(())
     }
 
-    /// The next message, once there is to be much to read.
-    async fn next(&mut self) -> Outcome<Message> {
-        if let Some(at) = self.reading.rested_at() {
-            sleep_until(at).await;
+    /// Whether it is too early to read on.
+    fn is_resting(&self) -> bool {
+        self.reading.rested_at().is_some_and(|at| Instant::now() < at)
+    }
+
+    /// The next message, once there is to be much to read. Where no tasks are left it is read at once: those who
+    /// have nothing to do want to know whether the sweep is complete.
+    async fn next(&mut self, channel: &Channel) -> Outcome<Message> {
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        while self.is_resting() {
+            let name = self.queues.tasks.as_str().into();
+            let tasks = channel.queue_declare(name, passive, FieldTable::default()).await?;
+            match tasks.message_count() {
+                0 => self.reading.read_at_once(),
+                _ => sleep(TASKS_POLL).await,
+            }
         }
         self.reader.next().await
     }
@@ -180,7 +195,9 @@ impl<'a> Watch<'a> {
     /// Takes in a message, with those that have come with it.
     async fn take_in(&mut self, message: &Message, channel: &Channel) -> Outcome<()> {
         self.take_in_one(message, channel).await?;
-        while let Some(read) = self.next().now_or_never() {
+        while !self.is_resting()
+            && let Some(read) = self.reader.next().now_or_never()
+        {
             self.take_in_one(&read?, channel).await?;
             self.reader.turn.give_way().await;
             if self.due_at().is_some_and(|at| at <= Instant::now()) {

@@ -47,18 +47,20 @@ struct Schedule {
     told: u64,
     /// When one was written, or might have been. Whoever is no keeper may write his first at once.
     since: Option<Instant>,
-    /// How long there is to be no other after one: it may have been large, or little may have come since.
+    /// How long there is to be no other after one, which may have been large.
     rest: Duration,
+    /// How long nothing is read after one: little may have come since.
+    unread: Duration,
 }
 
 impl Schedule {
     fn new(writer: Writer) -> Self {
-        let (since, rest) = match writer {
+        let (since, unread) = match writer {
             // A short sweep is over before its keeper has read any of it.
             Writer::Keeper => (Some(Instant::now()), LATER),
             Writer::Onlooker | Writer::Nobody => (None, Duration::ZERO),
         };
-        Self { writer, told_to: 0, told: 0, since, rest }
+        Self { writer, told_to: 0, told: 0, since, rest: Duration::ZERO, unread }
     }
 
     /// When the next is due, where something is to be told. Marks say nothing, but have to be read too.
@@ -81,21 +83,17 @@ impl Schedule {
 
     /// This one has written a snapshot of so many bytes.
     fn has_written(&mut self, digest: &Digest, bytes: usize) {
-        let until_more = match (self.writer, self.since) {
-            (Writer::Keeper, Some(since)) => {
-                let count = digest.next.saturating_sub(self.told_to).max(1);
-                since.elapsed().mul_f64(TAIL as f64 / count as f64).clamp(SOON, LATER)
-            }
-            _ => Duration::ZERO,
-        };
+        if let (Writer::Keeper, Some(since)) = (self.writer, self.since) {
+            let count = digest.next.saturating_sub(self.told_to).max(1);
+            self.unread = since.elapsed().mul_f64(TAIL as f64 / count as f64).clamp(SOON, LATER);
+        }
         self.is_told(digest);
         self.since = Some(Instant::now());
-        let paid = Duration::from_secs(1) * u32::try_from(bytes).unwrap_or(u32::MAX) / RATE;
-        self.rest = paid.max(until_more);
+        self.rest = Duration::from_secs(1) * u32::try_from(bytes).unwrap_or(u32::MAX) / RATE;
     }
 
     fn rested_at(&self) -> Option<Instant> {
-        self.since.map(|since| since + self.rest)
+        self.since.map(|since| since + self.unread)
     }
 }
 
@@ -147,6 +145,11 @@ impl Reading {
     /// Until when a keeper reads nothing.
     pub(in crate::queue::rabbitmq) fn rested_at(&self) -> Option<Instant> {
         self.schedule.rested_at()
+    }
+
+    /// What is there is read at once, until the next snapshot.
+    pub(in crate::queue::rabbitmq) fn read_at_once(&mut self) {
+        self.schedule.unread = Duration::ZERO;
     }
 
     /// A mark of this one's own was come to.
@@ -215,8 +218,6 @@ mod tests {
         advance(LATER).await;
         schedule.has_written(&digest(100 * TAIL, 2), 1);
         assert_eq!(left(&schedule), Some(SOON), "and no shorter");
-        schedule.has_written(&digest(101 * TAIL, 2), 2 * RATE as usize);
-        assert_eq!(left(&schedule), Some(2 * LATER), "except where it has written much");
     }
 
     #[tokio::test(start_paused = true)]
