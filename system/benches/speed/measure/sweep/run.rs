@@ -5,7 +5,7 @@
 //! time count.
 
 use std::ops::Range;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::time::sleep;
 use ttg_system::queue::{self, Settings};
@@ -45,8 +45,8 @@ const NEARLY_ALL: u64 = 95;
 /// any order.
 const GIVEN_BACK: u64 = 1_000;
 
-/// How often a broker is asked how much is settled: no event tells.
-const SETTLED_POLL: Duration = Duration::from_millis(100);
+/// How soon, and how late at most, a broker is asked again how much is settled: no event tells.
+const SETTLED_POLL: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
 
 pub(super) struct Run<'a> {
     of: &'a NoOpSweep,
@@ -192,10 +192,16 @@ impl Run<'_> {
 
     async fn wait_until_settled(&self, chunks: u64) -> Outcome<()> {
         let broker = queue::connect(self.settings, None).await.map_err(failed)?;
-        while broker.depths().await.map_err(failed)?.results < chunks {
-            sleep(SETTLED_POLL).await;
+        let begun = Instant::now();
+        loop {
+            let settled = broker.depths().await.map_err(failed)?.results;
+            let Some(left) = chunks.checked_sub(settled).filter(|left| *left > 0) else {
+                return Ok(());
+            };
+            // Half-way to the moment at which it should be as many: quick workers are soon at the end of all.
+            let due = begun.elapsed().mul_f64(left as f64 / settled.max(1) as f64);
+            sleep((due / 2).clamp(SETTLED_POLL.0, SETTLED_POLL.1)).await;
         }
-        Ok(())
     }
 
     async fn settled(&self) -> Outcome<u64> {
