@@ -16,7 +16,6 @@ pub mod kubernetes;
 mod last_words;
 pub mod maker;
 pub mod plan;
-pub mod proxy;
 pub mod recheck;
 pub mod report;
 pub mod results;

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use rstest::rstest;
 use ttg_harness::fault;
 use ttg_harness::scenario::{self, Overrides};
 
@@ -176,6 +177,46 @@ fn names_a_home(line: &str) -> bool {
             !before.is_some_and(|before| before.is_alphanumeric() || "._-}*~".contains(before))
         })
     })
+}
+
+#[test]
+fn every_item_says_what_it_is() {
+    let nothing = ["/// See", " the file."].concat();
+    let found = places(&rust_files(), |_, line| line.contains(&nothing));
+    assert_none(&found, "a reader who hovers over a name sees its own sentence");
+}
+
+/// Whether `ci/circles` finds no new circle in a tree, and what it prints.
+fn circles(root: &Path) -> (bool, String) {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../ci/circles");
+    let ended = Command::new(program).arg(root).output().expect("python3 is needed: run ci/test");
+    let printed = [ended.stdout, ended.stderr].concat();
+    (ended.status.success(), String::from_utf8_lossy(&printed).into_owned())
+}
+
+#[test]
+fn no_files_need_each_other_in_a_new_circle() {
+    let (is_well, printed) = circles(&root());
+    assert!(is_well, "{printed}");
+}
+
+#[rstest]
+#[case::through_a_third("use crate::b::B;", "use super::c::C;", "use crate::a;", false)]
+#[case::by_a_path("fn f() -> crate::b::B {}", "use crate::a::A;", "", false)]
+#[case::what_is_passed_on_is_its_owners("use crate::B;", "", "use super::a::{A, self};", true)]
+#[case::tests_may("use crate::b::B;", "#[cfg(test)]\nmod tests { use crate::a::A; }", "", true)]
+fn a_circle_is_seen(#[case] a: &str, #[case] b: &str, #[case] c: &str, #[case] is_well: bool) {
+    let crate_of_three = tempfile::tempdir().unwrap();
+    let source = crate_of_three.path().join("one/src");
+    fs::create_dir_all(&source).unwrap();
+    let workspace = "[workspace]\nmembers = [\"one\"]\n";
+    fs::write(crate_of_three.path().join("Cargo.toml"), workspace).unwrap();
+    let root = "mod a;\nmod b;\nmod c;\npub use b::B;\n";
+    for (name, text) in [("lib", root), ("a", a), ("b", b), ("c", c)] {
+        fs::write(source.join(name).with_extension("rs"), text).unwrap();
+    }
+    let (found_well, printed) = circles(crate_of_three.path());
+    assert_eq!(found_well, is_well, "{printed}");
 }
 
 #[test]

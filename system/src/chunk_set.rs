@@ -14,7 +14,7 @@ impl Serialize for ChunkSet {
     /// As runs where those are shorter: most of a sweep is settled in the order in which it was submitted.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut runs = self.0.clone();
-        // Runs that have become many would stay.
+        // `optimize` makes runs of what is shorter so, and leaves runs that are longer as they are.
         runs.remove_run_compression();
         runs.optimize();
         runs.serialize(serializer)
@@ -24,7 +24,7 @@ impl Serialize for ChunkSet {
 impl<'de> Deserialize<'de> for ChunkSet {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut set = RoaringBitmap::deserialize(deserializer)?;
-        // What grows is quicker without.
+        // Into a set of runs an insertion moves all behind it.
         set.remove_run_compression();
         Ok(Self(set))
     }

@@ -9,6 +9,7 @@ mod faults;
 mod interrupts;
 mod list;
 mod run;
+mod run_args;
 mod selftest;
 mod several;
 mod silence;
@@ -49,7 +50,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Carry scenarios out and judge them.
-    Run(run::Args),
+    Run(run_args::Args),
     /// Judge a run again, from the files in its directory alone.
     Check {
         /// `runs/<scenario>/<time>`, or `latest` there.

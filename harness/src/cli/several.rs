@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anstyle::Style;
 
-use super::run::Args;
+use super::run_args::Args;
 use crate::plan::Plan;
 use crate::report::say;
 use crate::report::terminal::{WIDTH, verdict_style, wrapped};

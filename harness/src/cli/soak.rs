@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use super::interrupts::Interrupts;
 use super::problem;
-use super::run::{Judged, backend, carry_out_quietly};
+use super::run::{Judged, carry_out_quietly};
+use super::run_args::backend;
 use super::silence::Silence;
 use crate::exit::Exit;
 use crate::history::EndReason;

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value, json};
 
-use super::Table;
+use super::table::Table;
 use crate::report::terminal::wrapped;
 
 /// How a table is written.

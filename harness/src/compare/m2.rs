@@ -1,7 +1,7 @@
 //! Without a broker and with Redis, without and with a fault.
 
 use super::column::{Column, Columns};
-use super::{Table, seconds};
+use super::table::{Table, seconds};
 use crate::plan::Backend;
 use crate::results::Results;
 

@@ -1,7 +1,8 @@
 //! Redis beside RabbitMQ, without and with a fault.
 
 use super::column::{Column, Columns, Spread};
-use super::{Table, published, seconds};
+use super::published;
+use super::table::{Table, seconds};
 use crate::plan::Backend;
 use crate::results::Results;
 

@@ -8,6 +8,7 @@ mod m3;
 mod published;
 mod queues;
 mod runs;
+mod table;
 #[cfg(test)]
 mod testing;
 
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 pub use form::{Form, write};
 pub use into::write_into;
+pub use table::Table;
 
 use crate::results::Results;
 
@@ -56,19 +58,6 @@ impl Name {
     }
 }
 
-/// A table with a heading for each column but the first, and sentences below it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Table {
-    /// What it compares.
-    pub title: String,
-    /// Headings of the columns.
-    pub columns: Vec<String>,
-    /// Name of the row, and what stands in each column.
-    pub rows: Vec<(String, Vec<String>)>,
-    /// What must be said besides.
-    pub notes: Vec<String>,
-}
-
 /// Reads what runs came to.
 ///
 /// # Errors
@@ -89,8 +78,4 @@ fn read_one(directory: &Path) -> Result<Results, String> {
         .read_to_string(&mut text)
         .map_err(|error| format!("{place} cannot be read: {error}"))?;
     serde_json::from_str(&text).map_err(|error| format!("{place} is no result of a run: {error}"))
-}
-
-fn seconds(seconds: f64) -> String {
-    format!("{seconds:.1} s")
 }

@@ -1,6 +1,6 @@
 //! What is left in the queues when a sweep is over.
 
-use super::Table;
+use super::table::Table;
 use crate::facts::Depths;
 use crate::plan::Backend;
 use crate::results::Results;

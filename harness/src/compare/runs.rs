@@ -1,7 +1,7 @@
 //! Whatever was run: a column for each scenario.
 
 use super::column::{Column, Columns};
-use super::{Table, seconds};
+use super::table::{Table, seconds};
 use crate::results::Results;
 
 const TOTALS: &str = "Lost, redelivered and removed are counted over all runs of a scenario, and recovery is \

@@ -2,7 +2,7 @@
 //! server in a directory of its own. Another server on this machine is not touched.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -19,6 +19,9 @@ use crate::plan::Backend;
 
 /// How long a server may take until it is ready: on a busy machine that is minutes. One that cannot start ends.
 const START: Duration = Duration::from_secs(300);
+
+/// How often ports are drawn: between the draw and the start somebody else may take one.
+const DRAWS: usize = 5;
 
 /// Where a server keeps its data, below its directory.
 const DATA: &str = "data";
@@ -43,6 +46,19 @@ struct Ports {
     names: u16,
 }
 
+impl Ports {
+    fn free() -> Result<Self, Unavailable> {
+        let [clients, nodes, names] = ports::free()?;
+        Ok(Self { clients, nodes, names })
+    }
+
+    /// Whether somebody else listens on one of them, once no server of ours does any more.
+    fn are_taken(self) -> bool {
+        let is_taken = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_err();
+        [self.clients, self.nodes].into_iter().any(is_taken)
+    }
+}
+
 impl RabbitMqServer {
     /// Starts one and waits until it is ready.
     ///
@@ -50,8 +66,18 @@ impl RabbitMqServer {
     /// Where there is no `rabbitmq-server`, or it does not start.
     pub async fn start(directory: &Path) -> Result<Self, Unavailable> {
         here::need_server_program(Backend::RabbitMq)?;
-        let [clients, nodes, names] = ports::free()?;
-        let ports = Ports { clients, nodes, names };
+        for _ in 1..DRAWS {
+            let ports = Ports::free()?;
+            match Self::start_on(ports, directory).await {
+                // What it has left is under the name of its port.
+                Err(_) if ports.are_taken() => {}
+                started => return started,
+            }
+        }
+        Self::start_on(Ports::free()?, directory).await
+    }
+
+    async fn start_on(ports: Ports, directory: &Path) -> Result<Self, Unavailable> {
         let names = write_configuration(directory, ports.clients)
             .and_then(|()| spawn_names(ports.names))
             .map_err(|error| cannot_be_run(&error))?;
@@ -206,4 +232,17 @@ fn write_configuration(directory: &Path, port: u16) -> std::io::Result<()> {
 
 fn last_line(text: &str) -> &str {
     text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_somebody_listens_on_is_taken() {
+        let ports = Ports::free().unwrap();
+        assert!(!ports.are_taken());
+        let _somebody = TcpListener::bind((Ipv4Addr::LOCALHOST, ports.nodes)).unwrap();
+        assert!(ports.are_taken());
+    }
 }

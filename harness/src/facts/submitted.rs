@@ -4,7 +4,7 @@ use crate::history::Event;
 use crate::plan::Sweep;
 use crate::words::{FirstLines, chunk_id, counted, quoted};
 
-/// See the file.
+/// What the tasks at the broker come to, held against the plan.
 #[derive(Debug, Clone, Default)]
 pub struct Submitted {
     /// Whether they were read.

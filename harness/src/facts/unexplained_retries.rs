@@ -9,7 +9,7 @@ use crate::words::{FirstLines, counted, quoted};
 /// No sweep makes more attempts at a chunk; a broker may say any number.
 const DRAWS: u32 = 1000;
 
-/// See the file.
+/// Counts the retries that no planned failure accounts for.
 #[derive(Debug, Clone)]
 pub struct UnexplainedRetries {
     /// The seed and the share of attempts that fail, where nothing else can.

@@ -30,7 +30,7 @@ pub(super) static ENTRY: Entry = Entry {
 /// How often faults strike where the scenario does not say.
 pub(super) const PACE: Duration = Duration::from_millis(500);
 
-/// See the file.
+/// Draws faults from a mixture and injects them until its time is over.
 pub(super) struct Chaos;
 
 #[async_trait(?Send)]

@@ -23,7 +23,7 @@ pub(super) static ENTRY: Entry = Entry {
     refuse: Site::anywhere,
 };
 
-/// See the file.
+/// Makes one node unschedulable for a time.
 pub(super) struct Cordon;
 
 #[async_trait(?Send)]

@@ -31,7 +31,7 @@ fn refuse(site: &Site, _: Role) -> Option<&'static str> {
     )
 }
 
-/// See the file.
+/// Fills the file system that holds the broker's data, and frees it after a time.
 pub(super) struct DiskFull;
 
 #[async_trait(?Send)]

@@ -26,7 +26,7 @@ pub(super) static ENTRY: Entry = Entry {
     refuse: Site::anywhere,
 };
 
-/// See the file.
+/// Evicts the Pods of the run from one node, and gives the node back after a time.
 pub(super) struct Drain;
 
 #[async_trait(?Send)]

@@ -5,7 +5,7 @@ use super::entry::PROCESSES;
 use super::network::{self, toxic};
 use super::{Ends, Entry, Lasts, Site};
 use crate::plan::FaultKind;
-use crate::proxy::Toxic;
+use ttg_proxy::Toxic;
 
 toxic!(
     Drop,

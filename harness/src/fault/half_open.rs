@@ -4,7 +4,7 @@ use super::entry::PROCESSES;
 use super::network::toxic;
 use super::{Ends, Entry, Lasts, Site};
 use crate::plan::FaultKind;
-use crate::proxy::Toxic;
+use ttg_proxy::Toxic;
 
 toxic!(
     HalfOpen,

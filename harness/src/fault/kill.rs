@@ -28,7 +28,7 @@ pub(super) static ENTRY: Entry = Entry {
     refuse: Site::anywhere,
 };
 
-/// See the file.
+/// Sends SIGKILL to a process or to the broker.
 pub(super) struct Kill;
 
 #[async_trait(?Send)]

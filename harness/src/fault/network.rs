@@ -9,8 +9,8 @@ use tokio::time::timeout;
 use super::Proof;
 use crate::environment::Process;
 use crate::plan::{self, PlannedFault};
-use crate::proxy::{Direction, Toxic};
 use crate::run::Stage;
+use ttg_proxy::{Direction, Toxic};
 
 /// How long a fault waits for a byte that it can harm: a process that has nothing to say to its
 /// broker for so long can't be harmed by a network.
@@ -28,7 +28,7 @@ pub(super) async fn impose(
     };
     let imposed = link.impose(toxic).await;
     let patience = fault.hold.unwrap_or(BITE).min(BITE);
-    let bite = timeout(patience, imposed.until(crate::proxy::Effect::bit)).await;
+    let bite = timeout(patience, imposed.until(ttg_proxy::Effect::took_effect)).await;
     let seen = imposed.effect().to_string();
     match fault.hold {
         Some(_) => stage.keep(fault, &victim.name, Box::new(imposed)),
@@ -57,7 +57,7 @@ pub(super) fn direction(fault: &PlannedFault) -> Direction {
 /// Implements a fault of the network by the toxic that it is.
 macro_rules! toxic {
     ($name:ident, $entry:expr, |$fault:ident, $stage:ident| $toxic:expr) => {
-        /// See the file.
+        /// Imposes this toxic on the link between a process and its broker.
         pub(super) struct $name;
 
         pub(super) static ENTRY: crate::fault::Entry = $entry;

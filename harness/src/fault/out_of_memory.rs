@@ -35,7 +35,7 @@ fn refuse(site: &Site, _: Role) -> Option<&'static str> {
         .then_some("only a container has a memory limit of its own (write workers_in: container)")
 }
 
-/// See the file.
+/// Fills the memory of a worker's container until the kernel kills it.
 pub(super) struct OutOfMemory;
 
 #[async_trait(?Send)]

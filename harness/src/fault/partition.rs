@@ -11,8 +11,8 @@ use super::network;
 use super::{Ends, Entry, Fault, Lasts, Proof, Site};
 use crate::environment::Process;
 use crate::plan::{Direction, FaultKind, PlannedFault};
-use crate::proxy::Toxic;
 use crate::run::Stage;
+use ttg_proxy::Toxic;
 
 pub(super) static ENTRY: Entry = Entry {
     kind: FaultKind::Partition,
@@ -29,7 +29,7 @@ pub(super) static ENTRY: Entry = Entry {
     refuse: Site::no_network,
 };
 
-/// See the file.
+/// Cuts a process from its broker, by the proxy or by a NetworkPolicy.
 pub(super) struct Partition;
 
 #[async_trait(?Send)]

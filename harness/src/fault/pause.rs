@@ -27,7 +27,7 @@ pub(super) static ENTRY: Entry = Entry {
     refuse: Site::anywhere,
 };
 
-/// See the file.
+/// Stops a process or the broker with SIGSTOP, and continues it after a time.
 pub(super) struct Pause;
 
 #[async_trait(?Send)]

@@ -39,7 +39,7 @@ pub(super) static ENTRY: Entry = Entry {
     refuse: Site::anywhere,
 };
 
-/// See the file.
+/// Kills every worker that begins one chosen chunk.
 pub(super) struct Poison;
 
 #[async_trait(?Send)]

@@ -27,7 +27,7 @@ pub(super) static ENTRY: Entry = Entry {
     refuse: Site::anywhere,
 };
 
-/// See the file.
+/// Ends the target and starts it again in its place.
 pub(super) struct Restart;
 
 #[async_trait(?Send)]

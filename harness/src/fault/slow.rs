@@ -32,7 +32,7 @@ pub(super) static ENTRY: Entry = Entry {
     refuse: Site::anywhere,
 };
 
-/// See the file.
+/// Limits a process to a share of one CPU.
 pub(super) struct Slow;
 
 /// Ends a task with itself.

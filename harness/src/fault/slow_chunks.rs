@@ -29,7 +29,7 @@ fn refuse(site: &Site, _: Role) -> Option<&'static str> {
     site.foreign.then_some("only our own worker can be told to take longer (let it do the work)")
 }
 
-/// See the file.
+/// Multiplies the work of some chunks.
 pub(super) struct SlowChunks;
 
 #[async_trait(?Send)]

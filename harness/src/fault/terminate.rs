@@ -31,7 +31,7 @@ pub(super) static ENTRY: Entry = Entry {
     refuse: Site::anywhere,
 };
 
-/// See the file.
+/// Sends SIGTERM to a process.
 pub(super) struct Terminate;
 
 #[async_trait(?Send)]

@@ -22,7 +22,7 @@ pub(super) static ENTRY: Entry = Entry {
     refuse: Site::anywhere,
 };
 
-/// See the file.
+/// Kills the broker and starts it again without its data.
 pub(super) struct Wipe;
 
 #[async_trait(?Send)]

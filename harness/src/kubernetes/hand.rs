@@ -23,7 +23,7 @@ pub(super) const CONTAINER: &str = "hand";
 /// What is said on the command line of whatever belongs to it.
 const MARK: &str = "ttg-hand";
 
-/// See the file.
+/// What the second container runs: it reads signals to send, and sends them.
 const SCRIPT: &str = include_str!("hand.sh");
 
 /// The variable that holds it: the command of a shell is part of an address, which proxies cut off.

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 /// needs to start is no silence of the sweep.
 const START: Duration = Duration::from_secs(15);
 
-/// See the file.
+/// The clock by which a sweep counts as stuck.
 pub(super) struct Headway {
     /// When the first task was there.
     begun: Cell<Instant>,

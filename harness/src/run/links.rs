@@ -9,7 +9,7 @@ use std::rc::Rc;
 use super::Stage;
 use crate::environment::{BrokerProcess, Host};
 use crate::plan::{Environment, WorkersIn};
-use crate::proxy::Proxy;
+use ttg_proxy::Proxy;
 
 /// Proxies, by the process that has one.
 #[derive(Default)]

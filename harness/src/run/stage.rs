@@ -64,7 +64,7 @@ impl Standing {
 /// Who is told what happens.
 pub(super) type Listener = Box<dyn FnMut(&Record)>;
 
-/// See the file.
+/// The shared state of one run, for the faults, the observers and the conductor.
 pub struct Stage {
     /// What must happen.
     pub plan: Plan,

@@ -16,7 +16,7 @@ const USUAL: f64 = 2.0;
 /// catches many at the same moment who sleep most of the time.
 const WEIGHT: f64 = 0.02;
 
-/// See the file.
+/// The load of this machine over the last moments, against its number of processors.
 pub(super) struct Strain {
     processors: f64,
     runnable: Cell<f64>,

@@ -19,7 +19,7 @@ const PAGE: usize = 1000;
 /// Chunks that are named one by one.
 const NAMED: usize = 100;
 
-/// See the file.
+/// Counts how often each chunk of a sweep was submitted, and with which range.
 pub(super) struct Submissions {
     sweep: Sweep,
     backend: Backend,

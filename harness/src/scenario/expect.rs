@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::error::Problem;
 use super::fault;
 use super::fields::{Field, Fields};
-use super::model::MAX_CHUNKS;
+use super::limits::MAX_CHUNKS;
 use super::node::Value;
 use super::nominal;
 use super::units::{self, show};

@@ -13,6 +13,8 @@ mod expect;
 mod fault;
 mod fault_settings;
 mod fields;
+mod image;
+mod limits;
 mod list;
 mod model;
 mod node;
@@ -30,8 +32,8 @@ mod tests;
 use std::path::Path;
 
 pub use error::ScenarioError;
+pub(crate) use limits::MAX_CHUNKS;
 pub use list::{Listed, list, list_built_in};
-pub(crate) use model::MAX_CHUNKS;
 pub use overrides::Overrides;
 use shipped::Found;
 

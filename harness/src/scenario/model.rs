@@ -9,6 +9,8 @@ use super::error::{Place, Problem};
 use super::expect;
 use super::fault;
 use super::fields::{Field, Fields};
+use super::image::image;
+use super::limits::{MAX_CHUNKS, MAX_PARAM, MAX_WORKERS};
 use super::node::{Node, Value};
 use super::system;
 use super::units;
@@ -37,13 +39,6 @@ const KEYS: &[&str] = &[
     "stall_after",
     "timeout",
 ];
-
-/// More processes than that are no use on one machine.
-const MAX_WORKERS: u64 = 1_000;
-/// The checkers keep a bitmap of the chunks.
-pub(crate) const MAX_CHUNKS: u64 = 10_000_000;
-/// The largest index that survives a program which computes in floating point.
-const MAX_PARAM: u64 = 1 << 53;
 
 /// The plan that a scenario asks for. Where it gives no seed, one is drawn.
 pub(super) fn plan(root: &Node, file: &Path) -> Result<Plan, Problem> {
@@ -291,20 +286,6 @@ fn storage(
         (Some(true), None) => Ok(Some(BrokerStorage::Volume(None))),
         (None, None) => Ok(None),
     }
-}
-
-/// The name of an image.
-pub(super) fn image(field: &Field<'_>) -> Result<String, Problem> {
-    let example = "image: redis:7.2-alpine";
-    let text = field.text(example)?;
-    let safe = |c: char| c.is_ascii_alphanumeric() || "-._/:@".contains(c);
-    if text.starts_with('-') || !text.chars().all(safe) {
-        return Err(field.refuse(format!(
-            "is {}, which is no name of an image (write for example {example})",
-            quoted(text)
-        )));
-    }
-    Ok(text.to_owned())
 }
 
 fn workers(fields: &Fields<'_>) -> Result<u32, Problem> {

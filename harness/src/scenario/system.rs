@@ -8,7 +8,7 @@ use ttg_system::variables::{self, Says, Variable};
 
 use super::error::Problem;
 use super::fields::{Field, Fields};
-use super::model;
+use super::image::image;
 use super::node::Value;
 use super::words::quoted;
 use crate::interpreter::script;
@@ -43,7 +43,7 @@ pub(super) fn foreign(scenario: &Fields<'_>, workers: u32) -> Result<Option<Fore
         Some(field) => field.count(u64::from(workers), "workers: 1")?,
         None => u64::from(workers),
     };
-    let image = fields.get("image").map(|field| model::image(&field)).transpose()?;
+    let image = fields.get("image").map(|field| image(&field)).transpose()?;
     Ok(Some(Foreign { command, image, workers: u32::try_from(count).expect("fewer than all") }))
 }
 
@@ -83,7 +83,7 @@ pub(super) fn role(
     }
     let fields = field.mapping(&["command", "image"])?;
     let mut command = command(&fields.need("command", &example)?, &example)?;
-    let image = fields.get("image").map(|field| model::image(&field)).transpose()?;
+    let image = fields.get("image").map(|field| image(&field)).transpose()?;
     match at.workers_in {
         WorkersIn::Process => beside(at.file, &mut command),
         WorkersIn::Container if image.is_none() => {

@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 
-use super::Ground;
+use super::ground::Ground;
 use crate::plan::Backend;
 
 /// What may be in a mixture: its weight at most, and what it is.

@@ -1,6 +1,7 @@
 //! Scenarios of random chaos, each made of a seed alone: what no list of cases foresees is found by
 //! many of them, and a seed brings any of them back.
 
+mod ground;
 mod mixture;
 mod single;
 mod tally;
@@ -11,27 +12,11 @@ use fastrand::Rng;
 
 use crate::plan::Backend;
 
+use ground::Ground;
 pub use tally::Tally;
 
 /// Backends that a soak can be of: the others recover from nothing.
 pub const BACKENDS: [Backend; 3] = [Backend::Embedded, Backend::Redis, Backend::RabbitMq];
-
-/// What faults are drawn for.
-#[derive(Debug, Clone, Copy)]
-struct Ground {
-    backend: Backend,
-    workers: u32,
-    /// How long the sweep takes by itself, in milliseconds: about.
-    length_ms: u64,
-    /// The lease of a chunk, in milliseconds.
-    lease_ms: u64,
-}
-
-impl Ground {
-    fn has_network(&self) -> bool {
-        self.backend != Backend::Embedded
-    }
-}
 
 /// The name of the scenario of this seed.
 pub fn name(backend: Backend, seed: u64) -> String {

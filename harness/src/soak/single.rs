@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 
-use super::Ground;
+use super::ground::Ground;
 use super::mixture::ms;
 use crate::plan::Backend;
 

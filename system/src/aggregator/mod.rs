@@ -4,10 +4,8 @@
 mod report;
 mod tally;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
@@ -15,9 +13,9 @@ use crate::queue::{
     Cursor, Inspect, Progress, QueueError, RECONCILE_EVERY, Readable, Reconcile, Reconciled,
     Result, Stamped, SweepInfo,
 };
-use crate::stats::Stats;
 use crate::wire::{self, TaskResult};
 pub(crate) use report::grouped;
+pub use report::{Refused, Report, Share, Stretch};
 use tally::Tally;
 
 /// Results per read.
@@ -38,72 +36,6 @@ pub enum Until {
     Read,
     /// As `Complete`, but after this moment as `Read`.
     CompleteOr(Instant),
-}
-
-/// What a sweep came to.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Report {
-    /// Whether every chunk is in it.
-    pub complete: bool,
-    /// Chunks in it.
-    pub chunks: u64,
-    /// Chunks of the sweep, where a coordinator has said.
-    pub expected_chunks: Option<u64>,
-    /// Chunks that are dead.
-    pub dead_lettered: u64,
-    /// Messages left out because their chunk was in it already.
-    pub duplicates_removed: u64,
-    /// Messages left out because they cannot be read, or are not what a chunk of the sweep can come to.
-    pub unreadable: u64,
-    /// The first of those, with the reasons.
-    pub refused_results: Vec<Refused>,
-    /// Chunks of the sweep that are not in it: the first stretches of them.
-    pub missing_chunks: Vec<Stretch>,
-    /// What the values came to; nothing where there are none.
-    pub result: Option<Stats>,
-    /// Seconds from the sweep's creation to its last result.
-    pub wall_seconds: f64,
-    /// Seconds of computing, over all workers.
-    pub cpu_seconds: f64,
-    /// Parameters per second of wall time.
-    pub effective_params_per_second: f64,
-    /// Parameters per second of computing.
-    pub cpu_params_per_second: f64,
-    /// Computing time in wall time.
-    pub parallelism: f64,
-    /// What each worker did.
-    pub workers: BTreeMap<String, Share>,
-}
-
-/// A result that was left out, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Refused {
-    /// The chunk that it says it is of, where that can be read.
-    pub chunk: Option<u64>,
-    /// Who has sent it, where that can be read.
-    pub worker: Option<String>,
-    /// Why.
-    pub reason: String,
-}
-
-/// Chunks that follow each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Stretch {
-    /// The first of them.
-    pub first: u64,
-    /// The last of them.
-    pub last: u64,
-}
-
-/// What one worker did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
-pub struct Share {
-    /// Chunks.
-    pub chunks: u64,
-    /// Parameters.
-    pub params: u64,
-    /// Seconds of computing.
-    pub seconds: f64,
 }
 
 /// Collects until the end that is asked for, or until `stop` becomes true. Who waits for the sweep to be

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Refused, Report, Share, Stretch};
+use super::report::{Refused, Report, Share, Stretch};
 use crate::chunk::{CHUNKS_BOUND, Sweep};
 use crate::chunk_set::ChunkSet;
 use crate::queue::{Progress, Readable, Stamped, SweepInfo};

@@ -5,9 +5,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::args::{BrokerArgs, LogArgs, seconds};
+use super::args::{BrokerArgs, LogArgs};
 use super::progress::Shown;
 use super::reasons::{Reason, Reasons};
+use super::values::seconds;
 use super::{Ended, Failed, Hooks, Signals, print, print_json};
 use crate::aggregator::{self, Report, Until};
 use crate::limit::DeadLetterLimit;

@@ -1,6 +1,6 @@
 //! Whether a sweep fits its broker, said before it begins.
 
-use super::Failed;
+use super::failed::Failed;
 use crate::chunk::Sweep;
 use crate::queue::room::{Room, redis_memory};
 use crate::queue::{Address, Broker, Progress};

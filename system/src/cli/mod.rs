@@ -4,6 +4,8 @@ mod aggregate;
 mod args;
 mod coordinator;
 mod dead_letters;
+mod failed;
+mod given;
 mod hooks;
 mod letter;
 mod manifests;
@@ -16,6 +18,7 @@ mod rabbitmq;
 mod reasons;
 mod redis;
 mod signals;
+mod values;
 mod worker;
 
 use std::ffi::OsString;
@@ -28,6 +31,7 @@ use clap::{Parser, Subcommand};
 pub use hooks::Hooks;
 pub use place::address_of_environment;
 
+use self::failed::Failed;
 use self::output::{complain, print, print_json};
 use self::signals::Signals;
 use crate::queue::QueueError;
@@ -76,21 +80,6 @@ enum Ended {
     Incomplete,
     /// By the signal of this number.
     Interrupted(u8),
-}
-
-/// Why a role could not do its work.
-enum Failed {
-    Usage(String),
-    Queue(QueueError),
-    /// It was given up at the signal of this number.
-    Interrupted(u8),
-    Other(String),
-}
-
-impl From<QueueError> for Failed {
-    fn from(error: QueueError) -> Self {
-        Self::Queue(error)
-    }
 }
 
 /// Runs `ttg` with these arguments, the first of which is the program's name.
@@ -200,7 +189,7 @@ mod tests {
     fn what_is_secret_is_no_flag_and_is_read() {
         let secrets = variables::VARIABLES.iter().filter(|variable| variable.is_secret);
         let secrets: Vec<&str> = secrets.map(|variable| variable.name).collect();
-        let read = [place::URL, redis::PASSWORD, rabbitmq::PASSWORD];
+        let read = [given::URL, redis::PASSWORD, rabbitmq::PASSWORD];
         assert_eq!(secrets, read);
         for secret in read {
             assert!(read_by_flags().values().all(|names| !names.contains(secret)), "{secret}");

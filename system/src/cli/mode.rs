@@ -7,7 +7,7 @@
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, FromArgMatches};
 
-use super::Failed;
+use super::failed::Failed;
 
 /// What says that there is a broker, by the id of its argument: the flag, and the variable where that is
 /// not the wire contract's.

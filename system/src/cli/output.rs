@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Write};
 
 use serde::Serialize;
 
-use super::Failed;
+use super::failed::Failed;
 use crate::printable;
 
 /// A result, to standard output.

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::args::seconds;
-use super::place::{Given, Port, host, port, secret};
-use super::{Failed, place};
+use super::failed::Failed;
+use super::given::{self, Given, Port, host, port, secret};
+use super::values::seconds;
 use crate::queue::rabbitmq::{QueueType, Queues, Server};
 use crate::queue::{Address, ServerUrl, Tls};
 
@@ -102,7 +102,7 @@ impl RabbitMqArgs {
     }
 
     pub(super) fn address_of(&self, url: ServerUrl, tls: Option<Tls>) -> Result<Address, Failed> {
-        let (host, port) = place::first(&url);
+        let (host, port) = given::first(&url);
         let password = secret(PASSWORD, self.rabbitmq_password_file.as_deref(), url.password)?;
         let user = url.user.or_else(|| self.rabbitmq_user.clone());
         let usual = Server::at(&host, port);

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::place::{Given, Port, host, port, secret};
-use super::{Failed, place};
+use super::failed::Failed;
+use super::given::{self, Given, Port, host, port, secret};
 use crate::queue::redis::{Sentinels, Server};
 use crate::queue::{Address, ServerUrl, Tls};
 
@@ -57,7 +57,7 @@ impl RedisArgs {
     }
 
     pub(super) fn address_of(&self, url: ServerUrl, tls: Option<Tls>) -> Result<Address, Failed> {
-        let (first, port) = place::first(&url);
+        let (first, port) = given::first(&url);
         let sentinels = url.master.map(|master| Sentinels { addresses: url.hosts, master });
         let server = Server {
             db: url.place.and_then(|db| db.parse().ok()).unwrap_or(0),

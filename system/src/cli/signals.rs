@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-use super::Failed;
+use super::failed::Failed;
 
 /// How long the end may take, beyond the grace for a chunk in hand.
 const LAST: Duration = Duration::from_millis(970);

@@ -7,9 +7,10 @@ use clap::ValueEnum;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use super::args::{BrokerArgs, LogArgs, SweepArgs, seconds, seconds_above_0, switch};
+use super::args::{BrokerArgs, LogArgs, SweepArgs};
 use super::mode::BrokerIsSaid;
 use super::progress::Shown;
+use super::values::{seconds, seconds_above_0, switch};
 use super::{Ended, Failed, Hooks, Signals, print_json};
 use crate::chunk::Sweep;
 use crate::kernel::{Distinct, Exec, Identity, Kernel, Reference, Slow};

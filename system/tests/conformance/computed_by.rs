@@ -3,6 +3,9 @@
 use std::rc::Rc;
 
 use futures_util::future::join_all;
+use lapin::Connection;
+use lapin::options::{BasicNackOptions, QueueDeclareOptions};
+use lapin::types::FieldTable;
 use rstest::rstest;
 use ttg_system::kernel::Identity;
 use ttg_system::queue::KernelCheck::{self, Look, Record, Same};
@@ -10,6 +13,7 @@ use ttg_system::queue::{Broker, Commit, Delivery, QueueError};
 
 use crate::support::bench::Backend::{self, Embedded, Model, RabbitMq, Redis};
 use crate::support::bench::{Bench, PATIENCE, claim_one, computed};
+use crate::support::process::until;
 
 fn kernel(name: &str) -> Identity {
     Identity::built_in(name)
@@ -164,4 +168,39 @@ async fn a_result_of_a_discarded_sweep_binds_nobody(
     assert_eq!(stored, vec![Commit::AlreadySettled; chunks]);
     assert_eq!(bench.report().await.chunks, 0);
     assert!(accepts(&*bench.worker("worker-2").await, "two", Record).await);
+}
+
+/// RabbitMQ: of whoever is killed while he reads the kernels, the lock may be free before they are back.
+#[tokio::test]
+async fn what_a_dead_reader_had_is_waited_for() {
+    let (bench, _) = Bench::start(RabbitMq).with_sweep(1).await;
+    let (a, b) = (bench.worker("worker-1").await, bench.worker("worker-2").await);
+    assert!(accepts(&*a, "one", Record).await);
+    let connection = bench.rabbitmq().connect().await;
+    let channel = connection.create_channel().await.expect("a channel");
+    let tasks = &bench.rabbitmq().queues().tasks;
+    let kernels = format!("{tasks}.kernels");
+    let got = channel.basic_get(kernels.into(), Default::default()).await.expect("answers");
+    let held = got.expect("the kernel is written down").delivery;
+    let lock = format!("{tasks}.lock");
+    let comes_back = async {
+        // He who has read and believes it has given up the lock by then.
+        let mut times = 0;
+        until("the other looks again and again", async || {
+            times = if is_locked(&connection, &lock).await { times + 1 } else { 0 };
+            times == 10
+        })
+        .await;
+        let requeue = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
+        held.nack(requeue).await.expect("goes back");
+    };
+    let (is_accepted, ()) = tokio::join!(accepts(&*b, "two", Record), comes_back);
+    assert!(!is_accepted, "nobody else has written anything down");
+}
+
+async fn is_locked(connection: &Connection, lock: &str) -> bool {
+    let channel = connection.create_channel().await.expect("a channel");
+    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    let told = channel.queue_declare(lock.into(), passive, FieldTable::default()).await;
+    told.is_err_and(|error| error.to_string().contains("RESOURCE_LOCKED"))
 }

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use ttg_defects::Defect;
 
 use super::problem;
-use super::run::backend;
+use super::run_args::backend;
 use crate::environment::has_broker;
 use crate::exit::Exit;
 use crate::plan::Backend;

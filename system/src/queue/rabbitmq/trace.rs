@@ -25,7 +25,7 @@ use crate::wire::{self, Task, TaskResult};
 
 const TRACE_EXCHANGE: &str = "amq.rabbitmq.trace";
 
-/// See the file.
+/// Which worker holds which chunk, as far as the server's trace was read.
 #[derive(Default)]
 pub(super) struct Trace {
     reading: Option<Reading>,

@@ -198,7 +198,8 @@ impl Run<'_> {
             let Some(left) = chunks.checked_sub(settled).filter(|left| *left > 0) else {
                 return Ok(());
             };
-            // Half-way to the moment at which it should be as many: quick workers are soon at the end of all.
+            // Half-way to the moment at which it should be as many: quick workers would finish the sweep before a
+            // fixed time is over.
             let due = begun.elapsed().mul_f64(left as f64 / settled.max(1) as f64);
             sleep((due / 2).clamp(SETTLED_POLL.0, SETTLED_POLL.1)).await;
         }

@@ -115,19 +115,10 @@ impl Life {
         self.while_there(self.answered(answer)).await
     }
 
-    /// Asks a queue that is there.
+    /// Asks a queue.
     pub(in crate::queue::rabbitmq) async fn depth(&self, queue: &str) -> Outcome<Depth> {
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-        self.ask(queue, passive).await
-    }
-
-    /// Asks a queue that outlives the server's process, and makes it where it is not there.
-    pub(in crate::queue::rabbitmq) async fn declare(&self, queue: &str) -> Outcome<Depth> {
-        self.ask(queue, topology::durable()).await
-    }
-
-    async fn ask(&self, queue: &str, options: QueueDeclareOptions) -> Outcome<Depth> {
-        let told = self.fetcher.queue_declare(queue.into(), options, FieldTable::default()).await?;
+        let told = self.fetcher.queue_declare(queue.into(), passive, FieldTable::default()).await?;
         Ok(Depth { consumers: told.consumer_count(), messages: told.message_count() })
     }
 

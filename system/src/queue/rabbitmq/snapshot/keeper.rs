@@ -136,7 +136,7 @@ fn received(token: Option<lapin::Result<Message>>) -> Outcome<Message> {
     Ok(token.ok_or_else(|| BrokerError::new("the queue of the tokens was deleted"))??)
 }
 
-/// Reads the journal as it grows.
+/// Follows the journal, with rests.
 struct Watch<'a> {
     queues: &'a Queues,
     reader: Reader,

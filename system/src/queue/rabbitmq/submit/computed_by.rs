@@ -1,24 +1,33 @@
 //! The queue of the kernels. A queue cannot be read without taking from it, and what somebody has taken is
 //! not there for others meanwhile: so it is read under the lock alone, and what was read goes back to it
-//! before the lock is given up. Whoever dies in between gives back both with the connection, the messages
-//! first.
+//! before the lock is given up. Whoever dies in between gives back both with the connection, the lock perhaps
+//! first: so a queue that is there and empty is looked at again for a while.
 //!
 //! It is a classic queue, whatever the others are, since a quorum queue takes its time to put back what was
 //! read. Where the node that has it is down, a worker that starts waits for it.
 
 use std::cell::RefCell;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use lapin::options::BasicNackOptions;
+use lapin::types::FieldTable;
+use tokio::time::{Instant, sleep};
 
 use crate::kernel::Identity;
 use crate::queue::computed_by::{Judged, MOST, answer, judge};
 use crate::queue::rabbitmq::RabbitMq;
 use crate::queue::rabbitmq::connection::Life;
-use crate::queue::rabbitmq::error::{BrokerError, Outcome};
+use crate::queue::rabbitmq::error::Outcome;
+use crate::queue::rabbitmq::inspect::peek;
 use crate::queue::rabbitmq::journal::record;
-use crate::queue::rabbitmq::topology::depth;
+use crate::queue::rabbitmq::topology::{depth, durable};
 use crate::queue::{ComputedBy, KernelCheck, Result};
+
+/// How long the queue may be there and look empty, though somebody has written to it.
+const SETTLED: Duration = Duration::from_secs(1);
+
+/// How often that is looked at.
+const EMPTY_POLL: Duration = Duration::from_millis(10);
 
 /// The kernel that was written down, or found, and the life of the connection in which it was. A reset ends
 /// that life, as it deletes the queue of the tasks.
@@ -52,7 +61,7 @@ impl ComputedBy for RabbitMq {
                 let there = kernels(life).await?;
                 let judged = judge(&there, own, check);
                 if judged == Judged::New {
-                    life.publish(&[record::kernel(&life.queues, own.as_str())]).await?;
+                    write_down(life, own).await?;
                 }
                 Ok((life.number, there, judged))
             })
@@ -71,23 +80,25 @@ async fn has_kernels(life: &Life) -> Outcome<bool> {
     Ok(depth(&life.connection, &life.queues.kernels()).await?.is_some())
 }
 
-/// What is written down, once everything is back in its place. It costs as few answers as can be: a fleet that
-/// starts does this one after the other, each before its first result.
 async fn kernels(life: &Life) -> Outcome<Vec<String>> {
+    let deadline = Instant::now() + SETTLED;
+    loop {
+        let mut there = Vec::new();
+        let each = &mut |message: &lapin::message::Delivery| {
+            there.push(String::from_utf8_lossy(&message.data).into_owned());
+        };
+        peek::all(life, &life.queues.kernels(), MOST as u64, each).await?;
+        if !there.is_empty() || Instant::now() >= deadline || !has_kernels(life).await? {
+            return Ok(there);
+        }
+        sleep(EMPTY_POLL).await;
+    }
+}
+
+async fn write_down(life: &Life, own: &Identity) -> Outcome<()> {
     let queue = life.queues.kernels();
-    let mut there = Vec::new();
-    for _ in 0..life.declare(&queue).await?.messages.min(MOST as u32) {
-        let fetched = life.fetch(&queue).await?;
-        there.push(
-            fetched.ok_or_else(|| BrokerError::new(format!("{queue} holds less than it says")))?,
-        );
-    }
-    for message in there.iter().rev() {
-        message.nack(BasicNackOptions { requeue: true, ..BasicNackOptions::default() }).await?;
-    }
-    if !there.is_empty() {
-        // It answers after it has taken them back.
-        life.depth(&queue).await?;
-    }
-    Ok(there.iter().map(|message| String::from_utf8_lossy(&message.data).into_owned()).collect())
+    let channel = life.connection.create_channel().await?;
+    channel.queue_declare(queue.as_str().into(), durable(), FieldTable::default()).await?;
+    channel.close(200, "thank you".into()).await?;
+    life.publish(&[record::kernel(&life.queues, own.as_str())]).await
 }

@@ -9,12 +9,13 @@ use tokio::sync::watch;
 use tokio::task::consume_budget;
 use tokio::time::{Instant, sleep_until};
 
-use super::held::{Delays, Held, ROOM};
-use super::rule::{Rule, Rules};
-use super::toxic::{Direction, Gate, Moment, Passage};
+use crate::direction::Direction;
+use crate::held::{Delays, Held, ROOM};
+use crate::hooks::{Gate, Moment, Passage};
+use crate::rule::{Rule, Rules};
 
 /// How a direction came to its end.
-pub(super) enum Finish {
+pub(crate) enum Finish {
     /// All that the source has sent went on, and its end as well.
     Passed,
     /// Nobody takes what the source sends. What the other one still has to say may go on.
@@ -22,7 +23,7 @@ pub(super) enum Finish {
 }
 
 /// The source broke: it takes nothing any more either.
-pub(super) struct NoSource;
+pub(crate) struct NoSource;
 
 /// How a source's stream ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -43,8 +44,8 @@ enum Next {
     Piece(usize),
 }
 
-/// See the file.
-pub(super) struct Pump {
+/// Carries the bytes of one direction of one connection, as the rules in force allow.
+pub(crate) struct Pump {
     connection: u64,
     way: Direction,
     rules: watch::Receiver<Rules>,
@@ -57,13 +58,13 @@ pub(super) struct Pump {
 }
 
 impl Pump {
-    pub(super) fn new(connection: u64, way: Direction, rules: watch::Receiver<Rules>) -> Self {
+    pub(crate) fn new(connection: u64, way: Direction, rules: watch::Receiver<Rules>) -> Self {
         let held = Held::default();
         Self { connection, way, rules, held, last: None, passed: None, waits: Vec::new() }
     }
 
     /// Carries bytes until the source's end has gone on, or either side breaks.
-    pub(super) async fn run(
+    pub(crate) async fn run(
         mut self,
         source: ReadHalf<'_>,
         mut sink: WriteHalf<'_>,
@@ -134,10 +135,10 @@ impl Pump {
     fn room(&self, rules: &Rules) -> usize {
         if self.last.is_some() {
             0
-        } else if rules.iter().any(|rule| rule.act.swallows()) {
+        } else if rules.iter().any(|rule| rule.hooks.swallows()) {
             ROOM
         } else {
-            let room = rules.iter().map(|rule| rule.act.room()).max();
+            let room = rules.iter().map(|rule| rule.hooks.room()).max();
             self.held.room(room.unwrap_or(ROOM))
         }
     }
@@ -163,7 +164,7 @@ impl Pump {
 
     fn vanishes(&self, rules: &Rules, bytes: u64) -> bool {
         let mut vanishes = false;
-        for rule in rules.iter().filter(|rule| rule.act.swallows()) {
+        for rule in rules.iter().filter(|rule| rule.hooks.swallows()) {
             rule.tally.count(self.connection, |effect| effect.vanished += bytes);
             vanishes = true;
         }
@@ -172,7 +173,7 @@ impl Pump {
 
     fn delays(&self, rules: &Rules, bytes: u64) -> Delays {
         let delay = |rule: &Rc<Rule>| {
-            let delay = rule.act.delay()?;
+            let delay = rule.hooks.delay()?;
             rule.tally.count(self.connection, |effect| effect.delayed += bytes);
             Some((rule.id, delay))
         };
@@ -190,8 +191,8 @@ impl Pump {
         let moment = self.moment();
         let (mut at, mut is_shut, mut most) = (due, false, together);
         for rule in rules.iter() {
-            most = most.min(rule.act.most());
-            match rule.act.gate(&moment) {
+            most = most.min(rule.hooks.most());
+            match rule.hooks.gate(&moment) {
                 Gate::Open => {}
                 Gate::At(opens) => {
                     if opens > moment.now {
@@ -237,7 +238,7 @@ impl Pump {
         for rule in rules.iter() {
             let waited = self.waits.iter().any(|(id, _)| *id == rule.id);
             let passage = Passage { connection, bytes, ready, waited };
-            rule.act.passed(&moment, &passage, &rule.tally);
+            rule.hooks.passed(&moment, &passage, &rule.tally);
         }
         self.waits.clear();
         self.passed = Some(moment.now);

@@ -140,7 +140,7 @@ fn a_bandwidth_that_is_lifted_lets_the_rest_through() {
         };
         let (received, effect) = tokio::join!(carry(&mut client, &mut broker, &bytes), lifting);
         assert!(received == bytes);
-        assert!(effect.bit());
+        assert!(effect.took_effect());
     });
 }
 
@@ -191,7 +191,7 @@ fn a_partition_holds_everything_and_loses_nothing() {
         let (line, mut client, mut broker) = Line::connected().await;
         assert_carries(&mut client, &mut broker).await;
         let cut = line.proxy.impose(partition(Direction::Both)).await;
-        assert!(!cut.effect().bit());
+        assert!(!cut.effect().took_effect());
         send(&mut client, b"to the broker").await;
         send(&mut broker, b"from the broker").await;
         client.shutdown().await.unwrap();

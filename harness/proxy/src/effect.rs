@@ -1,4 +1,4 @@
-//! What a toxic has done: the proof that it bit.
+//! What a toxic has done: the proof that it took effect.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -32,7 +32,7 @@ pub struct Effect {
 
 impl Effect {
     /// It did anything at all.
-    pub fn bit(&self) -> bool {
+    pub fn took_effect(&self) -> bool {
         *self != Self::default()
     }
 }
@@ -60,14 +60,14 @@ impl fmt::Display for Effect {
 
 /// Where an effect is counted.
 #[derive(Default)]
-pub(super) struct Tally {
+pub(crate) struct Tally {
     effect: watch::Sender<Effect>,
     touched: RefCell<BTreeSet<u64>>,
 }
 
 impl Tally {
     /// Counts something that happened to a connection.
-    pub(super) fn count(&self, connection: u64, change: impl FnOnce(&mut Effect)) {
+    pub(crate) fn count(&self, connection: u64, change: impl FnOnce(&mut Effect)) {
         let first = self.touched.borrow_mut().insert(connection);
         self.effect.send_modify(|effect| {
             effect.connections += u64::from(first);
@@ -75,15 +75,15 @@ impl Tally {
         });
     }
 
-    pub(super) fn has_touched(&self, connection: u64) -> bool {
+    pub(crate) fn has_touched(&self, connection: u64) -> bool {
         self.touched.borrow().contains(&connection)
     }
 
-    pub(super) fn effect(&self) -> Effect {
+    pub(crate) fn effect(&self) -> Effect {
         *self.effect.borrow()
     }
 
-    pub(super) fn subscribe(&self) -> watch::Receiver<Effect> {
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Effect> {
         self.effect.subscribe()
     }
 }

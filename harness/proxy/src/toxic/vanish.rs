@@ -1,12 +1,12 @@
 //! `Toxic::Drop`: bytes vanish. What comes after them must never be taken for what comes next, so
 //! the connection ends with the toxic.
 
-use super::Act;
+use crate::hooks::ToxicHooks;
 
-/// See the file.
-pub(super) struct Vanish;
+/// Swallows what arrives, and has the connection reset once it is lifted.
+pub(crate) struct Vanish;
 
-impl Act for Vanish {
+impl ToxicHooks for Vanish {
     fn swallows(&self) -> bool {
         true
     }

@@ -6,13 +6,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How many bytes may be held in one direction of a connection, unless a toxic needs more.
-pub(super) const ROOM: usize = 64 << 10;
+pub(crate) const ROOM: usize = 64 << 10;
 
 /// How many pieces may be held, however short they are.
 const PIECES: usize = 4096;
 
 /// Delays by the rules that ask for them. One that is not in force any more delays nothing.
-pub(super) type Delays = Vec<(u64, Duration)>;
+pub(crate) type Delays = Vec<(u64, Duration)>;
 
 /// What arrived together, and when.
 struct Piece {
@@ -21,9 +21,9 @@ struct Piece {
     delays: Delays,
 }
 
-/// See the file.
+/// The bytes that wait in one direction of one connection.
 #[derive(Default)]
-pub(super) struct Held {
+pub(crate) struct Held {
     bytes: VecDeque<u8>,
     pieces: VecDeque<Piece>,
     arrived: u64,
@@ -31,7 +31,7 @@ pub(super) struct Held {
 
 impl Held {
     /// Adds what has just arrived.
-    pub(super) fn push(&mut self, bytes: &[u8], arrived: Instant, delays: Delays) {
+    pub(crate) fn push(&mut self, bytes: &[u8], arrived: Instant, delays: Delays) {
         self.bytes.extend(bytes);
         self.arrived += bytes.len() as u64;
         match self.pieces.back_mut() {
@@ -41,27 +41,27 @@ impl Held {
     }
 
     /// Adds the end of the stream, which waits like any piece.
-    pub(super) fn push_end(&mut self, arrived: Instant, delays: Delays) {
+    pub(crate) fn push_end(&mut self, arrived: Instant, delays: Delays) {
         self.pieces.push_back(Piece { bytes: 0, arrived, delays });
     }
 
     /// When the first piece may go, under the rules that are in force, or nothing if there is none.
     /// A piece of no bytes stands for the end of the stream.
-    pub(super) fn due(&self, in_force: impl Fn(u64) -> bool) -> Option<Instant> {
+    pub(crate) fn due(&self, in_force: impl Fn(u64) -> bool) -> Option<Instant> {
         let first = self.pieces.front()?;
         let delays = first.delays.iter().filter(|(rule, _)| in_force(*rule));
         Some(first.arrived + delays.map(|(_, delay)| *delay).sum::<Duration>())
     }
 
     /// The bytes of the first piece that lie together, and how many it has.
-    pub(super) fn first(&self) -> (&[u8], usize) {
+    pub(crate) fn first(&self) -> (&[u8], usize) {
         let bytes = self.pieces.front().map_or(0, |first| first.bytes);
         let together = self.bytes.as_slices().0;
         (&together[..bytes.min(together.len())], bytes)
     }
 
     /// So many bytes of the first piece have gone on.
-    pub(super) fn pop(&mut self, bytes: usize) {
+    pub(crate) fn pop(&mut self, bytes: usize) {
         self.bytes.drain(..bytes);
         if let Some(first) = self.pieces.front_mut() {
             first.bytes -= bytes;
@@ -76,17 +76,17 @@ impl Held {
     }
 
     /// How many bytes there is room for, if `room` may be held.
-    pub(super) fn room(&self, room: usize) -> usize {
+    pub(crate) fn room(&self, room: usize) -> usize {
         if self.pieces.len() < PIECES { room.saturating_sub(self.bytes.len()) } else { 0 }
     }
 
     /// How many bytes have arrived in all.
-    pub(super) fn arrived(&self) -> u64 {
+    pub(crate) fn arrived(&self) -> u64 {
         self.arrived
     }
 
     /// How many of them have gone on.
-    pub(super) fn gone(&self) -> u64 {
+    pub(crate) fn gone(&self) -> u64 {
         self.arrived - self.bytes.len() as u64
     }
 }

@@ -7,8 +7,10 @@
 //! bounded number of bytes; then TCP itself slows down the sender.
 
 mod connection;
+mod direction;
 mod effect;
 mod held;
+mod hooks;
 mod imposed;
 mod pump;
 mod rule;
@@ -20,13 +22,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet, spawn_local};
 use tokio::time::sleep;
 
+pub use direction::Direction;
 pub use effect::Effect;
 pub use imposed::Imposed;
-pub use toxic::{Direction, Toxic};
+pub use toxic::Toxic;
 
 use shared::Shared;
 
@@ -90,20 +93,13 @@ async fn listen(listener: TcpListener, shared: Rc<Shared>) {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((client, _)) => {
-                    connections.spawn_local(connection::carry(shared.seat(), client));
+                    connections.spawn_local(connection::carry(shared.slot(), client));
                 }
                 Err(_) => sleep(BREATH).await,
             },
             Some(_) = connections.join_next() => {}
         }
     }
-}
-
-/// Makes the other side see a broken connection (RST), and not an end (FIN).
-fn reset(stream: TcpStream) {
-    // It fails only for what is no socket any more.
-    let _ = stream.set_zero_linger();
-    drop(stream);
 }
 
 #[cfg(test)]

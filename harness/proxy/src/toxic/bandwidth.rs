@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Act, Direction, Gate, Moment, Passage, Tally};
+use crate::direction::Direction;
+use crate::effect::Tally;
+use crate::hooks::{Gate, Moment, Passage, ToxicHooks};
 
 /// Pieces are so short that about so many go on within a second.
 const PIECES_PER_SECOND: u64 = 50;
@@ -16,15 +18,15 @@ const LONGEST: u64 = 16 << 10;
 /// How late a piece may be without slowing down those after it: timers are not exact.
 const SLACK: Duration = Duration::from_millis(5);
 
-/// See the file.
-pub(super) struct Bandwidth {
+/// Shares a rate in bytes per second among all connections, in each direction.
+pub(crate) struct Bandwidth {
     bytes_per_second: u64,
     /// When the next piece may go: to the broker, from the broker.
     free: [Cell<Option<Instant>>; 2],
 }
 
 impl Bandwidth {
-    pub(super) fn new(bytes_per_second: u64) -> Self {
+    pub(crate) fn new(bytes_per_second: u64) -> Self {
         Self { bytes_per_second: bytes_per_second.max(1), free: Default::default() }
     }
 
@@ -33,7 +35,7 @@ impl Bandwidth {
     }
 }
 
-impl Act for Bandwidth {
+impl ToxicHooks for Bandwidth {
     fn gate(&self, moment: &Moment) -> Gate {
         self.free(moment.way).get().map_or(Gate::Open, Gate::At)
     }

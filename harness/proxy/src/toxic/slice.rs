@@ -1,16 +1,17 @@
-//! `Toxic::Slice`: whoever takes one read for one message learns better.
+//! `Toxic::Slice`: bytes go on in small pieces, so that a program that takes one read for one message fails.
 
 use std::time::Duration;
 
-use super::{Act, Gate, Moment, Passage, Tally};
+use crate::effect::Tally;
+use crate::hooks::{Gate, Moment, Passage, ToxicHooks};
 
-/// See the file.
-pub(super) struct Slice {
-    pub(super) bytes: usize,
-    pub(super) pause: Duration,
+/// Cuts what passes into pieces of `bytes`, with `pause` between two of them.
+pub(crate) struct Slice {
+    pub(crate) bytes: usize,
+    pub(crate) pause: Duration,
 }
 
-impl Act for Slice {
+impl ToxicHooks for Slice {
     fn gate(&self, moment: &Moment) -> Gate {
         match moment.last {
             Some(last) if !self.pause.is_zero() => Gate::At(last + self.pause),

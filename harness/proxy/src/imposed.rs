@@ -4,10 +4,11 @@ use std::rc::Rc;
 
 use tokio::sync::mpsc;
 
-use super::effect::{Effect, Tally};
-use super::rule::Rule;
-use super::shared::Shared;
-use super::toxic::{Blow, Toxic};
+use crate::effect::{Effect, Tally};
+use crate::hooks::Disruption;
+use crate::rule::Rule;
+use crate::shared::Shared;
+use crate::toxic::Toxic;
 
 /// A toxic in force. Dropped, it is lifted.
 pub struct Imposed {
@@ -15,18 +16,18 @@ pub struct Imposed {
     rule: Rc<Rule>,
 }
 
-pub(super) async fn impose(shared: &Rc<Shared>, toxic: Toxic) -> Imposed {
+pub(crate) async fn impose(shared: &Rc<Shared>, toxic: Toxic) -> Imposed {
     let rule = Rc::new(Rule {
         id: shared.next_id(),
         direction: toxic.direction(),
-        act: toxic.act(),
+        hooks: toxic.hooks(),
         tally: Tally::default(),
     });
     shared.add(Rc::clone(&rule));
     let imposed = Imposed { shared: Rc::clone(shared), rule };
-    if let Some(blow) = imposed.rule.act.blow() {
+    if let Some(disruption) = imposed.rule.hooks.disruption() {
         let (receipt, done) = mpsc::channel(1);
-        shared.strike(blow, &imposed.rule, Some(&receipt), |_| true);
+        shared.strike(disruption, &imposed.rule, Some(&receipt), |_| true);
         drop(receipt);
         all_done(done).await;
     }
@@ -60,8 +61,8 @@ impl Imposed {
 
     fn withdraw(&self, receipt: Option<&mpsc::Sender<()>>) {
         let rule = &self.rule;
-        if self.shared.remove(rule) && rule.act.spoils() {
-            self.shared.strike(Blow::Reset, rule, receipt, |id| rule.tally.has_touched(id));
+        if self.shared.remove(rule) && rule.hooks.spoils() {
+            self.shared.strike(Disruption::Reset, rule, receipt, |id| rule.tally.has_touched(id));
         }
     }
 }

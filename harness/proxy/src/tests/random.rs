@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::proxy::Imposed;
+use crate::Imposed;
 
 fn some_direction() -> impl Strategy<Value = Direction> {
     prop_oneof![Just(Direction::ToBroker), Just(Direction::FromBroker), Just(Direction::Both)]

@@ -3,25 +3,25 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use super::Act;
+use crate::hooks::ToxicHooks;
 
 /// How many bytes may be under way: at a delay of 100 ms, 10 MB/s get through.
 const ROOM: usize = 1 << 20;
 
-/// See the file.
-pub(super) struct Latency {
+/// Delays each piece by a fixed time, plus or minus a jitter drawn from its seed.
+pub(crate) struct Latency {
     delay: Duration,
     jitter: Duration,
     chance: RefCell<fastrand::Rng>,
 }
 
 impl Latency {
-    pub(super) fn new(delay: Duration, jitter: Duration, seed: u64) -> Self {
+    pub(crate) fn new(delay: Duration, jitter: Duration, seed: u64) -> Self {
         Self { delay, jitter, chance: RefCell::new(fastrand::Rng::with_seed(seed)) }
     }
 }
 
-impl Act for Latency {
+impl ToxicHooks for Latency {
     fn delay(&self) -> Option<Duration> {
         let (delay, jitter) = (self.delay, self.jitter);
         // Anywhere between the least and the most.

@@ -8,11 +8,11 @@ use tokio::net::TcpStream;
 use tokio::task::consume_budget;
 use tokio::time::timeout;
 
-use super::pump::{Finish, Pump};
-use super::reset;
-use super::rule::{Newcomer, Rule};
-use super::shared::{Seat, Shared};
-use super::toxic::{Blow, Direction};
+use crate::direction::Direction;
+use crate::hooks::Disruption;
+use crate::pump::{Finish, Pump};
+use crate::rule::{Newcomer, Rule};
+use crate::shared::{ConnectionSlot, Shared};
 
 /// How long the broker may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -24,20 +24,20 @@ enum End {
     /// One side is broken, or the broker cannot be reached.
     Broken,
     /// A rule wants it so.
-    Struck(Blow, Rc<Rule>),
+    Struck(Disruption, Rc<Rule>),
 }
 
 /// Carries a client's connection to the broker, until either ends or a toxic ends it.
-pub(super) async fn carry(mut seat: Seat, mut client: TcpStream) {
+pub(crate) async fn carry(mut slot: ConnectionSlot, mut client: TcpStream) {
     let mut broker = None;
-    let (id, shared) = (seat.id, Rc::clone(&seat.shared));
+    let (id, shared) = (slot.id, Rc::clone(&slot.shared));
     // The order is kept until the sockets are dealt with: its receipt says when that is.
     let mut order = None;
     let end = tokio::select! {
         // A connection that is to be broken carries not one byte more.
         biased;
-        given = seat.order() => {
-            let end = End::Struck(given.blow, Rc::clone(&given.rule));
+        given = slot.order() => {
+            let end = End::Struck(given.disruption, Rc::clone(&given.rule));
             order = Some(given);
             end
         }
@@ -46,11 +46,11 @@ pub(super) async fn carry(mut seat: Seat, mut client: TcpStream) {
     match end {
         End::Whole => {}
         End::Broken => reset_both(client, broker),
-        End::Struck(Blow::Reset, rule) => {
+        End::Struck(Disruption::Reset, rule) => {
             reset_both(client, broker);
             rule.tally.count(id, |effect| effect.reset += 1);
         }
-        End::Struck(Blow::Silence, rule) => {
+        End::Struck(Disruption::Silence, rule) => {
             let was_carried = broker.is_some();
             drop(broker);
             rule.tally.count(id, |effect| {
@@ -58,7 +58,7 @@ pub(super) async fn carry(mut seat: Seat, mut client: TcpStream) {
                 effect.hanging += u64::from(!was_carried);
             });
             drop(order);
-            silent(&mut seat, client, &rule).await;
+            silent(&mut slot, client, &rule).await;
         }
     }
 }
@@ -77,8 +77,8 @@ async fn through(
     client: &mut TcpStream,
     broker: &mut Option<TcpStream>,
 ) -> End {
-    if let Some((blow, rule)) = admission(shared, id).await {
-        return End::Struck(blow, rule);
+    if let Some((disruption, rule)) = admission(shared, id).await {
+        return End::Struck(disruption, rule);
     }
     let Ok(Ok(connected)) = timeout(CONNECT, TcpStream::connect(shared.upstream)).await else {
         return End::Broken;
@@ -99,14 +99,14 @@ async fn through(
 }
 
 /// Waits until a new connection may be carried. What happens to it instead, and why, otherwise.
-async fn admission(shared: &Shared, id: u64) -> Option<(Blow, Rc<Rule>)> {
+async fn admission(shared: &Shared, id: u64) -> Option<(Disruption, Rc<Rule>)> {
     let mut rules = shared.rules();
     loop {
         let newcomer = Newcomer::under(&rules.borrow_and_update());
         match newcomer {
             Newcomer::Carried => return None,
-            Newcomer::Silenced(rule) => return Some((Blow::Silence, rule)),
-            Newcomer::Reset(rule) => return Some((Blow::Reset, rule)),
+            Newcomer::Silenced(rule) => return Some((Disruption::Silence, rule)),
+            Newcomer::Reset(rule) => return Some((Disruption::Reset, rule)),
             Newcomer::Waits(rule) if !rule.tally.has_touched(id) => {
                 rule.tally.count(id, |effect| effect.hanging += 1);
             }
@@ -118,26 +118,26 @@ async fn admission(shared: &Shared, id: u64) -> Option<(Blow, Rc<Rule>)> {
 }
 
 /// Tells the client nothing, until it breaks or is broken.
-async fn silent(seat: &mut Seat, client: TcpStream, rule: &Rc<Rule>) {
-    let id = seat.id;
+async fn silent(slot: &mut ConnectionSlot, client: TcpStream, rule: &Rc<Rule>) {
+    let id = slot.id;
     let breaks = |client, rule: &Rule| {
         reset(client);
         rule.tally.count(id, |effect| effect.reset += 1);
     };
     // It may be lifted already: then nobody is left to end this.
-    if !seat.shared.is_in_force(rule) {
+    if !slot.shared.is_in_force(rule) {
         return breaks(client, rule);
     }
     loop {
         let order = tokio::select! {
             biased;
-            order = seat.order() => order,
+            order = slot.order() => order,
             () = swallow(&client, id, rule) => return,
         };
-        match order.blow {
-            Blow::Reset => return breaks(client, &order.rule),
+        match order.disruption {
+            Disruption::Reset => return breaks(client, &order.rule),
             // It is silent already.
-            Blow::Silence => {}
+            Disruption::Silence => {}
         }
     }
 }
@@ -157,4 +157,11 @@ async fn swallow(client: &TcpStream, id: u64, rule: &Rule) {
             Err(_) => return,
         }
     }
+}
+
+/// Makes the other side see a broken connection (RST), and not an end (FIN).
+fn reset(stream: TcpStream) {
+    // It fails only for what is no socket any more.
+    let _ = stream.set_zero_linger();
+    drop(stream);
 }
