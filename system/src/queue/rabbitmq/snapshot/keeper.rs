@@ -1,4 +1,4 @@
-//! One of the workers follows the journal, a few thousand records at a time, and writes its snapshots: the
+//! One of the workers follows the journal, some two thousand records at a time, and writes its snapshots: the
 //! *keeper*.
 //!
 //! The broker says which. Every worker consumes one queue of which only one consumer is active at a time,

@@ -22,7 +22,10 @@ const LATER: Duration = Duration::from_secs(1);
 
 /// So many records a keeper leaves unread between two snapshots: read together they cost less, and whoever
 /// needs to know has read them in a moment.
-const TAIL: u64 = 5_000;
+const TAIL: u64 = 2_000;
+
+/// How long a keeper that begins reads nothing. A short sweep is nearly over by then.
+const FIRST: Duration = Duration::from_millis(600);
 
 /// Most bytes of snapshots that one writes in a second.
 const RATE: u32 = 4 << 20;
@@ -56,8 +59,7 @@ struct Schedule {
 impl Schedule {
     fn new(writer: Writer) -> Self {
         let (since, unread) = match writer {
-            // A short sweep is over before its keeper has read any of it.
-            Writer::Keeper => (Some(Instant::now()), LATER),
+            Writer::Keeper => (Some(Instant::now()), FIRST),
             Writer::Onlooker | Writer::Nobody => (None, Duration::ZERO),
         };
         Self { writer, told_to: 0, told: 0, since, rest: Duration::ZERO, unread }
@@ -207,7 +209,7 @@ mod tests {
     async fn a_keeper_reads_nothing_until_there_may_be_much() {
         let mut schedule = Schedule::new(Writer::Keeper);
         let left = |schedule: &Schedule| schedule.rested_at().map(|at| at - Instant::now());
-        assert_eq!(left(&schedule), Some(LATER));
+        assert_eq!(left(&schedule), Some(FIRST));
         advance(2 * LATER).await;
         // So many come in a second as it leaves unread twice.
         schedule.has_written(&digest(4 * TAIL, 1), 1);
