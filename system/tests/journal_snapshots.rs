@@ -14,7 +14,7 @@ use rstest::rstest;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio::task::LocalSet;
+use tokio::task::{LocalSet, spawn_local};
 use tokio::time::timeout;
 use ttg_system::chunk::Sweep;
 use ttg_system::queue::{self, Address, Settings};
@@ -267,6 +267,53 @@ async fn without_their_stream_the_sweep_goes_on_and_whoever_connects_brings_it_b
     commit(&*worker, &held, "worker-1").await;
     worker.leave().await.expect("leaves");
     finish(&bench, &sweep).await;
+}
+
+/// Leads to the server of a bench. Whoever asks for the end of the journal there is overtaken by so many other
+/// records, each time.
+async fn way_through_a_flood(bench: &Bench, records: usize) -> Settings {
+    let Address::RabbitMq(mut address) = bench.settings.address.clone() else { unreachable!() };
+    let cable = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+    let (server, journal) = (address.port, journal(bench));
+    address.port = cable.local_addr().expect("it has one").port();
+    let mut letterbox = Letterbox::open(bench).await;
+    spawn_local(async move {
+        loop {
+            let (near, _) = cable.accept().await.expect("a connection");
+            let far = TcpStream::connect(("127.0.0.1", server)).await.expect("the server answers");
+            let (mut from_near, mut to_near) = near.into_split();
+            let (mut from_far, mut to_far) = far.into_split();
+            spawn_local(async move { tokio::io::copy(&mut from_far, &mut to_near).await });
+            let (mut said, mut bytes) = (Vec::new(), vec![0; 1 << 16]);
+            while let Ok(length @ 1..) = from_near.read(&mut bytes).await {
+                said.extend_from_slice(&bytes[..length]);
+                if keepers_mark(&said, &journal).is_some() {
+                    said.clear();
+                    (0..records).for_each(|_| letterbox.put("", &journal, "noise"));
+                    letterbox.send().await;
+                }
+                if to_far.write_all(&bytes[..length]).await.is_err() {
+                    break;
+                }
+            }
+        }
+    });
+    Settings { address: Address::RabbitMq(address), ..bench.settings.clone() }
+}
+
+#[tokio::test]
+async fn the_end_of_a_journal_is_found_however_much_comes_meanwhile() {
+    LocalSet::new().run_until(finds_the_end()).await;
+}
+
+async fn finds_the_end() {
+    // Enough for its coordinator to have written a snapshot.
+    let (bench, _) = Bench::start(RabbitMq).with_sweep(1_500).await;
+    Stream::of(&bench).await.next().await;
+    let way = way_through_a_flood(&bench, 500).await;
+    let onlooker = queue::connect(&way, None).await.expect("connects");
+    let standing = timeout(PATIENCE, onlooker.standing()).await.expect("in time");
+    assert_eq!(standing.expect("reads").submitted, 1_500);
 }
 
 /// How many bytes tell where a sweep of so many chunks stands, which others have done.

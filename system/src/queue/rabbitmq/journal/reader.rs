@@ -24,8 +24,9 @@ const BRIEFLY: u16 = 64;
 /// Longest wait for what must come.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// Messages after which the server is told how far we have read.
-const STEP: u32 = 250;
+/// How often in as many messages as it sends ahead the server is told how far we have read. Told more seldom than
+/// once, it would send no more.
+const TOLD: u16 = 4;
 
 /// Reads the journal from a place on.
 pub(in crate::queue::rabbitmq) struct Reader {
@@ -35,7 +36,9 @@ pub(in crate::queue::rabbitmq) struct Reader {
     pub(in crate::queue::rabbitmq) begins_late: bool,
     channel: Channel,
     consumer: Consumer,
-    unacknowledged: u32,
+    /// Messages that the server sends ahead.
+    ahead: u16,
+    unacknowledged: u16,
     /// For whoever reads on and on.
     pub(in crate::queue::rabbitmq) turn: Turn,
 }
@@ -75,7 +78,7 @@ impl Reader {
         let channel = connection.create_channel().await?;
         let consumer = attach(&channel, &queues.journal(), ahead, from).await?;
         let (unacknowledged, turn) = (0, Turn::begin());
-        Ok(Self { next, begins_late: false, channel, consumer, unacknowledged, turn })
+        Ok(Self { next, begins_late: false, channel, consumer, ahead, unacknowledged, turn })
     }
 
     /// Publishes something over the channel of this reader, which is closed where the server refuses it.
@@ -107,7 +110,7 @@ impl Reader {
                 None => return Err(BrokerError::new("the journal was deleted")),
             };
             self.unacknowledged += 1;
-            if self.unacknowledged >= STEP {
+            if self.unacknowledged >= self.ahead / TOLD {
                 self.unacknowledged = 0;
                 // Not awaited for long: the answer of nobody is needed.
                 message.acker.ack(BasicAckOptions { multiple: true }).now_or_never();
