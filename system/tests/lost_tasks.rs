@@ -125,8 +125,7 @@ async fn an_aggregator_that_waits_submits_again_what_is_in_no_queue(
 async fn what_is_with_somebody_is_not_lost_and_nobody_leaves(
     #[values(Embedded, Redis, RabbitMq)] backend: Backend,
 ) {
-    // Nothing is to be noticed soon: on a busy machine a connection of RabbitMQ's would be given up for it.
-    let (bench, sweep) = Bench::start(backend).with_lease(10 * LEASE).with_sweep(1).await;
+    let (bench, sweep) = bench(backend).with_sweep(1).await;
     let worker = bench.worker("worker-9").await;
     let held = claim_one(&*worker).await;
     let waiting = impatient_worker(&bench);

@@ -69,7 +69,12 @@ impl RabbitMq {
     /// Whether no task waits, and none is with anybody. A worker says that it has nothing to do.
     pub(in crate::queue::rabbitmq) async fn is_all_idle(&self, life: &Life) -> Outcome<bool> {
         let Presence { idle, paused } = &self.consumer.presence;
-        if self.client.is_worker() && self.consumer.held.is_empty(self.client.live()) {
+        if !self.consumer.held.is_empty(self.client.live()) {
+            // One that is here. Each question to a queue that is not there also costs one of the connection's 2047
+            // channel numbers for good (lapin 4.12 remembers the refusal), and with the connection goes what is held.
+            return Ok(false);
+        }
+        if self.client.is_worker() {
             let mut idle = idle.lock().await;
             life.answered(idle.give(life, &self.queues.idle())).await?;
             let mut paused = paused.lock().await;
