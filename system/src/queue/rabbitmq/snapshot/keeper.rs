@@ -136,7 +136,7 @@ fn received(token: Option<lapin::Result<Message>>) -> Outcome<Message> {
     Ok(token.ok_or_else(|| BrokerError::new("the queue of the tokens was deleted"))??)
 }
 
-/// Follows the journal, with rests.
+/// Reads the journal of one sweep from snapshot to snapshot, and rests between them.
 struct Watch<'a> {
     queues: &'a Queues,
     reader: Reader,
