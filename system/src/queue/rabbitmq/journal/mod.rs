@@ -21,7 +21,7 @@ use self::record::{Record, new_mark};
 use self::store_identity::StoreIdentity;
 use super::connection::{Life, ReconnectingClient};
 use super::error::{BrokerError, Outcome};
-use super::snapshot::{Position, Reading, Start, Writer, open_ahead, open_journal};
+use super::snapshot::{Opened, Position, Reading, Start, Writer, open_ahead, open_journal};
 use super::topology::Queues;
 use crate::queue::told::Told;
 use crate::queue::{Progress, Result, SweepInfo};
@@ -79,11 +79,11 @@ impl Journal {
     /// As `catch_up`, on this connection.
     pub(super) async fn read_on(&self, life: &Life) -> Outcome<()> {
         let mut slot = self.reader.lock().await;
-        let open = match slot.take() {
-            Some(open) if open.life == life.number => open,
+        let (open, end) = match slot.take() {
+            Some(open) if open.life == life.number => (open, None),
             _ => self.open(life).await?,
         };
-        *slot = Some(self.read_to_end(open, life).await?);
+        *slot = Some(self.read_to_end(open, end, life).await?);
         Ok(())
     }
 
@@ -174,17 +174,27 @@ impl Journal {
         Ok(self.sweep())
     }
 
-    /// Opens it as far on as can be. In another journal than before everything is read anew.
-    async fn open(&self, life: &Life) -> Outcome<OpenJournal> {
+    /// Opens it as far on as can be, with a mark at its end if there is one already. In another journal than
+    /// before everything is read anew.
+    async fn open(&self, life: &Life) -> Outcome<(OpenJournal, Option<String>)> {
         let own = self.reading.borrow().read_to().cloned();
         let opening = open_journal(&life.connection, &self.queues, own.as_ref());
-        let (reader, start) = life.answered(opening).await?;
+        let Opened { reader, start, end } = life.answered(opening).await?;
         self.reading.borrow_mut().begin_at(start);
-        Ok(OpenJournal { life: life.number, reader })
+        Ok((OpenJournal { life: life.number, reader }, end))
     }
 
-    async fn read_to_end(&self, mut open: OpenJournal, life: &Life) -> Outcome<OpenJournal> {
-        let mut mine = self.ask_for_end(life).await?;
+    /// Reads to this mark of its own, or to a new one.
+    async fn read_to_end(
+        &self,
+        mut open: OpenJournal,
+        end: Option<String>,
+        life: &Life,
+    ) -> Outcome<OpenJournal> {
+        let mut mine = match end {
+            Some(end) => end,
+            None => self.ask_for_end(life).await?,
+        };
         let mut read = 0;
         loop {
             let record = Record::read(&open.reader.next_soon().await?);
@@ -202,9 +212,11 @@ impl Journal {
                 return Ok(open);
             }
             read += 1;
-            if read == MUCH && self.skip_what_is_told(&mut open.reader, life).await? {
+            if read == MUCH
+                && let Some(end) = self.skip_what_is_told(&mut open.reader, life).await?
+            {
                 // The snapshot may stand behind the mark.
-                mine = self.ask_for_end(life).await?;
+                mine = end;
             }
         }
     }
@@ -215,13 +227,13 @@ impl Journal {
         Ok(mine)
     }
 
-    /// Goes on behind the last snapshot, where that is further on.
-    async fn skip_what_is_told(&self, reader: &mut Reader, life: &Life) -> Outcome<bool> {
+    /// Goes on behind the last snapshot, where that is further on, to a mark that follows.
+    async fn skip_what_is_told(&self, reader: &mut Reader, life: &Life) -> Outcome<Option<String>> {
         let opening = open_ahead(&life.connection, &self.queues, reader.next);
-        let Some((ahead, start)) = life.answered(opening).await? else { return Ok(false) };
-        *reader = ahead;
-        self.reading.borrow_mut().begin_at(start);
-        Ok(true)
+        let Some(opened) = life.answered(opening).await? else { return Ok(None) };
+        *reader = opened.reader;
+        self.reading.borrow_mut().begin_at(opened.start);
+        Ok(opened.end)
     }
 
     /// Keeps in mind how far it was read, and tells others of it where that is due.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::try_join;
 use futures_util::{FutureExt, StreamExt};
 use lapin::message::Delivery as Message;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
@@ -132,11 +133,13 @@ pub(in crate::queue::rabbitmq) async fn attach(
     ahead: u16,
     place: AMQPValue,
 ) -> Outcome<Consumer> {
-    channel.basic_qos(ahead, BasicQosOptions::default()).await?;
     let mut arguments = FieldTable::default();
     arguments.insert("x-stream-offset".into(), place);
     let options = BasicConsumeOptions::default();
-    Ok(channel.basic_consume(stream.into(), "".into(), options, arguments).await?)
+    // Both at once: the server takes them in this order, and a busy one answers each in its own time.
+    let limit = channel.basic_qos(ahead, BasicQosOptions::default());
+    let consume = channel.basic_consume(stream.into(), "".into(), options, arguments);
+    Ok(try_join(limit, consume).await?.1)
 }
 
 fn place(of: u64) -> AMQPValue {

@@ -20,7 +20,7 @@ use lapin::{Channel, Connection, Consumer};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::{Position, Reading, Writer, open_journal};
+use super::{Opened, Position, Reading, Writer, open_journal};
 use crate::queue::rabbitmq::error::{BrokerError, Outcome};
 use crate::queue::rabbitmq::journal::reader::Reader;
 use crate::queue::rabbitmq::journal::record::{self, Record, new_mark};
@@ -147,7 +147,7 @@ struct Watch<'a> {
 
 impl<'a> Watch<'a> {
     async fn begin(connection: &Connection, queues: &'a Queues) -> Outcome<Self> {
-        let (reader, start) = open_journal(connection, queues, None).await?;
+        let Opened { reader, start, .. } = open_journal(connection, queues, None).await?;
         let mut reading = Reading::new(Writer::Keeper);
         reading.begin_at(start);
         Ok(Self { queues, reader, reading, asked: None })

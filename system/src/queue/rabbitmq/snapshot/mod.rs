@@ -11,6 +11,7 @@ mod reading;
 
 use std::time::Duration;
 
+use futures_util::future::try_join;
 use futures_util::{FutureExt, StreamExt};
 use lapin::Connection;
 use lapin::types::AMQPValue;
@@ -103,65 +104,74 @@ fn fits(bytes: &[u8]) -> bool {
     (2..=LARGEST).contains(&bytes.len())
 }
 
+/// The journal, opened somewhere.
+pub(super) struct Opened {
+    pub(super) reader: Reader,
+    pub(super) start: Start,
+    /// A mark that was written meanwhile: whoever comes to it has read what was there when this began.
+    pub(super) end: Option<String>,
+}
+
 /// Opens the journal as far on as can be: behind the last snapshot, or behind an own mark, whichever is
 /// further on and fits.
 pub(super) async fn open_journal(
     connection: &Connection,
     queues: &Queues,
     own: Option<&Position>,
-) -> Outcome<(Reader, Start)> {
-    let snapshot = Snapshot::last(connection, queues).await?;
-    let ahead = |it: &Snapshot| own.is_none_or(|own| it.at.place > own.place);
-    if let Some(snapshot) = snapshot.filter(ahead)
-        && let Some(reader) = open_behind(connection, queues, &snapshot.at).await?
-    {
-        return Ok((reader, Start::Snapshot(Box::new(snapshot))));
+) -> Outcome<Opened> {
+    let own_place = own.map_or(0, |own| own.place);
+    if let Some(opened) = open_ahead(connection, queues, own_place).await? {
+        return Ok(opened);
     }
     if let Some(own) = own
-        && let Some(reader) = open_behind(connection, queues, own).await?
+        && let Some((reader, end)) = open_behind(connection, queues, own).await?
     {
-        return Ok((reader, Start::OwnMark));
+        return Ok(Opened { reader, start: Start::OwnMark, end: Some(end) });
     }
-    Ok((Reader::open(connection, queues, 0).await?, Start::Beginning))
+    let reader = Reader::open(connection, queues, 0).await?;
+    Ok(Opened { reader, start: Start::Beginning, end: None })
 }
 
 /// Opens the journal behind the last snapshot, where that is further on than this place.
 pub(super) async fn open_ahead(
     connection: &Connection,
     queues: &Queues,
-    next: u64,
-) -> Outcome<Option<(Reader, Start)>> {
+    place: u64,
+) -> Outcome<Option<Opened>> {
     let last = Snapshot::last(connection, queues).await?;
-    let Some(snapshot) = last.filter(|it| it.at.place > next) else { return Ok(None) };
-    let reader = open_behind(connection, queues, &snapshot.at).await?;
-    Ok(reader.map(|reader| (reader, Start::Snapshot(Box::new(snapshot)))))
+    let Some(snapshot) = last.filter(|it| it.at.place > place) else { return Ok(None) };
+    let behind = open_behind(connection, queues, &snapshot.at).await?;
+    let start = Start::Snapshot(Box::new(snapshot));
+    Ok(behind.map(|(reader, end)| Opened { reader, start, end: Some(end) }))
 }
 
-/// Opens the journal behind a mark, if that is in its place.
+/// Opens the journal behind a mark, if that is in its place, and writes another to its end. Whoever needs a
+/// chunk of the dead waits for this: both ends are opened at once.
 async fn open_behind(
     connection: &Connection,
     queues: &Queues,
     at: &Position,
-) -> Outcome<Option<Reader>> {
+) -> Outcome<Option<(Reader, String)>> {
+    let reader = Reader::open(connection, queues, at.place);
+    let (mut reader, end) = try_join(reader, end(connection, queues)).await?;
     // Nothing ever comes to whoever reads from a place beyond the end.
-    if at.place >= end(connection, queues).await? {
+    if at.place >= end.place {
         return Ok(None);
     }
-    let mut reader = Reader::open(connection, queues, at.place).await?;
     let first = Record::read(&reader.next().await?);
     let is_there = matches!(first, Record::Mark(it) if it == at.mark);
-    Ok((is_there && reader.next == at.place + 1).then_some(reader))
+    Ok((is_there && reader.next == at.place + 1).then_some((reader, end.mark)))
 }
 
-/// The place of a new mark. A server that lacks memory or disk takes it later.
-async fn end(connection: &Connection, queues: &Queues) -> Outcome<u64> {
+/// A new mark. A server that lacks memory or disk takes it later.
+async fn end(connection: &Connection, queues: &Queues) -> Outcome<Position> {
     let mut reader = Reader::open_at_end(connection, queues).await?;
     let mine = new_mark();
     reader.write_mark(queues, &mine).await?;
     loop {
         reader.turn.give_way().await;
         if matches!(Record::read(&reader.next().await?), Record::Mark(it) if it == mine) {
-            return Ok(reader.next - 1);
+            return Ok(Position { place: reader.next - 1, mark: mine });
         }
     }
 }
