@@ -12,10 +12,10 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use ttg_system::chunk::Chunk;
-use ttg_system::kernel::is_slow;
-pub use ttg_system::manifests::Fsync;
-pub use ttg_system::percent::percent_of;
+use ttg_contract::builtin::is_slow;
+use ttg_contract::chunk::Chunk;
+pub use ttg_contract::fsync::Fsync;
+pub use ttg_contract::percent::percent_of;
 
 pub use foreign::{Foreign, ForeignProgram, RoleProgram};
 pub use recompute::Recompute;

@@ -17,11 +17,13 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, interval, sleep, timeout, timeout_at};
+use ttg_contract::builtin;
 
 pub use self::batch::Batch;
 use self::computed_by::Certainty;
 use self::fitness::{Fitness, HEAD_START};
 pub use self::summary::{QueueStats, Status, Summary, WorkerError};
+
 use crate::kernel::{self, Identity, Kernel, KernelError};
 use crate::queue::{Asker, Commit, Delivery, Queue, RECONCILE_EVERY, Reconciled, Result, Token};
 use crate::so_far::SoFar;
@@ -544,7 +546,7 @@ impl Worker {
     fn fails_on_purpose(&self, delivery: &Delivery) -> bool {
         let Options { fault_rate, seed, .. } = self.options;
         let Task { chunk, retry_count, .. } = &delivery.task;
-        fails_on_purpose(seed, fault_rate, chunk.index, *retry_count)
+        builtin::fails_on_purpose(seed, fault_rate, chunk.index, *retry_count)
     }
 
     /// Whoever asked to stop does not wait for a broker that is away: the leases will run out.
@@ -582,12 +584,4 @@ impl Worker {
         self.queue.leave().await?;
         flushed
     }
-}
-
-/// Whether the simulated fault strikes this attempt of a chunk, with `attempt` failures before it: one
-/// draw from the seed for each attempt of each chunk, whoever makes it.
-pub fn fails_on_purpose(seed: u64, fault_rate: f64, chunk_index: u64, attempt: u32) -> bool {
-    let attempt = u64::from(attempt) << 56;
-    let draw = seed ^ chunk_index.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ attempt;
-    fault_rate > 0.0 && fastrand::Rng::with_seed(draw).f64() < fault_rate
 }

@@ -146,6 +146,6 @@ async fn a_chunk_takes_what_is_said_of_it() {
         number(bench, &["MEMORY", "USAGE", key, "SAMPLES", "0"]) as f64
     };
     let took = usage(&mut bench, "ttg:tasks") + usage(&mut bench, "ttg:results");
-    let said = ttg_system::queue::room::redis_memory_in_all(1000, 0) as f64;
+    let said = ttg_contract::redis_memory::whole(1000, 0) as f64;
     assert!((0.7..1.3).contains(&(took / said)), "{took} bytes, and said were {said}");
 }

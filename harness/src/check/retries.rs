@@ -44,7 +44,7 @@ mod tests {
     use crate::plan::Foreign;
     use insta::assert_snapshot;
     use std::collections::BTreeMap;
-    use ttg_system::worker::fails_on_purpose;
+    use ttg_contract::builtin::fails_on_purpose;
 
     fn judged(expected: u64, attempts: Option<u64>) -> String {
         let mut plan = plan();

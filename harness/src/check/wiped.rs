@@ -1,7 +1,7 @@
 //! Coverage where the broker loses its data: a part of coverage. Parameters are lost, and nothing
 //! can bring them back; what the system owes its users is to say so, and to report no success.
 
-use ttg_system::cli::SWEEP_LOST;
+use ttg_contract::exit::SWEEP_LOST;
 
 use super::Outcome;
 use crate::facts::{Exit, Facts, IntervalSet, Strike, first_ranges};

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::ChildStdout;
 use tokio::sync::watch;
-use ttg_system::variables;
+use ttg_contract::variables;
 
 use super::Unavailable;
 use super::host::{Host, Hosted, Stdout};

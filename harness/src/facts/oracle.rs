@@ -239,7 +239,11 @@ mod tests {
     fn the_distinct_kernel_of_the_system_computes_what_its_formula_says() {
         for start in [0, 1000, (1 << 53) - 3000] {
             for k in start..start + 3000 {
-                assert_eq!(ttg_system::kernel::distinct_value(k), distinct::value(k) as f64, "{k}");
+                assert_eq!(
+                    ttg_contract::builtin::distinct_value(k),
+                    distinct::value(k) as f64,
+                    "{k}"
+                );
             }
         }
     }

@@ -1,6 +1,6 @@
 //! How long the chunks took that were to take longer, and how long the others.
 
-use ttg_system::kernel::is_slow;
+use ttg_contract::builtin::is_slow;
 
 use crate::history::SeenResult;
 use crate::plan::{Plan, Skew};

@@ -1,7 +1,7 @@
 //! Attempts that were made again though nothing had failed. What fails on purpose follows from the seed;
 //! whether a user's own program or a foreign worker has failed, nobody can tell from outside.
 
-use ttg_system::worker::fails_on_purpose;
+use ttg_contract::builtin::fails_on_purpose;
 
 use crate::plan::{Kernel, Plan};
 use crate::words::{FirstLines, counted, quoted};

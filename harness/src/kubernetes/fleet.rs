@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
-use ttg_system::manifests::{self, Component, Labels, ProcessSpec};
+use ttg_manifests::{Component, Labels, ProcessSpec};
 
 use super::cluster::Cluster;
 use super::events::Warnings;
@@ -141,7 +141,7 @@ impl PodFleet {
     }
 
     async fn start_worker(&self, wanted: &Wanted, id: Option<u32>) -> Result<Pod, Unavailable> {
-        let mut pod = manifests::worker_pod(&self.spec(wanted, id));
+        let mut pod = ttg_manifests::worker_pod(&self.spec(wanted, id));
         if let Some(spec) = &mut pod.spec {
             self.finish(spec);
         }
@@ -150,7 +150,7 @@ impl PodFleet {
 
     async fn start_role(&self, wanted: &Wanted) -> Result<Pod, Unavailable> {
         let spec = self.spec(wanted, None);
-        let mut job = manifests::role_job(&spec, 0);
+        let mut job = ttg_manifests::role_job(&spec, 0);
         if let Some(job) = &mut job.spec {
             // Whether another takes its place is for the scenario to say.
             job.pod_failure_policy = None;
@@ -169,7 +169,7 @@ impl PodFleet {
         // Each Pod learns its number from the Job.
         spec.environment.retain(|(name, _)| name != "WORKER_ID");
         let workers = i32::try_from(self.setup.workers).unwrap_or(i32::MAX);
-        let mut job = manifests::static_job(&spec, workers, 0);
+        let mut job = ttg_manifests::static_job(&spec, workers, 0);
         if let Some(job) = &mut job.spec {
             // No share is computed again, and no sibling of a worker that fails is ended.
             job.backoff_limit = None;

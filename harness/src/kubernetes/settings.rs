@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::{Api, ListParams};
-use ttg_system::manifests::Storage;
+use ttg_manifests::Storage;
 
 use super::cluster::Cluster;
 use super::nodes;

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 use tokio::time::{Instant, interval, sleep, timeout};
-use ttg_system::chunk::ChunkId;
+use ttg_contract::chunk::ChunkId;
 use ttg_system::queue::{self, Broker};
 
 use super::crashes::caught;

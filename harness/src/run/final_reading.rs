@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
-use ttg_system::chunk::ChunkId;
+use ttg_contract::chunk::ChunkId;
+use ttg_contract::wire::TaskResult;
 use ttg_system::queue::{Broker, Depths, QueueError, Redelivered, TakenResult};
-use ttg_system::wire::TaskResult;
 
 use super::Stage;
 use super::observed::{Observed, SeenKey};
@@ -222,7 +222,7 @@ impl StoredResults {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ttg_system::stats::Stats;
+    use ttg_contract::stats::Stats;
 
     #[test]
     fn deliveries_are_told_of_each_chunk_and_no_line_is_too_long() {

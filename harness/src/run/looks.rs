@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::LocalBoxFuture;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use ttg_system::chunk::ChunkId;
+use ttg_contract::chunk::ChunkId;
 use ttg_system::queue::{self, Broker, Held};
 
 use super::{Stage, Standing};

@@ -7,8 +7,8 @@ use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use tokio::time::Instant;
+use ttg_contract::wire::{DeadLetter, TaskResult};
 use ttg_system::queue::{Broker, QueueError};
-use ttg_system::wire::{DeadLetter, TaskResult};
 
 use super::Stage;
 use crate::plan::Backend;

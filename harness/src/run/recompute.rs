@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
-use ttg_system::chunk::Chunk;
+use ttg_contract::chunk::Chunk;
+use ttg_contract::stats::Stats;
 use ttg_system::kernel::{Exec, Kernel as _};
-use ttg_system::stats::Stats;
 
 use super::Stage;
 use super::programs::program;

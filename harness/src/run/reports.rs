@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use tokio::time::interval;
-use ttg_system::stats::Stats;
+use ttg_contract::stats::Stats;
 
 use super::{Stage, foreign_report};
 use crate::environment::Process;

@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ttg_system::chunk::ChunkId;
+use ttg_contract::chunk::ChunkId;
+use ttg_contract::wire::Task;
 use ttg_system::queue::{Broker, Cursor, QueueError, Stamped};
-use ttg_system::wire::Task;
 
 use super::Stage;
 use super::observed::Observed;

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use ttg_system::chunk::Sweep;
+use ttg_contract::chunk::Sweep;
 use ttg_system::{coordinator, queue};
 
 use super::Stage;

@@ -7,10 +7,10 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::time::sleep;
-use ttg_system::chunk::ChunkId;
+use ttg_contract::chunk::ChunkId;
+use ttg_contract::stats::Stats;
+use ttg_contract::wire::{DeadLetter, TaskResult};
 use ttg_system::queue::{Broker, Cursor, QueueError};
-use ttg_system::stats::Stats;
-use ttg_system::wire::{DeadLetter, TaskResult};
 
 use super::Stage;
 use super::observed::Observed;

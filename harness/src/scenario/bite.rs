@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use ttg_system::kernel::is_slow;
+use ttg_contract::builtin::is_slow;
 
 use super::deadline;
 use super::error::Problem;

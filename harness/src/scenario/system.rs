@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use ttg_system::variables::{self, Says, Variable};
+use ttg_contract::variables::{self, Says, Variable};
 
 use super::error::Problem;
 use super::fields::{Field, Fields};

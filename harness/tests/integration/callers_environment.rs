@@ -1,6 +1,6 @@
 //! What the harness is called with is none of the system's business.
 
-use ttg_system::variables::VARIABLES;
+use ttg_contract::variables::VARIABLES;
 
 use crate::support::{Sandbox, finish};
 

@@ -3,7 +3,7 @@
 
 use k8s_openapi::api::core::v1::PodSpec;
 use serde_json::Value;
-use ttg_system::manifests::document;
+use ttg_manifests::document;
 
 use crate::model::ModelCluster;
 use crate::restricted::violations;

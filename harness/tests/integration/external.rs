@@ -10,7 +10,7 @@ use std::time::Duration;
 use rstest::rstest;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
-use ttg_system::chunk::Sweep;
+use ttg_contract::chunk::Sweep;
 use ttg_system::coordinator;
 use ttg_system::queue::rabbitmq::{Secret, Server};
 use ttg_system::queue::{self, Address, Broker, Settings, redis as ttg_redis};

@@ -3,12 +3,12 @@
 use std::fmt::Write;
 
 use clap::ValueEnum;
-
-use super::{Ended, Failed, print};
-use crate::manifests::{
-    self, BrokerChoice, Component, Credentials, Engine, Fsync, Range, Scaling, Storage, SweepSpec,
+use ttg_manifests::{
+    BrokerChoice, Component, Credentials, Engine, Fsync, Range, Scaling, Storage, SweepSpec,
     check_image, check_label, check_subdomain, check_value,
 };
+
+use super::{Ended, Failed, print};
 
 /// Most workers: beyond, a cluster has other worries.
 const WORKERS: i64 = 1000;
@@ -85,8 +85,8 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<Ended, Failed> {
     let sweep = args.sweep().map_err(Failed::Usage)?;
-    let documents = manifests::documents(&sweep);
-    print(format_args!("{}", manifests::stream(&args.comment(), &documents)))?;
+    let documents = ttg_manifests::documents(&sweep);
+    print(format_args!("{}", ttg_manifests::stream(&args.comment(), &documents)))?;
     Ok(Ended::Finished)
 }
 
@@ -229,7 +229,7 @@ impl Args {
                 text,
                 "The broker's volume stays, until you say:\n  kubectl{space} delete \
                  persistentvolumeclaims --selector ttg.io/project={}",
-                manifests::PROJECT
+                ttg_manifests::PROJECT
             );
         }
         text

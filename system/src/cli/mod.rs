@@ -27,6 +27,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use ttg_contract::exit;
 
 pub use hooks::Hooks;
 pub use place::address_of_environment;
@@ -54,9 +55,6 @@ Example, on one machine with nothing installed:
   ttg coordinator --total-parameters 10000 --chunk-size 100
   ttg worker --worker-id 1 & ttg worker --worker-id 2
   ttg aggregate";
-
-/// Exit code of whoever finds that the broker no longer holds the sweep: nothing else ends so.
-pub const SWEEP_LOST: u8 = 65;
 
 #[derive(Debug, Subcommand)]
 enum Role {
@@ -130,7 +128,7 @@ fn exit_code(outcome: Result<Ended, Failed>) -> ExitCode {
 fn code_of(error: &QueueError) -> u8 {
     match error {
         QueueError::Unreachable { .. } | QueueError::NotThere { .. } => 69,
-        QueueError::SweepLost { .. } => SWEEP_LOST,
+        QueueError::SweepLost { .. } => exit::SWEEP_LOST,
         QueueError::HalfSifted { cause, .. } => code_of(cause),
         _ => 1,
     }

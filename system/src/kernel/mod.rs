@@ -8,11 +8,11 @@ mod simulated;
 
 use async_trait::async_trait;
 
-pub use distinct::{Distinct, distinct_value};
+pub use distinct::Distinct;
 pub use exec::{Exec, lead_if_asked};
 pub use identity::Identity;
 pub use reference::{Reference, value};
-pub use simulated::{Slow, is_slow};
+pub use simulated::Slow;
 
 use crate::chunk::Chunk;
 use crate::stats::Stats;

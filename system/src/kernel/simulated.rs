@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
+use ttg_contract::builtin::is_slow;
 
 use crate::chunk::Chunk;
 use crate::stats::{Collector, Stats};
@@ -24,14 +25,6 @@ pub struct Slow {
 impl Slow {
     /// All chunks take the same.
     pub const NONE: Self = Self { seed: 0, share: 0.0, factor: 1.0 };
-}
-
-/// Whether the chunk of this index is one of the share, from 0 to 1, that is slow: the same for
-/// whoever asks with this seed.
-pub fn is_slow(seed: u64, share: f64, index: u64) -> bool {
-    // Apart from the draws for failures, which go by the same seed.
-    let draw = seed.rotate_left(32) ^ index.wrapping_mul(0xD1B5_4A32_D192_ED03);
-    fastrand::Rng::with_seed(draw).f64() < share
 }
 
 /// Computes `value` for every parameter of the chunk. Paced against deadlines: 100 parameters of 1 ms

@@ -1,13 +1,8 @@
 //! How much a sweep takes at its broker, and how much there is.
 
+use ttg_contract::redis_memory;
+
 use super::Progress;
-
-/// What a task takes of Redis's memory, in bytes, and what a result does: measured with Redis 7.0, over
-/// 200,000 chunks of the wire contract's fields.
-const REDIS: (u64, u64) = (78, 152);
-
-/// How much more a chunk takes while it is with somebody.
-const REDIS_PENDING: u64 = 200;
 
 /// What a broker has of what a sweep takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,21 +25,10 @@ impl Room {
 }
 
 /// Bytes of Redis's memory that a sweep of so many chunks takes, beyond what is there of it already.
-/// Settled tasks that are `trimmed` take none; that all are there at once cannot be known.
 pub fn redis_memory(chunks: u64, there: &Progress, trimmed: bool) -> u64 {
-    let (task, result) = REDIS;
     let tasks = chunks.saturating_sub(there.submitted);
     let results = chunks.saturating_sub(there.committed + there.dead);
-    // A bit each for those that are committed, and those that are dead.
-    let bits = chunks / 4;
-    let (tasks, results) = (tasks.saturating_mul(task), results.saturating_mul(result));
-    let all = if trimmed { tasks.max(results) } else { tasks.saturating_add(results) };
-    all.saturating_add(bits)
-}
-
-/// What a sweep of so many chunks takes of a Redis that has nothing yet, while so many are with workers.
-pub fn redis_memory_in_all(chunks: u64, pending: u64) -> u64 {
-    redis_memory(chunks, &Progress::default(), false) + pending * REDIS_PENDING
+    redis_memory::bytes(chunks, tasks, results, trimmed)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use rstest::rstest;
-use ttg_system::manifests::{
+use ttg_manifests::{
     Broker, BrokerSpec, Component, Credentials, Engine, Fsync, Labels, ProcessSpec, Storage,
     broker, document, role_job, scaled_workers, static_job, worker_pod,
 };

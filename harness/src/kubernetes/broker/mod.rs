@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 use tokio::task::JoinHandle;
-use ttg_system::manifests::{BrokerSpec, Engine, Storage};
+use ttg_manifests::{BrokerSpec, Engine, Storage};
 
 pub(crate) use self::start::BrokerWanted;
 use self::start::Wanted;

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
-use ttg_system::manifests::{self, BrokerSpec, Credentials, Engine};
+use ttg_manifests::{BrokerSpec, Credentials, Engine};
 
 use super::{BrokerPod, DATA, Present, pod_of};
 use crate::environment::{Downtime, Unavailable, greeting};
@@ -131,7 +131,7 @@ impl BrokerPod {
 
 /// Makes the objects; returns the name of the container.
 async fn apply(run: &Run, wanted: &Wanted) -> Result<String, Unavailable> {
-    let mut broker = manifests::broker(&wanted.spec);
+    let mut broker = ttg_manifests::broker(&wanted.spec);
     let pod = broker.stateful_set.spec.as_mut().and_then(|it| it.template.spec.as_mut());
     let mut container = String::new();
     if let Some(pod) = pod {

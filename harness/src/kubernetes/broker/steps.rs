@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use tokio::time::timeout;
-use ttg_system::manifests::Storage;
+use ttg_manifests::Storage;
 
 use super::start::{greet, ready};
 use super::{BrokerPod, DATA, Present};

@@ -8,8 +8,9 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::broker::BrokerSpec;
-use super::pod::{self, BROKER, Resources, mount, probe, scratch, secret_variable, variable};
+use super::pod::{
+    self, BROKER, BrokerImage, Resources, mount, probe, scratch, secret_variable, variable,
+};
 use super::storage::DATA;
 
 pub(super) const PORT: i32 = 5672;
@@ -101,7 +102,7 @@ pub(super) fn config_map(metadata: ObjectMeta, trace: bool) -> ConfigMap {
     }
 }
 
-pub(super) fn pod(broker: &BrokerSpec, credentials: &Credentials) -> PodSpec {
+pub(super) fn pod(broker: BrokerImage<'_>, name: &str, credentials: &Credentials) -> PodSpec {
     let environment = vec![
         secret_variable("RABBITMQ_DEFAULT_USER", &credentials.secret, USERNAME_KEY),
         secret_variable("RABBITMQ_DEFAULT_PASS", &credentials.secret, PASSWORD_KEY),
@@ -118,11 +119,11 @@ pub(super) fn pod(broker: &BrokerSpec, credentials: &Credentials) -> PodSpec {
     ];
     let container = Container {
         name: "rabbitmq".to_owned(),
-        image: Some(broker.image.clone()),
+        image: Some(broker.image.to_owned()),
         // Not the image's own entry point, which begins as root in some.
         command: Some(vec!["rabbitmq-server".to_owned()]),
         env: Some(environment),
-        ports: Some(vec![super::broker::port("amqp", PORT)]),
+        ports: Some(vec![pod::port("amqp", PORT)]),
         resources: Some(RESOURCES.build()),
         // Ten minutes for its queues.
         startup_probe: Some(probe(&RUNS, 3, 20, 200)),
@@ -136,8 +137,8 @@ pub(super) fn pod(broker: &BrokerSpec, credentials: &Credentials) -> PodSpec {
         ]),
         ..Default::default()
     };
-    let mut spec = pod::hardened(BROKER, container, broker.pull_secret.as_deref());
-    let settings = ConfigMapVolumeSource { name: broker.name.clone(), ..Default::default() };
+    let mut spec = pod::hardened(BROKER, container, broker.pull_secret);
+    let settings = ConfigMapVolumeSource { name: name.to_owned(), ..Default::default() };
     spec.volumes.get_or_insert_default().extend([
         scratch("home", "16Mi"),
         scratch("logs", "64Mi"),

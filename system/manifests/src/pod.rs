@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, ExecAction,
+    Capabilities, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, EnvVarSource, ExecAction,
     LocalObjectReference, PodSecurityContext, PodSpec, Probe, ResourceRequirements, SeccompProfile,
     SecretKeySelector, SecurityContext, TopologySpreadConstraint, Volume, VolumeMount,
 };
@@ -18,6 +18,13 @@ pub(super) const NOBODY: i64 = 65532;
 /// User and group of brokers: that of their official images, which is Redis's user and RabbitMQ's
 /// user and group.
 pub(super) const BROKER: i64 = 999;
+
+/// The image of a broker, and the Secret that it is pulled with, if there is one.
+#[derive(Clone, Copy)]
+pub(super) struct BrokerImage<'a> {
+    pub(super) image: &'a str,
+    pub(super) pull_secret: Option<&'a str>,
+}
 
 /// What a container asks for and may have.
 pub(super) struct Resources<'a> {
@@ -130,6 +137,15 @@ pub(super) fn probe(command: &[&str], period: i32, timeout: i32, failures: i32) 
         period_seconds: Some(period),
         timeout_seconds: Some(timeout),
         failure_threshold: Some(failures),
+        ..Default::default()
+    }
+}
+
+pub(super) fn port(name: &str, port: i32) -> ContainerPort {
+    ContainerPort {
+        name: Some(name.to_owned()),
+        container_port: port,
+        protocol: Some("TCP".to_owned()),
         ..Default::default()
     }
 }

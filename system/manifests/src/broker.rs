@@ -3,16 +3,18 @@
 
 use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec};
 use k8s_openapi::api::core::v1::{
-    ConfigMap, ContainerPort, PodTemplateSpec, Secret, Service, ServicePort, ServiceSpec,
+    ConfigMap, PodTemplateSpec, Secret, Service, ServicePort, ServiceSpec,
 };
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use ttg_contract::fsync::Fsync;
 
 use super::labels::{Component, Labels, matching};
 use super::network::{self, Peer};
+use super::pod::BrokerImage;
 use super::rabbitmq::{self, Credentials};
-use super::redis::{self, Fsync};
+use super::redis;
 use super::storage::Storage;
 
 /// Which broker.
@@ -148,12 +150,18 @@ impl BrokerSpec {
         }
     }
 
+    fn broker_image(&self) -> BrokerImage<'_> {
+        BrokerImage { image: &self.image, pull_secret: self.pull_secret.as_deref() }
+    }
+
     fn stateful_set(&self, metadata: ObjectMeta) -> StatefulSet {
         let component = self.engine.component();
         let size = &*self.engine.volume_size(self.chunks);
         let mut pod = match &self.engine {
-            Engine::Redis { fsync } => redis::pod(self, *fsync),
-            Engine::RabbitMq { credentials, .. } => rabbitmq::pod(self, credentials),
+            Engine::Redis { fsync } => redis::pod(self.broker_image(), self.chunks, *fsync),
+            Engine::RabbitMq { credentials, .. } => {
+                rabbitmq::pod(self.broker_image(), &self.name, credentials)
+            }
         };
         pod.volumes.get_or_insert_default().extend(self.storage.volume(size));
         let labels = self.labels.of(component);
@@ -173,14 +181,5 @@ impl BrokerSpec {
             }),
             status: None,
         }
-    }
-}
-
-pub(super) fn port(name: &str, port: i32) -> ContainerPort {
-    ContainerPort {
-        name: Some(name.to_owned()),
-        container_port: port,
-        protocol: Some("TCP".to_owned()),
-        ..Default::default()
     }
 }

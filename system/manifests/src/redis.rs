@@ -1,12 +1,11 @@
 //! Redis: every write goes to a log, and nothing is thrown away for want of memory.
 
 use k8s_openapi::api::core::v1::{Container, PodSpec, ResourceRequirements};
-use serde::{Deserialize, Serialize};
+use ttg_contract::fsync::Fsync;
+use ttg_contract::redis_memory;
 
-use super::broker::BrokerSpec;
-use super::pod::{self, BROKER, Resources, mount, probe};
+use super::pod::{self, BROKER, BrokerImage, Resources, mount, probe};
 use super::storage::DATA;
-use crate::queue::room::redis_memory_in_all;
 
 pub(super) const PORT: i32 = 6379;
 
@@ -39,7 +38,7 @@ impl Size {
     pub(super) fn of(chunks: u64) -> Self {
         let pending = PENDING.min(chunks);
         // A quarter more than was measured, and what it has without data.
-        let bytes = redis_memory_in_all(chunks, pending) / 4 * 5;
+        let bytes = redis_memory::whole(chunks, pending) / 4 * 5;
         Self {
             memory_mib: bytes.div_ceil(1 << 20).max(MEMORY_MIB),
             volume_gib: chunks.saturating_mul(LOG).div_ceil(1 << 30).max(VOLUME_GIB),
@@ -69,36 +68,7 @@ impl Size {
 /// Exit code 0 only if the answer is PONG: while it reads its log, it answers LOADING.
 const PONG: [&str; 3] = ["sh", "-c", r#"test "$(redis-cli ping)" = PONG"#];
 
-/// When what Redis confirms is on the disk, and no longer only with the operating system.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Fsync {
-    /// Before it is confirmed.
-    Always,
-    /// Within a second or two.
-    EverySec,
-    /// When the operating system sees fit.
-    No,
-}
-
-impl Fsync {
-    /// Its name in Redis's settings.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Always => "always",
-            Self::EverySec => "everysec",
-            Self::No => "no",
-        }
-    }
-
-    /// Arguments to a Redis that keeps what it confirms, wherever it is started: every write goes to a
-    /// log, and to nothing else.
-    pub fn arguments(self) -> [&'static str; 6] {
-        ["--save", "", "--appendonly", "yes", "--appendfsync", self.word()]
-    }
-}
-
-pub(super) fn pod(broker: &BrokerSpec, fsync: Fsync) -> PodSpec {
+pub(super) fn pod(broker: BrokerImage<'_>, chunks: u64, fsync: Fsync) -> PodSpec {
     let start = [
         "redis-server",
         "--bind",
@@ -111,16 +81,16 @@ pub(super) fn pod(broker: &BrokerSpec, fsync: Fsync) -> PodSpec {
         "--dir",
         "/data",
     ];
-    let size = Size::of(broker.chunks);
+    let size = Size::of(chunks);
     let maxmemory = size.maxmemory();
     let bounds = ["--maxmemory", &maxmemory, "--maxmemory-policy", "noeviction"];
     let command = [&start[..], &fsync.arguments(), &bounds].concat();
     let container = Container {
         name: "redis".to_owned(),
-        image: Some(broker.image.clone()),
+        image: Some(broker.image.to_owned()),
         // Not the image's own entry point, which begins as root in some.
         command: Some(command.into_iter().map(str::to_owned).collect()),
-        ports: Some(vec![super::broker::port("redis", PORT)]),
+        ports: Some(vec![pod::port("redis", PORT)]),
         resources: Some(size.resources()),
         // Ten minutes for its log.
         startup_probe: Some(probe(&PONG, 1, 5, 600)),
@@ -130,7 +100,7 @@ pub(super) fn pod(broker: &BrokerSpec, fsync: Fsync) -> PodSpec {
         volume_mounts: Some(vec![mount(DATA, "/data")]),
         ..Default::default()
     };
-    let spec = pod::hardened(BROKER, container, broker.pull_secret.as_deref());
+    let spec = pod::hardened(BROKER, container, broker.pull_secret);
     PodSpec { termination_grace_period_seconds: Some(30), ..spec }
 }
 

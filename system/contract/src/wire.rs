@@ -158,18 +158,24 @@ impl Task {
 
 /// A field of a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ResultField {
+pub enum ResultField {
+    /// Whose result it is.
     ChunkId,
+    /// Who has computed it.
     WorkerId,
+    /// That it is one.
     Status,
+    /// How long that took.
     DurationSeconds,
+    /// When it was there.
     CompletedAt,
+    /// Sum, count, least, greatest and mean, as JSON.
     ResultData,
 }
 
 impl ResultField {
     /// In the order in which they are written.
-    pub(crate) const ALL: [Self; 6] = [
+    pub const ALL: [Self; 6] = [
         Self::ChunkId,
         Self::WorkerId,
         Self::Status,
@@ -178,7 +184,8 @@ impl ResultField {
         Self::ResultData,
     ];
 
-    pub(crate) fn name(self) -> &'static str {
+    /// Its name in the wire contract.
+    pub fn name(self) -> &'static str {
         match self {
             Self::ChunkId => "chunk_id",
             Self::WorkerId => "worker_id",
@@ -190,7 +197,7 @@ impl ResultField {
     }
 
     /// What all results have in it, where that is so.
-    pub(crate) fn constant(self) -> Option<&'static str> {
+    pub fn constant(self) -> Option<&'static str> {
         (self == Self::Status).then_some(COMPLETED)
     }
 }
@@ -222,7 +229,7 @@ impl TaskResult {
     }
 
     /// Appends the value of one of its fields.
-    pub(crate) fn write(&self, field: ResultField, text: &mut String) {
+    pub fn write(&self, field: ResultField, text: &mut String) {
         let written = match field {
             ResultField::ChunkId => write!(text, "{}", ChunkId(self.chunk_index)),
             ResultField::WorkerId => text.write_str(&self.worker_id),
@@ -381,7 +388,7 @@ pub fn get<'a>(fields: &'a Fields, name: &str) -> Option<&'a str> {
 }
 
 /// Milliseconds since 1970 of a time as the wire writes it.
-pub(crate) fn ms(time: &str) -> Option<i64> {
+pub fn ms(time: &str) -> Option<i64> {
     time.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond)
 }
 
