@@ -1,6 +1,7 @@
 //! The plan: a scenario with nothing left open. It is written to `plan.json` before anything
 //! starts, and, with the history, it is all that a verdict is made from.
 
+mod consequences;
 mod foreign;
 mod millis;
 mod optional_millis;
@@ -17,6 +18,7 @@ use ttg_contract::chunk::Chunk;
 pub use ttg_contract::fsync::Fsync;
 pub use ttg_contract::percent::percent_of;
 
+pub use consequences::{Consequences, Ends};
 pub use foreign::{Foreign, ForeignProgram, RoleProgram};
 pub use recompute::Recompute;
 pub use settings::{Direction, Draw, Settings};
@@ -24,7 +26,13 @@ pub use settings::{Direction, Draw, Settings};
 use crate::ideal::static_range;
 
 /// Version of the files in a run directory.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
+
+/// Most chunks of a sweep: the checks keep a bitmap of them.
+pub const MAX_CHUNKS: u64 = 10_000_000;
+
+/// What the broker is called where a fault's target is named.
+pub const BROKER: &str = "broker";
 
 /// What must happen, and what must be true afterwards.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -76,6 +84,8 @@ pub struct Plan {
     pub strict: bool,
     /// What goes wrong, in the order of the file.
     pub faults: Vec<PlannedFault>,
+    /// What each kind of them may leave behind, by its name.
+    pub fault_kinds: BTreeMap<String, Consequences>,
     /// What is done once the sweep has ended, before it is judged.
     #[serde(default)]
     pub afterwards: Option<Afterwards>,
@@ -105,6 +115,13 @@ impl Plan {
         self.faults
             .iter()
             .any(|fault| is_so(fault) || fault.settings.mix.iter().any(|draw| is_so(&draw.fault)))
+    }
+
+    /// A fault, one that `chaos` may draw included, of whose kind the plan says nothing.
+    pub fn unknown_fault(&self) -> Option<&PlannedFault> {
+        let drawn = self.faults.iter().flat_map(|fault| &fault.settings.mix);
+        let mut all = self.faults.iter().chain(drawn.map(|draw| &draw.fault));
+        all.find(|fault| !self.fault_kinds.contains_key(&fault.kind.name()))
     }
 
     /// Whether something has to stand between processes and the broker.
@@ -440,6 +457,19 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
+    /// Its name, as plans and events have it.
+    pub fn name(self) -> String {
+        serde_json::to_value(self)
+            .ok()
+            .and_then(|name| name.as_str().map(str::to_owned))
+            .expect("a kind is written as its name")
+    }
+
+    /// The kind of this name, as plans and events have it.
+    pub fn named(name: &str) -> Option<Self> {
+        serde_json::from_value(name.into()).ok()
+    }
+
     /// Whether it strikes what is between a process and the broker.
     pub fn is_of_network(self) -> bool {
         use FaultKind::{Bandwidth, Drop, HalfOpen, Latency, Partition, Reset, Slice};

@@ -20,12 +20,13 @@ use serde_json::Value;
 
 use crate::check::Finding;
 use crate::history::{self, ReadError};
-use crate::plan::{Plan, SCHEMA_VERSION};
+use crate::plan::{MAX_CHUNKS, Plan, SCHEMA_VERSION};
 use crate::results::{self, Judge, Results};
-use crate::run::NO_VERDICT;
-use crate::scenario::MAX_CHUNKS;
 use crate::verdict::Verdict;
 use crate::words::{FirstLines, quoted, quoted_to};
+
+/// Where it is said why there is no verdict, where there is none.
+pub const NO_VERDICT: &str = "no-verdict.txt";
 
 /// What a run directory comes to.
 #[derive(Debug, Clone)]
@@ -149,6 +150,10 @@ fn read_plan(path: &Path) -> Result<(Vec<u8>, Plan), JudgeError> {
         && (sweep.end - sweep.start).div_ceil(sweep.chunk_size) <= MAX_CHUNKS;
     if !possible || sweep.end.checked_add(sweep.chunk_size).is_none() {
         return Err(not_a_plan("a sweep that cannot be cut into chunks".into()));
+    }
+    if let Some(fault) = plan.unknown_fault() {
+        let (name, kind) = (quoted(&fault.name), fault.kind.name());
+        return Err(not_a_plan(format!("fault {name}, of whose kind ({kind}) it says nothing")));
     }
     Ok((text, plan))
 }
@@ -363,11 +368,19 @@ mod tests {
     }
 
     #[test]
+    fn a_plan_that_says_nothing_of_a_kind_of_its_faults_is_refused() {
+        let dir = History::of(plan_with_kill()).written();
+        change(&dir, Plan::FILE_NAME, |text| text.replacen("\"kill\": {", "\"kills\": {", 1));
+        let said = refusal(&dir);
+        assert!(said.contains(r#"fault "kill-1", of whose kind (kill) it says nothing"#), "{said}");
+    }
+
+    #[test]
     fn a_plan_of_another_version_is_refused_whatever_else_it_holds() {
         let dir = History::of(plan()).written();
         change(&dir, Plan::FILE_NAME, |_| "{ \"schema_version\": 1, \"other\": 7 }".into());
         let said = refusal(&dir);
-        assert!(said.contains("is of version 1, and this harness reads version 2"), "{said}");
+        assert!(said.contains("is of version 1, and this harness reads version 3"), "{said}");
     }
 
     #[test]

@@ -11,7 +11,6 @@ use crate::check::{
     throughput_per_second,
 };
 use crate::facts::{Depths, Facts, Ranges, first_ranges};
-use crate::fault::entry;
 use crate::history::{EndReason, Record};
 use crate::ideal::ideal_s;
 use crate::plan::{Backend, Environment, Plan, PlannedFault, SCHEMA_VERSION};
@@ -278,7 +277,7 @@ fn faults(plan: &Plan, facts: &Facts) -> Vec<FaultFigures> {
         |fault: &&PlannedFault| !facts.strikes.iter().any(|strike| fault.owns(&strike.fault));
     let left = plan.faults.iter().filter(never).map(|fault| FaultFigures {
         name: fault.name.clone(),
-        kind: entry(fault.kind).name.to_owned(),
+        kind: fault.kind.name(),
         target: None,
         at_s: None,
         bit: false,

@@ -3,10 +3,9 @@
 
 use super::Finding;
 use crate::facts::{Exit, Facts};
-use crate::fault::{BROKER, Role, entry_named};
 use crate::history::EndReason;
 use crate::last_words::telling;
-use crate::plan::{FaultKind, Plan};
+use crate::plan::{BROKER, FaultKind, Plan};
 use crate::verdict::Verdict;
 use crate::words::quoted;
 
@@ -61,8 +60,7 @@ pub(crate) fn broker_that_ended(facts: &Facts) -> Option<String> {
     if !matches!(facts.ended, Some((_, EndReason::BrokerGone))) {
         return None;
     }
-    let strikes_it = |kind: &str| entry_named(kind).is_some_and(|it| it.on.contains(&Role::Node));
-    let is_struck = facts.strikes.iter().any(|it| it.target == BROKER || strikes_it(&it.kind));
+    let is_struck = facts.strikes.iter().any(|it| it.target == BROKER || it.is_on_node());
     let how = facts.flaw.as_deref().unwrap_or("the broker ended by itself");
     (!is_struck).then(|| how.to_owned())
 }

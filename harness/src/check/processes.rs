@@ -2,10 +2,9 @@
 
 use super::{Outcome, limit, reports, wiped};
 use crate::facts::{Exit, Facts, Strike};
-use crate::fault::Ends;
 use crate::history::EndReason;
 use crate::last_words::{self, line_by_line, masked};
-use crate::plan::Plan;
+use crate::plan::{Ends, Plan};
 use crate::words::{FirstLines, quoted, seconds};
 
 /// The end of a process may be recorded a little before the proof of what ended it.

@@ -94,8 +94,8 @@ fn left_by_the_server(plan: &Plan, facts: &Facts, open: u64) -> Option<String> {
 mod tests {
     use super::super::testing::{History, STRUCK_S, plan, plan_with_kill, told};
     use super::*;
-    use crate::fault::BROKER;
     use crate::history::{EndReason, Event, Record};
+    use crate::plan::BROKER;
     use insta::assert_snapshot;
 
     fn with_open(plan: Plan, tasks: u64, retry: u64) -> History {

@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use super::Outcome;
 use super::unsettled::{BACK_S, OUT_OF_ORDER_S, of_commit};
 use crate::facts::{ChangedResult, Exit, Facts, Strike};
-use crate::fault::BROKER;
 use crate::history::Reread;
-use crate::plan::{Backend, Coverage, Plan};
+use crate::plan::{BROKER, Backend, Coverage, Plan};
 use crate::words::{FirstLines, counted, quoted};
 
 /// How long before its death a server may have left a message in one of its two queues alone, in seconds.

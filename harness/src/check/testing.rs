@@ -42,6 +42,10 @@ pub(crate) fn plan() -> Plan {
         defect: None,
         strict: false,
         faults: Vec::new(),
+        // Histories have faults of every kind.
+        fault_kinds: crate::fault::entries()
+            .map(|entry| (entry.name.to_owned(), entry.consequences()))
+            .collect(),
         afterwards: None,
         expect: Expect {
             coverage: Coverage::ExactlyOnce,

@@ -4,7 +4,6 @@
 //! that comes back.
 
 use crate::facts::{Duplicates, Exit, Facts, Strike};
-use crate::fault::entry_named;
 use crate::plan::Plan;
 
 /// How long before a strike a worker may have stored what it had not acknowledged yet, in seconds; or for
@@ -90,9 +89,11 @@ fn ends(plan: &Plan, facts: &Facts, results: &ChunkResults<'_>) -> u64 {
 /// Whether a strike may have come between a result and its acknowledgement: it struck who had the chunk,
 /// or it ended or cut off, at that time, who has stored it, or the broker.
 fn is_cause(plan: &Plan, facts: &Facts, results: &ChunkResults<'_>, strike: &Strike) -> bool {
-    let Some(entry) = entry_named(&strike.kind).filter(|_| strike.bit) else { return false };
+    let Some(consequences) = strike.consequences.as_ref().filter(|_| strike.bit) else {
+        return false;
+    };
     let ends_broker = strike.ends_broker();
-    if !entry.orphans && !ends_broker {
+    if !consequences.orphans && !ends_broker {
         return false;
     }
     let holds = |id: &str| facts.ledger.index(id) == Some(results.index);
@@ -100,7 +101,7 @@ fn is_cause(plan: &Plan, facts: &Facts, results: &ChunkResults<'_>, strike: &Str
         return true;
     }
     let is_its_worker = results.workers.contains(&strike.target.as_str())
-        && (strike.ends_process() || entry.kind.is_of_network());
+        && (strike.ends_process() || strike.is_of_network());
     let over_s = strike.healed_s.unwrap_or(strike.t_s);
     let over_s = if ends_broker { over_s + BACK_S } else { over_s };
     (is_its_worker || ends_broker) && results.are_about(plan, strike.t_s, over_s)
@@ -110,8 +111,8 @@ fn is_cause(plan: &Plan, facts: &Facts, results: &ChunkResults<'_>, strike: &Str
 mod tests {
     use super::super::testing::{History, plan};
     use super::*;
-    use crate::fault::BROKER;
     use crate::history::Event;
+    use crate::plan::BROKER;
 
     /// The chunk that is stored again, by worker-1, which stored it at 11.5 s; and when.
     const CHUNK: u64 = 31;

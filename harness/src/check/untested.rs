@@ -1,8 +1,7 @@
 //! Strikes that were carried out and test nothing all the same.
 
 use crate::facts::{Facts, Slowed, Strike};
-use crate::fault::{BROKER, Ends, Role, entry_named};
-use crate::plan::{Backend, Environment, FaultKind, Plan, Skew};
+use crate::plan::{BROKER, Backend, Ends, Environment, FaultKind, Plan, Skew};
 use crate::words::{beside, counted};
 
 /// Why a strike that was carried out tests nothing, if so.
@@ -37,11 +36,9 @@ fn never_at_work(plan: &Plan, facts: &Facts, strike: &Strike) -> bool {
 
 /// Whether it is a fault of a worker that is about the chunk that this one has.
 fn takes_work_away(strike: &Strike) -> bool {
-    let is_about_it = entry_named(&strike.kind).is_some_and(|entry| {
-        let ends = entry.ends != Ends::No || entry.kind == FaultKind::Pause;
-        ends && entry.on.contains(&Role::Worker)
-    });
-    is_about_it && is_worker(strike)
+    let is_on_workers = strike.consequences.as_ref().is_some_and(|it| it.on_workers);
+    let ends = strike.ends() != Ends::No || is_of_kind(strike, FaultKind::Pause);
+    is_on_workers && ends && is_worker(strike)
 }
 
 /// Whether a strike tested something, and by what that is known.
@@ -58,7 +55,7 @@ pub(crate) fn proof(plan: &Plan, facts: &Facts, strike: &Strike) -> (bool, Strin
 }
 
 fn is_of_kind(strike: &Strike, kind: FaultKind) -> bool {
-    entry_named(&strike.kind).is_some_and(|entry| entry.kind == kind)
+    FaultKind::named(&strike.kind) == Some(kind)
 }
 
 fn is_worker(strike: &Strike) -> bool {

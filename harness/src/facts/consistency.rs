@@ -2,9 +2,8 @@
 //! begins with the start of the run and ends with its end, times do not go back, every process that
 //! was started has ended, and no number is out of its range.
 
-use crate::fault::entry_named;
 use crate::history::{Event, Record};
-use crate::plan::{Backend, Environment, Plan, PlannedFault, WorkersIn};
+use crate::plan::{Backend, Environment, FaultKind, Plan, PlannedFault, WorkersIn};
 use crate::words::{FirstLines, quoted};
 
 /// How far the clock that results are stamped by may be from the one that the rest is: a clock that
@@ -77,7 +76,7 @@ impl Consistency {
                 self.note(|| "the sweep started twice".into());
             }
             Event::FaultInjected { fault, kind, .. } => {
-                if entry_named(kind).is_none() {
+                if FaultKind::named(kind).is_none() {
                     self.note(|| format!("a fault of the kind {:?}, which is none", quoted(kind)));
                 }
                 self.is_planned(fault);

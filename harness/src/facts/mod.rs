@@ -16,11 +16,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::fault::{BROKER, Ends, Lasts, Role, entry_named};
 use crate::history::{
     EndReason, Event, HeldChunk, PartialAggregate, Record, Reread, SeenAggregate,
 };
-use crate::plan::{FaultKind, Plan};
+use crate::plan::{BROKER, Consequences, Ends, FaultKind, Plan};
 
 use consistency::Consistency;
 pub use failures::{Failures, StillHeld};
@@ -49,6 +48,8 @@ pub struct Strike {
     pub fault: String,
     /// Its kind.
     pub kind: String,
+    /// What that may leave behind, if the plan has any of its kind.
+    pub consequences: Option<Consequences>,
     /// The process, or what was looked for where there was none.
     pub target: String,
     /// When.
@@ -71,30 +72,38 @@ impl Strike {
 
     /// Whether it ended the broker, or moved it to another node: then what it had not written yet is gone.
     pub fn ends_broker(&self) -> bool {
-        let kinds = [FaultKind::Kill, FaultKind::Restart, FaultKind::Wipe];
-        let ends = entry_named(&self.kind).is_some_and(|entry| kinds.contains(&entry.kind));
+        let ends = [FaultKind::Kill, FaultKind::Restart, FaultKind::Wipe];
+        let ends = FaultKind::named(&self.kind).is_some_and(|kind| ends.contains(&kind));
         self.is_on_broker() && (ends || self.target != BROKER)
     }
 
     /// What it does to a process.
     pub fn ends(&self) -> Ends {
-        entry_named(&self.kind).map_or(Ends::No, |entry| entry.ends)
+        self.consequences.as_ref().map_or(Ends::No, |it| it.ends)
     }
 
     /// Whether it struck the broker, or a node that may have had it.
     pub fn is_on_broker(&self) -> bool {
-        let entry = entry_named(&self.kind);
-        let is_on_node = entry.is_some_and(|entry| entry.on.contains(&Role::Node));
-        self.bit && (self.target == BROKER || is_on_node)
+        self.bit && (self.target == BROKER || self.is_on_node())
+    }
+
+    /// Whether it struck a node, with all that ran there, where it took effect.
+    pub fn is_on_node(&self) -> bool {
+        self.consequences.as_ref().is_some_and(|it| it.on_nodes)
+    }
+
+    /// Whether it struck what is between a process and the broker, where it took effect.
+    pub fn is_of_network(&self) -> bool {
+        FaultKind::named(&self.kind).is_some_and(FaultKind::is_of_network)
     }
 
     /// Whether it kept this process from its broker at some time from `since` to `until`.
     pub fn cuts_off(&self, process: &str, since: f64, until: f64) -> bool {
-        let Some(entry) = entry_named(&self.kind) else { return false };
-        let is_on_its_way = entry.kind.is_of_network() && self.target == process;
-        let is_on_broker = self.target == BROKER || entry.on.contains(&Role::Node);
+        let Some(consequences) = &self.consequences else { return false };
+        let is_on_its_way = self.is_of_network() && self.target == process;
+        let is_on_broker = self.target == BROKER || self.is_on_node();
         // What need not last is over at once; but a broker that was ended comes back, which is told.
-        let lasts = is_on_broker || entry.lasts == Lasts::Must;
+        let lasts = is_on_broker || consequences.goes_on;
         let unhealed_s = if lasts { f64::INFINITY } else { self.t_s };
         let healed_s = self.healed_s.unwrap_or(unhealed_s);
         self.bit && (is_on_its_way || is_on_broker) && self.t_s <= until && since <= healed_s
@@ -102,7 +111,7 @@ impl Strike {
 
     /// What it did to its target, as in `which was killed at 3.1 s`.
     pub fn did(&self) -> &str {
-        entry_named(&self.kind).map_or(&*self.kind, |entry| entry.did)
+        self.consequences.as_ref().map_or(&*self.kind, |it| &*it.did)
     }
 }
 
@@ -190,6 +199,7 @@ pub struct Facts {
     /// Why the history does not prove itself, where it was read back and does not. What it shows to
     /// be wrong is wrong all the same.
     pub unsealed: Option<String>,
+    fault_kinds: BTreeMap<String, Consequences>,
     consistency: Consistency,
     /// What the machine lacked, if it did.
     pub lack: Option<String>,
@@ -265,6 +275,7 @@ impl Facts {
             cluster: None,
             flaw: None,
             unsealed: None,
+            fault_kinds: plan.fault_kinds.clone(),
             consistency: Consistency::new(plan),
             lack: None,
             crash: None,
@@ -362,6 +373,7 @@ impl Facts {
                 self.strikes.push(Strike {
                     fault: fault.clone(),
                     kind: kind.clone(),
+                    consequences: self.fault_kinds.get(kind).cloned(),
                     target: target.clone(),
                     t_s,
                     bit: *bit,

@@ -2,7 +2,7 @@
 //! and where it cannot be carried out. Scenarios are read by it, and the documents' table is made
 //! of it.
 
-use crate::plan::{Backend, Environment, FaultKind, Target, WorkersIn};
+use crate::plan::{Backend, Consequences, Ends, Environment, FaultKind, Target, WorkersIn};
 
 /// A kind of fault, as its file describes it.
 #[derive(Debug)]
@@ -31,6 +31,20 @@ pub struct Entry {
     pub orphans: bool,
     /// Why it cannot be carried out there, if so.
     pub refuse: fn(&Site, Role) -> Option<&'static str>,
+}
+
+impl Entry {
+    /// What a verdict has to know of it.
+    pub fn consequences(&self) -> Consequences {
+        Consequences {
+            did: self.did.to_owned(),
+            ends: self.ends,
+            goes_on: self.lasts == Lasts::Must,
+            orphans: self.orphans,
+            on_workers: self.on.contains(&Role::Worker),
+            on_nodes: self.on.contains(&Role::Node),
+        }
+    }
 }
 
 /// Who plays which part.
@@ -85,19 +99,6 @@ pub enum Lasts {
     May,
     /// It must have one.
     Must,
-}
-
-/// What becomes of a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ends {
-    /// It lives on.
-    No,
-    /// SIGKILL ends it, for good.
-    Killed,
-    /// SIGKILL ends it, and another takes its place.
-    Replaced,
-    /// It is asked to end.
-    Asked,
 }
 
 /// Where a sweep runs.

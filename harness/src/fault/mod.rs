@@ -29,6 +29,7 @@ mod terminate;
 mod trigger;
 mod wipe;
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -36,11 +37,12 @@ use async_trait::async_trait;
 use tokio::time::{Instant, sleep};
 
 use crate::environment::{Exit, Process, Seen, Server, Unavailable};
-use crate::plan::{FaultKind, PlannedFault};
+use crate::plan::{Consequences, FaultKind, PlannedFault};
 use crate::run::Stage;
 
-pub use entry::{Ends, Entry, Lasts, Role, Site};
-pub use strike::{BROKER, carry_out};
+pub use crate::plan::Ends;
+pub use entry::{Entry, Lasts, Role, Site};
+pub use strike::carry_out;
 pub use table::markdown;
 
 /// Every fault. A new one is one line here.
@@ -154,9 +156,11 @@ pub fn entry(kind: FaultKind) -> &'static Entry {
     find(|entry| entry.kind == kind).0
 }
 
-/// What is known of the kind with this name, as events have it.
-pub fn entry_named(name: &str) -> Option<&'static Entry> {
-    entries().find(|entry| entry.name == name)
+/// What a verdict has to know of the kinds of these faults, and of those that they may draw.
+pub fn consequences(faults: &[PlannedFault]) -> BTreeMap<String, Consequences> {
+    let drawn = faults.iter().flat_map(|fault| &fault.settings.mix).map(|draw| &draw.fault);
+    let all = faults.iter().chain(drawn).map(|fault| entry(fault.kind));
+    all.map(|entry| (entry.name.to_owned(), entry.consequences())).collect()
 }
 
 /// What is known of every kind, in the order of the documents.
@@ -189,5 +193,20 @@ fn describe(exit: Exit) -> String {
         Exit { signal: Some(signal), .. } => format!("ended by signal {signal}"),
         Exit { code: Some(code), .. } => format!("ended with exit code {code}"),
         Exit { code: None, .. } => "ended, and nobody saw how".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_has_one_entry_and_one_name() {
+        for entry in entries() {
+            assert_eq!(FaultKind::named(entry.name), Some(entry.kind));
+            assert_eq!(entry.kind.name(), entry.name);
+            assert_eq!(entries().filter(|other| other.kind == entry.kind).count(), 1);
+        }
+        assert_eq!(FaultKind::named("murder"), None);
     }
 }

@@ -7,11 +7,8 @@ use tokio::time::{Instant, sleep};
 use super::target::{self, Victim};
 use super::{Fault, Proof, Role, entry, node, of, trigger};
 use crate::history::{Event, HeldChunk};
-use crate::plan::{PlannedFault, Trigger};
+use crate::plan::{BROKER, PlannedFault, Trigger};
 use crate::run::{Stage, Standing};
-
-/// What the broker is called where processes are named.
-pub const BROKER: &str = "broker";
 
 /// Waits for the fault's moment, then strikes every target, and heals what lasts; again and again
 /// where the fault says so, until the sweep is over.

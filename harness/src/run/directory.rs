@@ -7,9 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::RunError;
 use crate::plan::Plan;
-
-/// Where it is said why there is no verdict, where there is none.
-pub const NO_VERDICT: &str = "no-verdict.txt";
+use crate::recheck::NO_VERDICT;
 
 /// Runs of one scenario that may begin in the same second.
 const SAME_SECOND: u32 = 1000;

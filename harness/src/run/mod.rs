@@ -26,7 +26,7 @@ mod submit;
 mod tap;
 
 pub use conduct::run;
-pub use directory::{NO_VERDICT, RunDirectory};
+pub use directory::RunDirectory;
 pub use looks::NotKnown;
 pub use stage::{Stage, Standing};
 

@@ -5,13 +5,12 @@ use std::time::Duration;
 use super::error::Problem;
 use super::fault;
 use super::fields::{Field, Fields};
-use super::limits::MAX_CHUNKS;
 use super::node::Value;
 use super::nominal;
 use super::units::{self, show};
 use super::words::quoted;
 use crate::plan::{
-    Backend, Coverage, Expect, FaultKind, Plan, PlannedFault, Recompute, RoleProgram,
+    Backend, Coverage, Expect, FaultKind, MAX_CHUNKS, Plan, PlannedFault, Recompute, RoleProgram,
 };
 use crate::words::counted;
 

@@ -2,7 +2,5 @@
 
 /// More processes than that are no use on one machine.
 pub(super) const MAX_WORKERS: u64 = 1_000;
-/// The checkers keep a bitmap of the chunks.
-pub(crate) const MAX_CHUNKS: u64 = 10_000_000;
 /// The largest index that survives a program which computes in floating point.
 pub(super) const MAX_PARAM: u64 = 1 << 53;

@@ -32,7 +32,6 @@ mod tests;
 use std::path::Path;
 
 pub use error::ScenarioError;
-pub(crate) use limits::MAX_CHUNKS;
 pub use list::{Listed, list, list_built_in};
 pub use overrides::Overrides;
 use shipped::Found;

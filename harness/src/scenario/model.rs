@@ -10,15 +10,15 @@ use super::expect;
 use super::fault;
 use super::fields::{Field, Fields};
 use super::image::image;
-use super::limits::{MAX_CHUNKS, MAX_PARAM, MAX_WORKERS};
+use super::limits::{MAX_PARAM, MAX_WORKERS};
 use super::node::{Node, Value};
 use super::system;
 use super::units;
 use super::words::quoted;
-use crate::fault::Site;
+use crate::fault::{Site, consequences};
 use crate::plan::{
     Afterwards, Backend, BrokerSetup, BrokerStorage, ClusterChoice, Coverage, Environment, Expect,
-    Fsync, Kernel, Plan, SCHEMA_VERSION, Sweep, WorkersIn,
+    Fsync, Kernel, MAX_CHUNKS, Plan, SCHEMA_VERSION, Sweep, WorkersIn,
 };
 
 const KEYS: &[&str] = &[
@@ -102,6 +102,7 @@ pub(super) fn plan(root: &Node, file: &Path) -> Result<Plan, Problem> {
         aggregator,
         defect: None,
         strict: false,
+        fault_kinds: consequences(&faults),
         faults,
         afterwards: afterwards(&fields, backend)?,
         // The rest is judged by what stands above.

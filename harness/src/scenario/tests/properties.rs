@@ -115,6 +115,7 @@ fn plans() -> impl Strategy<Value = Plan> {
                     recovery_max: expect.recovery_max.filter(|_| !faults.is_empty()),
                     ..expect.clone()
                 },
+                fault_kinds: crate::fault::consequences(&faults),
                 faults,
                 stall_after: Duration::from_secs(70_000),
                 stall_after_is_set: true,
