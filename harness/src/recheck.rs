@@ -370,7 +370,7 @@ mod tests {
     #[test]
     fn a_plan_that_says_nothing_of_a_kind_of_its_faults_is_refused() {
         let dir = History::of(plan_with_kill()).written();
-        change(&dir, Plan::FILE_NAME, |text| text.replacen("\"kill\": {", "\"kills\": {", 1));
+        change(&dir, Plan::FILE_NAME, |text| text.replacen("\"kill\":", "\"kills\":", 1));
         let said = refusal(&dir);
         assert!(said.contains(r#"fault "kill-1", of whose kind (kill) it says nothing"#), "{said}");
     }

@@ -19,7 +19,7 @@ mod tests {
         let history = History::of(plan_with_kill()).without_chunk("00031");
         insta::assert_snapshot!(super::render(&judged(&history)), @r#"
         {
-          "schema_version": 2,
+          "schema_version": 3,
           "scenario": "m3-redis-fault",
           "backend": "redis",
           "environment": "process",
