@@ -2,6 +2,8 @@
 //! begins with the start of the run and ends with its end, times do not go back, every process that
 //! was started has ended, and no number is out of its range.
 
+use std::collections::BTreeSet;
+
 use crate::history::{Event, Record};
 use crate::plan::{Backend, Environment, FaultKind, Plan, PlannedFault, WorkersIn};
 use crate::words::{FirstLines, quoted};
@@ -22,6 +24,7 @@ const LAST_SIGNAL: i32 = 64;
 #[derive(Debug, Clone)]
 pub(super) struct Consistency {
     faults: Vec<PlannedFault>,
+    fault_kinds: BTreeSet<String>,
     /// Results are stamped by a clock of this machine.
     is_one_clock: bool,
     /// Processes have ids of this machine.
@@ -41,6 +44,7 @@ impl Consistency {
     pub(super) fn new(plan: &Plan) -> Self {
         Self {
             faults: plan.faults.clone(),
+            fault_kinds: plan.fault_kinds.keys().cloned().collect(),
             is_one_clock: plan.environment == Environment::Process
                 || matches!(plan.backend, Backend::Embedded | Backend::Static),
             is_one_machine: plan.environment == Environment::Process
@@ -78,6 +82,8 @@ impl Consistency {
             Event::FaultInjected { fault, kind, .. } => {
                 if FaultKind::named(kind).is_none() {
                     self.note(|| format!("a fault of the kind {:?}, which is none", quoted(kind)));
+                } else if !self.fault_kinds.contains(kind) {
+                    self.note(|| format!("a fault of the kind {kind}, of which the plan has none"));
                 }
                 self.is_planned(fault);
             }
@@ -326,6 +332,9 @@ mod tests {
             }
         });
         assert_eq!(found(&numbered), "");
+        let mut unlisted = History::of(plan_with_kill());
+        unlisted.plan.fault_kinds.clear();
+        insta::assert_snapshot!(found(&unlisted), @"a fault of the kind kill, of which the plan has none");
     }
 
     #[test]

@@ -87,12 +87,12 @@ impl Strike {
         self.bit && (self.target == BROKER || self.is_on_node())
     }
 
-    /// Whether it struck a node, with all that ran there, where it took effect.
+    /// Whether it is one of a node, with all that runs there.
     pub fn is_on_node(&self) -> bool {
         self.consequences.as_ref().is_some_and(|it| it.on_nodes)
     }
 
-    /// Whether it struck what is between a process and the broker, where it took effect.
+    /// Whether it is one of what is between a process and the broker.
     pub fn is_of_network(&self) -> bool {
         FaultKind::named(&self.kind).is_some_and(FaultKind::is_of_network)
     }

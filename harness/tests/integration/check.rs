@@ -198,6 +198,22 @@ fn garbage_in_the_history_is_named_with_its_line() {
 }
 
 #[test]
+fn what_a_plan_says_of_a_kind_of_fault_is_not_believed_where_it_was_changed() {
+    let (sandbox, run, _) = passed();
+    let path = run.join("plan.json");
+    let plan = fs::read_to_string(&path).unwrap();
+    let changed = plan.replacen("\"orphans\": true", "\"orphans\": false", 1);
+    assert_ne!(plan, changed);
+    fs::write(path, changed).unwrap();
+    let said = check(&sandbox);
+    assert_eq!(said.code, Some(64), "{said}");
+    assert!(
+        said.stderr.contains("fault_kinds says of a kind what this harness does not"),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_directory_that_no_run_wrote_is_named() {
     let sandbox = Sandbox::new();
     let said = sandbox.run(&["check", "."]);

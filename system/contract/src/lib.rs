@@ -2,7 +2,7 @@
 //! contract, the variables that programs read, the codes they exit with, how a range is cut into chunks,
 //! how sums stay exact, and what the built-in kernels compute.
 //!
-//! Whoever runs, tests or judges a sweep goes by this; nothing here waits, reads a file or knows a broker.
+//! Whoever runs, tests or judges a sweep goes by this; nothing here waits, reads a file or speaks to a broker.
 
 pub mod builtin;
 pub mod chunk;

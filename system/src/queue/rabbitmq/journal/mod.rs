@@ -73,17 +73,23 @@ impl Journal {
 
     /// Reads everything that is there now.
     pub(super) async fn catch_up(&self, client: &ReconnectingClient) -> Result<()> {
-        client.call(async |life: Rc<Life>| self.read_on(&life).await).await
+        client.call(async |life: Rc<Life>| self.read(&life, true).await).await
     }
 
-    /// As `catch_up`, on this connection.
+    /// As `catch_up`, on this connection, and to a mark behind all that was published over it.
     pub(super) async fn read_on(&self, life: &Life) -> Outcome<()> {
+        self.read(life, false).await
+    }
+
+    /// Reads to the end. The mark that stands there since the journal was opened, if that is so `early`, may
+    /// be before what we published over another channel and nobody has confirmed.
+    async fn read(&self, life: &Life, early: bool) -> Outcome<()> {
         let mut slot = self.reader.lock().await;
         let (open, end) = match slot.take() {
             Some(open) if open.life == life.number => (open, None),
             _ => self.open(life).await?,
         };
-        *slot = Some(self.read_to_end(open, end, life).await?);
+        *slot = Some(self.read_to_end(open, end.filter(|_| early), life).await?);
         Ok(())
     }
 

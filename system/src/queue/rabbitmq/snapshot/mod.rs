@@ -108,7 +108,7 @@ fn fits(bytes: &[u8]) -> bool {
 pub(super) struct Opened {
     pub(super) reader: Reader,
     pub(super) start: Start,
-    /// A mark that was written meanwhile: whoever comes to it has read what was there when this began.
+    /// A mark that was written meanwhile: whoever comes to it has read what was confirmed when this began.
     pub(super) end: Option<String>,
 }
 
