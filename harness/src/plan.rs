@@ -112,16 +112,13 @@ impl Plan {
 
     /// Whether any fault, one that `chaos` may draw included, is so.
     pub fn has_fault(&self, is_so: impl Fn(&PlannedFault) -> bool) -> bool {
-        self.faults
-            .iter()
-            .any(|fault| is_so(fault) || fault.settings.mix.iter().any(|draw| is_so(&draw.fault)))
+        with_drawn(&self.faults).any(is_so)
     }
 
     /// A fault, one that `chaos` may draw included, of whose kind the plan says nothing.
     pub fn unknown_fault(&self) -> Option<&PlannedFault> {
-        let drawn = self.faults.iter().flat_map(|fault| &fault.settings.mix);
-        let mut all = self.faults.iter().chain(drawn.map(|draw| &draw.fault));
-        all.find(|fault| !self.fault_kinds.contains_key(&fault.kind.name()))
+        let is_known = |fault: &&PlannedFault| self.fault_kinds.contains_key(&fault.kind.name());
+        with_drawn(&self.faults).find(|fault| !is_known(fault))
     }
 
     /// Whether something has to stand between processes and the broker.
@@ -410,6 +407,12 @@ impl PlannedFault {
             .strip_prefix(&*self.name)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     }
+}
+
+/// These faults, and those that `chaos` may draw.
+pub fn with_drawn(faults: &[PlannedFault]) -> impl Iterator<Item = &PlannedFault> {
+    let drawn = faults.iter().flat_map(|fault| &fault.settings.mix);
+    faults.iter().chain(drawn.map(|draw| &draw.fault))
 }
 
 /// When a fault strikes.

@@ -23,7 +23,6 @@ pub use self::batch::Batch;
 use self::computed_by::Certainty;
 use self::fitness::{Fitness, HEAD_START};
 pub use self::summary::{QueueStats, Status, Summary, WorkerError};
-
 use crate::kernel::{self, Identity, Kernel, KernelError};
 use crate::queue::{Asker, Commit, Delivery, Queue, RECONCILE_EVERY, Reconciled, Result, Token};
 use crate::so_far::SoFar;

@@ -15,7 +15,7 @@ pub(super) fn main(directory: &Path) -> Exit {
             let path = directory.join(Plan::FILE_NAME);
             let said = format!(
                 "{}: fault_kinds says of a kind what this harness does not; the file was changed or is \
-                 of another version",
+                 of another version (check it with the harness that wrote it, or run the scenario again)",
                 path.display()
             );
             problem(&said, Exit::Usage)

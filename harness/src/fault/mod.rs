@@ -37,7 +37,7 @@ use async_trait::async_trait;
 use tokio::time::{Instant, sleep};
 
 use crate::environment::{Exit, Process, Seen, Server, Unavailable};
-use crate::plan::{Consequences, FaultKind, PlannedFault};
+use crate::plan::{Consequences, FaultKind, PlannedFault, with_drawn};
 use crate::run::Stage;
 
 pub use crate::plan::Ends;
@@ -158,9 +158,8 @@ pub fn entry(kind: FaultKind) -> &'static Entry {
 
 /// What a verdict has to know of the kinds of these faults, and of those that they may draw.
 pub fn consequences(faults: &[PlannedFault]) -> BTreeMap<String, Consequences> {
-    let drawn = faults.iter().flat_map(|fault| &fault.settings.mix).map(|draw| &draw.fault);
-    let all = faults.iter().chain(drawn).map(|fault| entry(fault.kind));
-    all.map(|entry| (entry.name.to_owned(), entry.consequences())).collect()
+    let known = with_drawn(faults).map(|fault| entry(fault.kind));
+    known.map(|entry| (entry.name.to_owned(), entry.consequences())).collect()
 }
 
 /// What is known of every kind, in the order of the documents.

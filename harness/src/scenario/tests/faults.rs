@@ -100,8 +100,11 @@ fn one_of_the_sweep_is_there_from_the_start(
 fn chaos_draws_from_its_mixture() {
     let mix =
         "[{ weight: 3, restart: { worker: random } }, { kill: { role: broker, for: 200ms } }]";
-    let faults = planned(&format!("{{ at: 10%, chaos: {{ for: 5s, pace: 300ms, mix: {mix} }} }}"));
-    let [chaos] = &faults[..] else { panic!("one") };
+    let said = format!("{{ at: 10%, chaos: {{ for: 5s, pace: 300ms, mix: {mix} }} }}");
+    let plan = read(&with(&said)).unwrap();
+    let kinds: Vec<&str> = plan.fault_kinds.keys().map(String::as_str).collect();
+    assert_eq!(kinds, ["chaos", "kill", "restart"]);
+    let [chaos] = &plan.faults[..] else { panic!("one") };
     assert_eq!((chaos.kind, chaos.target), (FaultKind::Chaos, Target::Sweep));
     assert_eq!((chaos.hold, chaos.settings.pace), (Some(ms(5000)), Some(ms(300))));
     let drawn = |draw: &Draw| (draw.weight, draw.fault.kind, draw.fault.target, draw.fault.hold);

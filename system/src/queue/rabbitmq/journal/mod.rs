@@ -52,6 +52,14 @@ struct OpenJournal {
     reader: Reader,
 }
 
+/// Whether it is enough to read to the mark that opening the journal writes. It goes over a channel of its own, and
+/// so may stand before what this connection has published and nobody has confirmed.
+#[derive(PartialEq, Eq)]
+enum FirstMark {
+    WillDo,
+    IsTooEarly,
+}
+
 /// What stands first in the journal, as far as it was looked for.
 pub(super) struct Beginning {
     /// The name of the data. It is written before anything else where the coordinator is ours.
@@ -73,23 +81,23 @@ impl Journal {
 
     /// Reads everything that is there now.
     pub(super) async fn catch_up(&self, client: &ReconnectingClient) -> Result<()> {
-        client.call(async |life: Rc<Life>| self.read(&life, true).await).await
+        client.call(async |life: Rc<Life>| self.read(&life, FirstMark::WillDo).await).await
     }
 
     /// As `catch_up`, on this connection, and to a mark behind all that was published over it.
     pub(super) async fn read_on(&self, life: &Life) -> Outcome<()> {
-        self.read(life, false).await
+        self.read(life, FirstMark::IsTooEarly).await
     }
 
-    /// Reads to the end. The mark that stands there since the journal was opened, if that is so `early`, may
-    /// be before what we published over another channel and nobody has confirmed.
-    async fn read(&self, life: &Life, early: bool) -> Outcome<()> {
+    /// Reads to the end: to the mark that opening the journal has written there, if that will do, or to a new one.
+    async fn read(&self, life: &Life, first: FirstMark) -> Outcome<()> {
         let mut slot = self.reader.lock().await;
         let (open, end) = match slot.take() {
             Some(open) if open.life == life.number => (open, None),
             _ => self.open(life).await?,
         };
-        *slot = Some(self.read_to_end(open, end.filter(|_| early), life).await?);
+        let end = end.filter(|_| first == FirstMark::WillDo);
+        *slot = Some(self.read_to_end(open, end, life).await?);
         Ok(())
     }
 
