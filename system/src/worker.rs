@@ -6,11 +6,11 @@
 
 mod batch;
 mod computed_by;
+mod desk;
 mod fitness;
 mod summary;
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::time::Duration;
@@ -21,24 +21,17 @@ use ttg_contract::builtin;
 
 pub use self::batch::Batch;
 use self::computed_by::Certainty;
+use self::desk::Desk;
 use self::fitness::{Fitness, HEAD_START};
 pub use self::summary::{QueueStats, Status, Summary, WorkerError};
 use crate::kernel::{self, Identity, Kernel, KernelError};
 use crate::queue::{Asker, Commit, Delivery, Queue, RECONCILE_EVERY, Reconciled, Result, Token};
 use crate::so_far::SoFar;
-use crate::stats::{Collector, Stats};
+use crate::stats::Stats;
 use crate::wire::{self, Task, TaskResult};
 
 /// How long a claim waits before the worker looks around.
 const CLAIM_WAIT: Duration = Duration::from_millis(250);
-
-/// A busy worker takes over only what it can start within this time: a chunk that waited longer
-/// behind another would be better off with whoever is free first.
-const SOON: Duration = Duration::from_secs(2);
-
-/// A chunk that takes this many times the time of a batch, or of the chunks before it where that is
-/// more, holds up the others.
-const HELD_UP: u32 = 5;
 
 /// A chunk is handed back no more often: somebody has to compute it.
 const HAND_BACKS: u64 = 2;
@@ -155,80 +148,6 @@ struct Worker {
     certainty: Certainty,
 }
 
-/// What a worker has before it.
-struct Desk {
-    backlog: VecDeque<Delivery>,
-    current: Option<(Rc<Delivery>, Instant)>,
-    /// Shared with the commit that goes on, if any.
-    done: Rc<Vec<(Token, TaskResult)>>,
-    done_since: Instant,
-    batch: Batch,
-    summary: Summary,
-    stats: QueueStats,
-    aggregates: Collector,
-}
-
-impl Default for Desk {
-    fn default() -> Self {
-        Self {
-            backlog: VecDeque::new(),
-            current: None,
-            done: Rc::default(),
-            done_since: Instant::now(),
-            batch: Batch::new(Duration::ZERO, 1),
-            summary: Summary::new(""),
-            stats: QueueStats::default(),
-            aggregates: Collector::default(),
-        }
-    }
-}
-
-impl Desk {
-    /// Everything that is not acknowledged yet.
-    fn held(&self) -> Vec<Token> {
-        let waiting = self.backlog.iter().map(|delivery| &delivery.token);
-        let current = self.current.iter().map(|(delivery, _)| &delivery.token);
-        let done = self.done.iter().map(|(token, _)| token);
-        waiting.chain(current).chain(done).cloned().collect()
-    }
-
-    /// Whether a chunk taken over now would be started soon.
-    fn is_free_soon(&self) -> bool {
-        let Some((current, since)) = &self.current else {
-            let waiting = u32::try_from(self.backlog.len()).unwrap_or(u32::MAX);
-            let chunk_time = self.batch.chunk_time.unwrap_or(SOON);
-            return waiting == 0 || chunk_time.saturating_mul(waiting) < SOON;
-        };
-        if current.suspect {
-            // If it is what kills its workers, then nobody else with it.
-            return false;
-        }
-        let chunk_time = self.batch.chunk_time.unwrap_or(Duration::MAX);
-        self.backlog.is_empty() && chunk_time.saturating_sub(since.elapsed()) <= SOON
-    }
-
-    /// Whether a chunk takes so much longer than those before it that nothing may wait for it.
-    fn is_held_up(&self) -> bool {
-        let waiting = !self.backlog.is_empty() || !self.done.is_empty();
-        let usual = self.batch.chunk_time.unwrap_or_default().max(self.batch.target);
-        let patience = usual * HELD_UP;
-        waiting && self.current.as_ref().is_some_and(|(_, since)| since.elapsed() > patience)
-    }
-
-    /// Whether what is done has waited long enough, with more to do.
-    fn must_flush(&self) -> bool {
-        let waits = !self.done.is_empty() && !self.backlog.is_empty();
-        waits && self.done_since.elapsed() >= self.batch.target
-    }
-
-    fn take_in(&mut self, claimed: Vec<Delivery>) {
-        self.stats.claimed += claimed.len() as u64;
-        self.backlog.extend(claimed);
-        // Those that may kill come when nothing else is at stake.
-        self.backlog.make_contiguous().sort_by_key(|delivery| delivery.suspect);
-    }
-}
-
 impl Worker {
     async fn compute(&self, mut kernel: Box<dyn Kernel>) -> Outcome<Status> {
         self.look_whose_it_is().await?;
@@ -242,7 +161,7 @@ impl Worker {
             let Some(delivery) = next else {
                 let has_done = !self.desk.borrow().done.is_empty();
                 if has_done {
-                    self.flush_and_claim_ahead().await?;
+                    self.fill_batch_or_flush().await?;
                     idle_since = Instant::now();
                 } else if let Some(status) = self.claim(idle_since).await? {
                     return Ok(status);
@@ -266,18 +185,32 @@ impl Worker {
         }
     }
 
+    /// Claims more for the batch of what is done, where that may wait. Where nothing comes, it is committed, whatever
+    /// has become of the claim.
+    async fn fill_batch_or_flush(&self) -> Result<()> {
+        let room = self.desk.borrow().room();
+        let claimed = if room > 0 { self.claim_ahead(room).await } else { Ok(false) };
+        if !matches!(claimed, Ok(true)) {
+            self.flush_and_claim_ahead().await?;
+        }
+        claimed.map(drop)
+    }
+
     /// Commits what is done, which waits for nothing that may come, and meanwhile fetches what is there. Neither
     /// is given up for the other's error: what comes is on the desk, to be given back.
     async fn flush_and_claim_ahead(&self) -> Result<()> {
         let max = self.desk.borrow().batch.size;
-        let claim = async {
-            let _alone = self.taking.lock().await;
-            let claimed = self.queue.claim_ahead(max).await?;
-            self.desk.borrow_mut().take_in(claimed);
-            Ok(())
-        };
-        let (flushed, claimed) = tokio::join!(self.flush(), claim);
-        flushed.and(claimed)
+        let (flushed, claimed) = tokio::join!(self.flush(), self.claim_ahead(max));
+        flushed.and(claimed.map(drop))
+    }
+
+    /// Takes what is there and nobody had. Whether anything came.
+    async fn claim_ahead(&self, max: usize) -> Result<bool> {
+        let _alone = self.taking.lock().await;
+        let claimed = self.queue.claim_ahead(max).await?;
+        let has_come = !claimed.is_empty();
+        self.desk.borrow_mut().take_in(claimed);
+        Ok(has_come)
     }
 
     /// Fills the backlog, or says why the worker should leave.

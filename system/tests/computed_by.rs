@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use ttg_system::coordinator;
 use ttg_system::kernel::Identity;
 use ttg_system::queue::{Broker, Cursor, KernelCheck, Queue, QueueError};
-use ttg_system::worker::{self, Status, Summary, WorkerError};
+use ttg_system::worker::{self, Batch, Options, Status, Summary, WorkerError};
 
 use support::bench::Backend::{self, Embedded, Model, RabbitMq, Redis};
 use support::bench::{Bench, claim_one};
@@ -166,14 +166,13 @@ async fn of_two_programs_that_begin_at_the_same_moment_one_computes(
 type Worked = (Summary, Result<(), WorkerError>);
 
 async fn work(bench: &Bench, number: u32, own: &str) -> Worked {
-    work_with(bench, number, own, Steady::new(Duration::ZERO)).await
+    let options = bench.options(&format!("worker-{number}"));
+    work_with(bench, options, own, Steady::new(Duration::ZERO)).await
 }
 
-async fn work_with(bench: &Bench, number: u32, own: &str, kernel: Steady) -> Worked {
+async fn work_with(bench: &Bench, mut options: Options, own: &str, kernel: Steady) -> Worked {
     let (_keep, stop) = watch::channel(false);
-    let name = format!("worker-{number}");
-    let queue: Rc<dyn Queue> = bench.worker(&name).await;
-    let mut options = bench.options(&name);
+    let queue: Rc<dyn Queue> = bench.worker(&options.name).await;
     options.identity = Identity::built_in(own);
     worker::run(queue, Box::new(kernel), options, stop).await
 }
@@ -233,7 +232,10 @@ async fn a_worker_that_is_refused_with_a_result_in_hand_stores_it_nowhere(
         record(&bench, "one").await;
         recorded.send_replace(true);
     };
-    let (refused, ()) = join!(work_with(&bench, 1, "two", kernel), meanwhile);
+    // No result waits for another to be stored with.
+    let batch = Batch::new(Duration::ZERO, 1);
+    let options = Options { batch, ..bench.options("worker-1") };
+    let (refused, ()) = join!(work_with(&bench, options, "two", kernel), meanwhile);
     assert!(is_refused(&refused), "{refused:?}");
     assert_eq!(begun.borrow().to_owned(), 1, "it computes no more");
     assert_eq!(bench.onlooker().await.standing().await.expect("reads").committed, 0);

@@ -4,15 +4,15 @@
 
 mod support;
 
-use std::time::Duration;
-
 use futures_util::StreamExt;
+use lapin::message::Delivery;
 use lapin::options::QueueDeleteOptions;
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Connection, Consumer};
 use rstest::rstest;
+use rustix::process::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::timeout;
@@ -23,11 +23,9 @@ use ttg_system::wire;
 use support::bench::Backend::RabbitMq;
 use support::bench::{Bench, PATIENCE, claim_one, commit, computed};
 use support::cable::Cable;
+use support::detour::Detour;
 use support::graveyard::Letterbox;
 use support::process::Process;
-
-/// Longer than the keeper waits with what it has to tell.
-const SILENCE: Duration = Duration::from_secs(3);
 
 /// A stream, from its first message on.
 struct Stream {
@@ -53,16 +51,36 @@ impl Stream {
         Self { _connection: connection, consumer }
     }
 
+    async fn message(&mut self) -> Delivery {
+        let message = timeout(PATIENCE, self.consumer.next()).await.expect("there is one");
+        message.expect("it is there").expect("it can be read")
+    }
+
+    /// The place of the first that there is.
+    async fn first_place(&mut self) -> i64 {
+        let message = self.message().await;
+        let headers = message.properties.headers().as_ref().expect("it has a place");
+        match headers.inner().get("x-stream-offset") {
+            Some(AMQPValue::LongLongInt(place)) => *place,
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// The next one that says anything.
     async fn next(&mut self) -> Vec<u8> {
         loop {
-            let message = timeout(PATIENCE, self.consumer.next()).await.expect("there is one");
-            let message = message.expect("it is there").expect("it can be read");
+            let message = self.message().await;
             if !message.data.is_empty() {
                 return message.data;
             }
         }
     }
+}
+
+/// Where in the journal a snapshot stands: that follows its format, seven bits a byte, the lowest first.
+fn place(snapshot: &[u8]) -> u64 {
+    let length = 1 + snapshot[1..].iter().position(|byte| *byte < 0x80).expect("a number");
+    snapshot[1..=length].iter().rev().fold(0, |place, byte| place << 7 | u64::from(byte & 0x7f))
 }
 
 fn snapshots(bench: &Bench) -> String {
@@ -93,22 +111,40 @@ async fn one_worker_writes_them_and_when_it_is_killed_another_does() {
     bench.assert_exact(&sweep).await;
 }
 
+/// One that is frozen does not know that the server has elected another, and goes on when it wakes.
+#[tokio::test]
+async fn two_may_write_them_for_a_moment() {
+    let (bench, sweep) = Bench::start(RabbitMq).with_sweep(300).await;
+    let first = Process::worker(&bench.settings, 1, 5.0);
+    let mut there = Stream::of(&bench).await;
+    there.next().await;
+    let second = Process::worker(&bench.settings, 2, 5.0);
+    first.signal(Signal::STOP);
+    delete(&bench, &format!("{}.keeper", bench.rabbitmq().queues().tasks)).await;
+    // One may have been under way. Those after it are the other's.
+    for _ in 0..2 {
+        there.next().await;
+    }
+    first.signal(Signal::CONT);
+    for ended in [first.end(), second.end()] {
+        assert!(ended.status.success(), "{ended}");
+    }
+    bench.assert_exact(&sweep).await;
+}
+
 /// Leads to the server of a bench until somebody on the way has asked for a snapshot: then nothing comes
 /// back any more. The text of the mark at which it was to stand.
 async fn way_to_a_mark(bench: &Bench) -> (Settings, mpsc::Receiver<Vec<u8>>) {
-    let Address::RabbitMq(mut address) = bench.settings.address.clone() else { unreachable!() };
-    let (server, journal) = (address.port, journal(bench));
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
-    address.port = listener.local_addr().expect("it has one").port();
+    let (settings, detour) = Detour::to(bench).await;
+    let journal = journal(bench);
     let (asked, mark) = mpsc::channel(1);
     tokio::spawn(async move {
         loop {
-            let (near, _) = listener.accept().await.expect("a connection");
-            let far = TcpStream::connect(("127.0.0.1", server)).await.expect("the server answers");
+            let (near, far) = detour.next().await;
             tokio::spawn(carry(near, far, journal.clone(), asked.clone()));
         }
     });
-    (Settings { address: Address::RabbitMq(address), ..bench.settings.clone() }, mark)
+    (settings, mark)
 }
 
 async fn carry(near: TcpStream, far: TcpStream, journal: String, asked: mpsc::Sender<Vec<u8>>) {
@@ -187,8 +223,8 @@ async fn a_keeper_may_die_between_its_mark_and_its_snapshot() {
 }
 
 /// A sweep of 20 chunks, half of them done, by a worker that has left; and two snapshots of it.
-async fn half_done() -> (Bench, Sweep, Vec<Vec<u8>>) {
-    let (bench, sweep) = Bench::start(RabbitMq).with_sweep(20).await;
+async fn half_done(bench: Bench) -> (Bench, Sweep, Vec<Vec<u8>>) {
+    let (bench, sweep) = bench.with_sweep(20).await;
     let worker = bench.worker("worker-1").await;
     let mut there = Stream::of(&bench).await;
     let mut told = Vec::new();
@@ -221,7 +257,7 @@ async fn one_that_does_not_fit_costs_no_truth(
     #[values(Last::Nothing, Last::Format, Last::Noise, Last::Cut, Last::Older, Last::OfAnother)]
     last: Last,
 ) {
-    let (bench, sweep, told) = half_done().await;
+    let (bench, sweep, told) = half_done(Bench::start(RabbitMq)).await;
     let newest = told.last().expect("there are two");
     let last = match last {
         Last::Nothing => Vec::new(),
@@ -229,11 +265,30 @@ async fn one_that_does_not_fit_costs_no_truth(
         Last::Noise => (0..10_000).map(|_| fastrand::u8(..)).collect(),
         Last::Cut => newest[..newest.len() / 2].to_vec(),
         Last::Older => told[0].clone(),
-        Last::OfAnother => half_done().await.2.remove(1),
+        Last::OfAnother => half_done(Bench::start(RabbitMq)).await.2.remove(1),
     };
     let mut letterbox = Letterbox::open(&bench).await;
     letterbox.put("", &snapshots(&bench), last);
     letterbox.send().await;
+    let standing = bench.onlooker().await.standing().await.expect("reads");
+    assert_eq!((standing.submitted, standing.committed, standing.dead), (20, 10, 0));
+    finish(&bench, &sweep).await;
+}
+
+#[tokio::test]
+async fn where_earlier_ones_are_trimmed_away_the_last_is_read() {
+    let bench = Bench::start_own(RabbitMq);
+    let limit = r#"{"max-length-bytes": 6000, "stream-max-segment-size-bytes": 1000}"#;
+    let cut = ["set_policy", "cut", "snapshots", limit];
+    assert!(bench.rabbitmq().control(&cut).expect("runs").success());
+    let (bench, sweep, told) = half_done(bench).await;
+    let mut letterbox = Letterbox::open(&bench).await;
+    // What is sent at once is kept or trimmed away as one.
+    for earlier in vec![vec![0; 500]; 20].into_iter().chain([told[1].clone()]) {
+        letterbox.put("", &snapshots(&bench), earlier);
+        letterbox.send().await;
+    }
+    assert!(Stream::of(&bench).await.first_place().await > 0, "none was trimmed away");
     let standing = bench.onlooker().await.standing().await.expect("reads");
     assert_eq!((standing.submitted, standing.committed, standing.dead), (20, 10, 0));
     finish(&bench, &sweep).await;
@@ -272,15 +327,12 @@ async fn without_their_stream_the_sweep_goes_on_and_whoever_connects_brings_it_b
 /// Leads to the server of a bench. Whoever asks for the end of the journal there is overtaken by so many other
 /// records, each time.
 async fn way_through_a_flood(bench: &Bench, records: usize) -> Settings {
-    let Address::RabbitMq(mut address) = bench.settings.address.clone() else { unreachable!() };
-    let cable = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
-    let (server, journal) = (address.port, journal(bench));
-    address.port = cable.local_addr().expect("it has one").port();
+    let (settings, detour) = Detour::to(bench).await;
+    let journal = journal(bench);
     let mut letterbox = Letterbox::open(bench).await;
     spawn_local(async move {
         loop {
-            let (near, _) = cable.accept().await.expect("a connection");
-            let far = TcpStream::connect(("127.0.0.1", server)).await.expect("the server answers");
+            let (near, far) = detour.next().await;
             let (mut from_near, mut to_near) = near.into_split();
             let (mut from_far, mut to_far) = far.into_split();
             spawn_local(async move { tokio::io::copy(&mut from_far, &mut to_near).await });
@@ -298,7 +350,7 @@ async fn way_through_a_flood(bench: &Bench, records: usize) -> Settings {
             }
         }
     });
-    Settings { address: Address::RabbitMq(address), ..bench.settings.clone() }
+    settings
 }
 
 #[tokio::test]
@@ -332,9 +384,9 @@ async fn told_to_whoever_comes_late(chunks: u64) -> u64 {
         letterbox.put("ttg.results.exchange", results, wire::to_json(&result.to_fields()));
     }
     letterbox.send().await;
-    // The worker's keeper tells of everything within a second or so.
+    // The worker's keeper tells of everything: each task and each result is a record.
     let mut there = Stream::of(&bench).await;
-    while timeout(SILENCE, there.next()).await.is_ok() {}
+    while place(&there.next().await) < 2 * chunks {}
     let Address::RabbitMq(mut address) = bench.settings.address.clone() else { unreachable!() };
     let cable = Cable::to(address.port).await;
     address.port = cable.port;

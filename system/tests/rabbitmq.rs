@@ -571,3 +571,28 @@ async fn assert_whole(broker: &dyn queue::Broker, sweep: &Sweep) {
     assert_eq!(report.chunks, sweep.chunks());
     assert_eq!(report.result, Some(support::bench::whole(sweep)));
 }
+
+/// What was sent over one subscription counts no more towards the next.
+#[tokio::test]
+async fn a_worker_whose_batches_go_up_and_down_holds_no_more_for_it() {
+    const CHUNKS: u64 = 400;
+    let (bench, _) = Bench::start(RabbitMq).with_sweep(CHUNKS).await;
+    let worker = bench.worker("worker-1").await;
+    let mut settled = 0;
+    for turn in 0..30 {
+        // A batch of eight is sent sixteen ahead, and one of nine thirty-two.
+        let max = 8 + turn % 2;
+        let ahead = worker.claim_ahead(max).await.expect("claims");
+        let claimed = match ahead.is_empty() {
+            true => worker.claim(max, PATIENCE).await.expect("claims"),
+            false => ahead,
+        };
+        for delivery in &claimed {
+            assert_eq!(commit(&*worker, delivery, "worker-1").await, Commit::Committed);
+        }
+        settled += claimed.len() as u64;
+    }
+    let waiting = bench.rabbitmq().depth(&bench.rabbitmq().queues().tasks).await;
+    let held = CHUNKS - settled - waiting;
+    assert!(held <= 64, "{held} are held, after {settled}");
+}

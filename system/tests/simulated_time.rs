@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ const LEASE: Duration = Duration::from_secs(1);
 struct Freezing {
     broker: Rc<dyn Broker>,
     gate: watch::Receiver<bool>,
+    /// How many results each commit had.
+    commits: Rc<RefCell<Vec<usize>>>,
 }
 
 impl Freezing {
@@ -65,6 +68,7 @@ impl Queue for Freezing {
     }
     async fn commit(&self, done: &[(Token, TaskResult)]) -> Result<Vec<Commit>> {
         self.thawed().await;
+        self.commits.borrow_mut().push(done.len());
         self.broker.commit(done).await
     }
     async fn renew(&self, held: &[Token]) -> Result<Vec<Token>> {
@@ -114,6 +118,7 @@ impl Kernel for Paced {
 struct Scene {
     bench: Bench,
     work: Duration,
+    commits: Rc<RefCell<Vec<usize>>>,
     gate: watch::Receiver<bool>,
     stop: watch::Receiver<bool>,
     /// Held, for a worker to whom nobody can say anything any more takes no heed.
@@ -123,7 +128,7 @@ struct Scene {
 impl Scene {
     fn new(bench: Bench, work: Duration) -> Self {
         let ((open, gate), (asked, stop)) = (watch::channel(true), watch::channel(false));
-        Self { bench, work, gate, stop, _keepers: [open, asked] }
+        Self { bench, work, commits: Rc::default(), gate, stop, _keepers: [open, asked] }
     }
 
     async fn run(&self, name: &str) -> (Summary, std::result::Result<(), WorkerError>) {
@@ -137,7 +142,8 @@ impl Scene {
         stop: &watch::Receiver<bool>,
     ) -> (Summary, std::result::Result<(), WorkerError>) {
         let broker = self.bench.worker(name).await;
-        let queue = Rc::new(Freezing { broker, gate: gate.clone() });
+        let queue =
+            Rc::new(Freezing { broker, gate: gate.clone(), commits: Rc::clone(&self.commits) });
         let kernel = Box::new(Paced { work: self.work, gate: gate.clone() });
         worker::run(queue, kernel, self.bench.options(name), stop.clone()).await
     }
@@ -286,4 +292,40 @@ async fn a_failing_chunk_is_retried_to_its_death_and_the_others_complete() {
     assert_eq!((summary.status, summary.chunks_processed), (Status::Completed, 4));
     let report = bench.report().await;
     assert_eq!((report.complete, report.chunks, report.dead_lettered), (false, 4, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_of_very_short_chunks_are_no_commits_of_their_own() {
+    let (bench, sweep) = Bench::start(Model).with_sweep(200).await;
+    let scene = Scene::new(bench, Duration::ZERO);
+    scene.run("worker-1").await.1.expect("it ends well");
+    let commits = scene.commits.take();
+    let (last, others) = commits.split_last().expect("commits");
+    assert!(others.iter().all(|count| *count > 32), "half a batch at least: {commits:?}");
+    assert!(others.iter().chain([last]).all(|count| *count <= 64), "a batch: {commits:?}");
+    scene.bench.assert_exact(&sweep).await;
+}
+
+/// Whenever a worker stops, what it has claimed and not committed is given back.
+#[tokio::test(start_paused = true)]
+async fn a_worker_may_stop_at_any_moment_of_a_batch() {
+    for after in (1..120).map(Duration::from_millis) {
+        let (bench, sweep) = Bench::start(Model).with_lease(LEASE * 60).with_sweep(60).await;
+        let scene = Scene::new(bench, CHUNK / 50);
+        let (ask, stop) = watch::channel(false);
+        let asking = async {
+            sleep(after).await;
+            ask.send(true).expect("it listens");
+        };
+        let ((summary, ended), ()) =
+            join!(scene.run_behind("worker-1", &scene.gate, &stop), asking);
+        ended.expect("it ends well");
+        assert_eq!(summary.status, Status::Interrupted, "after {after:?}");
+        let begun = Instant::now();
+        let (rest, ended) = scene.run("worker-2").await;
+        ended.expect("it ends well");
+        assert!(begun.elapsed() < LEASE, "it waits for no lease, after {after:?}");
+        assert_eq!(summary.chunks_processed + rest.chunks_processed, 60, "after {after:?}");
+        scene.bench.assert_exact(&sweep).await;
+    }
 }

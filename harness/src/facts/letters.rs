@@ -1,4 +1,4 @@
-//! Dead letters in words: those of one reason are told together.
+//! Dead letters in words: those of one reason are told together, each in the same words in whatever order they came.
 
 use crate::last_words::{evidence, masked, telling};
 use crate::words::counted;
@@ -12,7 +12,9 @@ struct Alike {
     kind: String,
     /// What they name: `chunk` or `range`; nothing of the sweep.
     noun: Option<&'static str>,
+    /// That of the letter which is named first; of several of that name, the least.
     reason: String,
+    /// The least ones, in order.
     names: Vec<String>,
     count: u64,
 }
@@ -30,10 +32,7 @@ impl Letters {
         let kind = masked(&telling(reason));
         let same = |it: &&mut Alike| it.noun == noun && it.kind == kind;
         if let Some(alike) = self.alike.iter_mut().find(same) {
-            alike.count += 1;
-            if alike.names.len() < KEPT.1 {
-                alike.names.push(name);
-            }
+            alike.push(name, reason);
         } else if self.alike.len() < KEPT.0 {
             let (reason, names) = (reason.to_owned(), vec![name]);
             self.alike.push(Alike { kind, noun, reason, names, count: 1 });
@@ -53,6 +52,18 @@ impl Letters {
 }
 
 impl Alike {
+    fn push(&mut self, name: String, reason: &str) {
+        self.count += 1;
+        let place = self.names.partition_point(|named| *named <= name);
+        let is_told =
+            self.names.first().is_some_and(|first| (&name, reason) < (first, &self.reason));
+        if is_told {
+            reason.clone_into(&mut self.reason);
+        }
+        self.names.insert(place, name);
+        self.names.truncate(KEPT.1);
+    }
+
     fn evidence(&self) -> String {
         let Self { noun, reason, names, count, .. } = self;
         let what = match (noun, count) {
@@ -62,8 +73,6 @@ impl Alike {
                     0 => String::new(),
                     more => format!(" and {more} more"),
                 };
-                let mut names = names.clone();
-                names.sort_unstable();
                 format!("{noun}s {}{more} are in the dead letters", names.join(", "))
             }
             (None, 1) => "a dead letter names no chunk of the sweep".to_owned(),
@@ -78,18 +87,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn letters_of_one_reason_are_told_together() {
+    fn letters_of_one_reason_are_told_together_in_whatever_order_they_came() {
         let mut letters = Letters::default();
-        for n in 0..7 {
+        for n in [6, 1, 5, 0, 3, 4, 2] {
             letters.push(Some("chunk"), format!("{n:05}"), &format!("no luck with {n}"));
         }
         letters.push(Some("chunk"), "00008".into(), "no cheese");
-        letters.push(None, String::new(), "no cheese");
-        letters.push(None, String::new(), "no cheese");
+        letters.push(None, String::new(), "no ham with 7");
+        letters.push(None, String::new(), "no ham with 3");
         insta::assert_snapshot!(letters.evidence().join("\n"), @r"
         chunks 00000, 00001, 00002, 00003, 00004 and 2 more are in the dead letters: no luck with 0
         chunk 00008 is in the dead letters: no cheese
-        2 dead letters name no chunk of the sweep: no cheese
+        2 dead letters name no chunk of the sweep: no ham with 3
         ");
     }
 

@@ -22,6 +22,10 @@ const PAGE: usize = 1000;
 /// Chunks that are named one by one, where the first suffice.
 const NAMED: usize = 100;
 
+/// Most changed results that are told one by one: a verdict excuses only those that it knows. Workers store some
+/// hundreds at once.
+const CHANGED: usize = 4_096;
+
 /// How long a server may take to notice that its clients are gone.
 const NOTICE: Duration = Duration::from_secs(5);
 
@@ -190,7 +194,7 @@ impl StoredResults {
             return;
         }
         *self.changed.entry(result.chunk_index).or_default() += 1;
-        if self.first_changed.len() < NAMED {
+        if self.first_changed.len() < CHANGED {
             self.first_changed.push(Event::Changed {
                 chunk_id: ChunkId(result.chunk_index).to_string(),
                 was: first.map(|first| first.sum),

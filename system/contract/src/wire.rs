@@ -1,13 +1,15 @@
 //! Tasks, results and dead letters as they travel: the fields that any program must speak.
 
-use std::fmt::{self, Write};
+mod json;
 
-use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Map, Value};
+use std::fmt::Write;
+
+use serde::{Deserialize, Serialize};
 
 use crate::chunk::{CHUNKS_BOUND, Chunk, ChunkId, Sweep};
 use crate::stats::Stats;
+
+pub use json::{from_json, to_json, to_message};
 
 /// Longest text of a foreign message that is kept in a dead letter, in bytes.
 const RAW_BOUND: usize = 4096;
@@ -19,6 +21,9 @@ const FIELDS_BOUND: usize = 64;
 const COMPLETED: &str = "completed";
 
 const RETRY_COUNT: &str = "retry_count";
+
+/// What a dead letter says of its task: the task's own fields of these names give way.
+const LETTER_FIELDS: [&str; 4] = ["status", "last_error", "failed_at", RETRY_COUNT];
 
 /// What is read of a task.
 const TASK: [&str; 8] = [
@@ -297,16 +302,17 @@ impl DeadLetter {
         let mut fields: Fields = self
             .task
             .iter()
-            .filter(|(name, _)| name != "status" && name != "retry_count")
+            .filter(|(name, _)| !LETTER_FIELDS.contains(&name.as_str()))
             .take(FIELDS_BOUND)
             .map(|(name, value)| (bounded(name), bounded(value)))
             .collect();
-        fields.extend(owned(vec![
-            ("status", "dead_lettered".to_owned()),
-            ("last_error", bounded(&self.last_error)),
-            ("failed_at", self.failed_at.clone()),
-            ("retry_count", self.retry_count.to_string()),
-        ]));
+        let values = [
+            "dead_lettered".to_owned(),
+            bounded(&self.last_error),
+            self.failed_at.clone(),
+            self.retry_count.to_string(),
+        ];
+        fields.extend(LETTER_FIELDS.map(str::to_owned).into_iter().zip(values));
         fields
     }
 
@@ -321,64 +327,6 @@ impl DeadLetter {
     /// The task, where it can be read.
     pub fn task(&self) -> Option<Task> {
         Task::from_fields(&self.task).ok()
-    }
-}
-
-/// Fields as a JSON object: numbers where the wire has numbers is for the reader to decide.
-pub fn to_json(fields: &Fields) -> String {
-    let object: Map<String, Value> =
-        fields.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
-    Value::Object(object).to_string()
-}
-
-/// The same of a task or a dead letter on RabbitMQ, whose `retry_count` is a number and always there.
-pub fn to_message(fields: &Fields) -> String {
-    let mut object: Map<String, Value> =
-        fields.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
-    let failures: u32 = get(fields, RETRY_COUNT).and_then(|text| text.parse().ok()).unwrap_or(0);
-    object.insert(RETRY_COUNT.to_owned(), Value::from(failures));
-    Value::Object(object).to_string()
-}
-
-/// Fields of a JSON object; strings and numbers are taken alike. Anything else is kept whole
-/// under `raw`, so that nothing is dropped.
-pub fn from_json(text: &str) -> Fields {
-    match serde_json::from_str::<Pairs>(text) {
-        Ok(Pairs(pairs)) => pairs
-            .into_iter()
-            .map(|(name, value)| match value {
-                Value::String(text) => (name, text),
-                other => (name, other.to_string()),
-            })
-            .collect(),
-        Err(_) => vec![("raw".to_owned(), bounded(text))],
-    }
-}
-
-/// The members of a JSON object, those of the same name too.
-struct Pairs(Vec<(String, Value)>);
-
-impl<'de> Deserialize<'de> for Pairs {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-
-        impl<'de> Visitor<'de> for Members {
-            type Value = Pairs;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON object")
-            }
-
-            fn visit_map<M: MapAccess<'de>>(self, mut members: M) -> Result<Pairs, M::Error> {
-                let mut pairs = Vec::new();
-                while let Some(pair) = members.next_entry()? {
-                    pairs.push(pair);
-                }
-                Ok(Pairs(pairs))
-            }
-        }
-
-        deserializer.deserialize_map(Members)
     }
 }
 
@@ -556,5 +504,20 @@ mod tests {
         assert_eq!(read.task().map(|t| t.chunk), Some(task().chunk));
         assert_eq!(get(&read.task, "status"), Some("dead_lettered"));
         assert_eq!((read.last_error.as_str(), read.retry_count), ("division by zero", 4));
+    }
+
+    #[test]
+    fn a_dead_letter_says_why_it_is_one_and_not_what_its_task_says_of_itself() {
+        let task =
+            from_json(r#"{"last_error":"x","failed_at":"never","colour":"blue","retry_count":7}"#);
+        let letter = DeadLetter {
+            task,
+            last_error: "chunk_id is missing".to_owned(),
+            failed_at: "2026-01-02T03:04:06Z".to_owned(),
+            retry_count: 0,
+        };
+        let said = r#"{"colour":"blue","failed_at":"2026-01-02T03:04:06Z","last_error":"chunk_id is missing","retry_count":0,"status":"dead_lettered"}"#;
+        assert_eq!(to_message(&letter.to_fields()), said);
+        assert_eq!(DeadLetter::from_fields(letter.to_fields()).last_error, "chunk_id is missing");
     }
 }

@@ -206,8 +206,8 @@ pub trait Queue: Reconcile + ComputedBy {
     /// Returns as soon as there is something, and early when the sweep is complete.
     async fn claim(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>>;
 
-    /// Up to `max` new tasks that are there and can be had while a commit goes on; it waits for none. Whoever
-    /// gets none claims afterwards, so a backend that gains nothing by it gives none.
+    /// Up to `max` new tasks that are there or on their way, before or while a commit goes on. Whoever gets none
+    /// claims afterwards, so a backend that gains nothing by it gives none.
     async fn claim_ahead(&self, max: usize) -> Result<Vec<Delivery>>;
 
     /// Stores results and acknowledges their deliveries, each pair as one step.

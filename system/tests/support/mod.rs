@@ -4,6 +4,7 @@
 pub(crate) mod bench;
 pub(crate) mod cable;
 pub(crate) mod certificates;
+pub(crate) mod detour;
 pub(crate) mod graveyard;
 pub(crate) mod kernels;
 pub(crate) mod model;

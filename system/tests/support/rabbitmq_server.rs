@@ -145,13 +145,20 @@ impl RabbitMqServer {
         sent.await.expect("publishes").await.expect("is stored");
     }
 
-    /// Takes every message of a queue, and reads it.
-    pub(crate) async fn take_all<T>(&self, queue: &str, read: impl Fn(&Fields) -> T) -> Vec<T> {
+    /// How many messages wait in a queue.
+    pub(crate) async fn depth(&self, queue: &str) -> u64 {
         let connection = self.connect().await;
         let channel = connection.create_channel().await.expect("a channel");
         let passive = QueueDeclareOptions { passive: true, ..Default::default() };
         let told = channel.queue_declare(queue.into(), passive, Default::default()).await;
-        let count = told.expect("it is there").message_count() as usize;
+        told.expect("it is there").message_count().into()
+    }
+
+    /// Takes every message of a queue, and reads it.
+    pub(crate) async fn take_all<T>(&self, queue: &str, read: impl Fn(&Fields) -> T) -> Vec<T> {
+        let count = self.depth(queue).await as usize;
+        let connection = self.connect().await;
+        let channel = connection.create_channel().await.expect("a channel");
         let (options, none) = (Default::default(), Default::default());
         let consumer = channel.basic_consume(queue.into(), "".into(), options, none).await;
         let messages = consumer.expect("a consumer").take(count).map(|message| {

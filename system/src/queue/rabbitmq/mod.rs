@@ -1,13 +1,14 @@
 //! RabbitMQ: the wire contract's queues, and beside them a journal.
 //!
 //! Queues cannot be looked at without taking from them, and AMQP has no step that both publishes
-//! and acknowledges. So everything that is published to the contract's exchanges also goes to a
-//! stream of ours, the *journal*: onlookers read it without taking anything, a coordinator sees
+//! and acknowledges, whoever dies. So everything that is published to the contract's exchanges is also
+//! told to a stream of ours, the *journal*: onlookers read it without taking anything, a coordinator sees
 //! in it what it has submitted, and a worker to whom a task is delivered again sees whether it was
 //! settled. The journal's order decides: of several results of a chunk the first counts.
 //!
-//! A result is published and confirmed before its task is acknowledged. Between the two a worker
-//! may die; the task is then delivered again, found settled, and acknowledged. Only where two
+//! Results are stored before their tasks are acknowledged: each in the contract's queue, and all that a worker
+//! stores at once by one record of the journal, in one transaction. Before the acknowledgement the worker
+//! may die; the tasks are then delivered again, found settled, and acknowledged. Only where two
 //! workers compute one chunk at the same moment is a result stored twice; the aggregator counts
 //! the first.
 //!

@@ -1,5 +1,7 @@
 //! Messages, and the channel that publishes them and waits until the broker has stored them.
 
+use std::cell::Cell;
+
 use futures_util::future::join_all;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::{AMQPValue, FieldTable};
@@ -8,6 +10,7 @@ use lapin::{BasicProperties, Channel, Confirmation, Connection, PublisherConfirm
 use super::error::{BrokerError, Outcome};
 use super::topology::{
     LETTERS_EXCHANGE, PERSISTENT, Queues, RESULTS_EXCHANGE, RETRY_EXCHANGE, TASKS_EXCHANGE,
+    recorded_together,
 };
 use crate::chunk::ChunkId;
 use crate::queue::arrival::Dead;
@@ -50,10 +53,12 @@ impl Outgoing {
         Self::message(RETRY_EXCHANGE, &queues.retry, &id, body)
     }
 
+    /// A result that a record of the journal tells of too (`record::results`).
     pub(super) fn result(queues: &Queues, result: &TaskResult) -> Self {
         let id = ChunkId(result.chunk_index).to_string();
         let body = wire::to_json(&result.to_fields());
-        Self::message(RESULTS_EXCHANGE, &queues.results, &id, body)
+        let result = Self::message(RESULTS_EXCHANGE, &queues.results, &id, body);
+        Self { properties: result.properties.with_headers(recorded_together()), ..result }
     }
 
     /// A dead letter, with what monitoring tools look for in its headers.
@@ -95,6 +100,50 @@ impl Outgoing {
     }
 }
 
+/// A channel of transactions. A server to which the client is lost in the midst of one takes nothing of it; one
+/// that is killed itself may have stored a part.
+pub(super) struct Transactions {
+    channel: Channel,
+    /// Something was published and may not be committed: whoever waited for that was dropped.
+    is_begun: Cell<bool>,
+}
+
+impl Transactions {
+    pub(super) async fn open(connection: &Connection) -> lapin::Result<Self> {
+        let channel = connection.create_channel().await?;
+        channel.tx_select().await?;
+        Ok(Self { channel, is_begun: Cell::new(false) })
+    }
+
+    /// Whether a transaction was cut off by whoever waited for it. It may be committed, on its way or neither, and
+    /// the channel is of no use any more: the client library sends a rollback before what was published.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.is_begun.get()
+    }
+
+    /// Publishes all of it, and waits until the broker has stored everything.
+    pub(super) async fn publish(&self, messages: &[Outgoing]) -> Outcome<()> {
+        self.is_begun.set(true);
+        let sent = messages.iter().map(|message| message.publish(&self.channel, MANDATORY));
+        for sent in join_all(sent).await {
+            sent?;
+        }
+        self.channel.tx_commit().await?;
+        self.is_begun.set(false);
+        match self.channel.wait_for_confirms().await?.first() {
+            Some(returned) => Err(no_queue(returned.routing_key.as_str())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What can be put into no queue comes back.
+const MANDATORY: BasicPublishOptions = BasicPublishOptions { mandatory: true, immediate: false };
+
+fn no_queue(key: &str) -> BrokerError {
+    BrokerError::new(format!("there is no queue {key} for a message"))
+}
+
 /// A channel on which the server confirms what it has stored.
 pub(super) struct Publisher(Channel);
 
@@ -107,16 +156,14 @@ impl Publisher {
 
     /// Publishes, and waits until the broker has stored everything.
     pub(super) async fn publish(&self, messages: &[Outgoing]) -> Outcome<()> {
-        let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
         // All at once: awaited one by one, each would be a packet of its own.
         let sent =
-            messages.iter().map(async |message| message.publish(&self.0, options).await?.await);
+            messages.iter().map(async |message| message.publish(&self.0, MANDATORY).await?.await);
         for (confirmation, message) in join_all(sent).await.into_iter().zip(messages) {
             match confirmation? {
                 Confirmation::Ack(None) => {}
                 Confirmation::Ack(Some(_)) => {
-                    let key = &message.key;
-                    return Err(BrokerError::new(format!("there is no queue {key} for a message")));
+                    return Err(no_queue(&message.key));
                 }
                 Confirmation::Nack(_) | Confirmation::NotRequested => {
                     return Err(BrokerError::new("the server could not store a message"));

@@ -234,6 +234,11 @@ impl Trace {
                 // Written again after what was there is discarded.
                 Some("store") if ours => self.committed = ChunkSet::default(),
                 Some("redelivered" | "repeated") if ours => {
+                    // A result that was published and not stored, since its worker died before it had sent
+                    // the rest: whoever says this has looked into the journal.
+                    if let Ok(chunk) = text.parse() {
+                        self.committed.remove(chunk);
+                    }
                     if let Some(delivered) = self.of(&text, &connection) {
                         delivered.begun = true;
                     }

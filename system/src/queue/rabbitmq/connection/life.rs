@@ -8,11 +8,12 @@ use lapin::message::Delivery as Message;
 use lapin::options::{BasicGetOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection};
+use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use crate::queue::rabbitmq::error::{BrokerError, Outcome};
-use crate::queue::rabbitmq::publisher::{Outgoing, Publisher};
+use crate::queue::rabbitmq::publisher::{Outgoing, Publisher, Transactions};
 use crate::queue::rabbitmq::topology::{self, Depth, Queues};
 
 /// How long the server may take to answer. A queue of its own may need a while after a restart;
@@ -44,6 +45,8 @@ pub(in crate::queue::rabbitmq) struct Life {
     /// How long a server is waited for that takes nothing for lack of memory or disk.
     patience: Duration,
     publisher: Publisher,
+    /// For what is stored together. Only workers have any.
+    transactions: OnceCell<Transactions>,
     /// For messages that are fetched one by one, and for questions.
     fetcher: Channel,
     _companion: Option<Companion>,
@@ -61,12 +64,44 @@ impl Life {
             try_join(Publisher::open(&connection), connection.create_channel()).await?;
         let (connection, queues) = (Arc::new(connection), queues.clone());
         let _companion = companion.map(|start| Companion(start(&connection, &queues)));
-        Ok(Self { number, connection, queues, patience, publisher, fetcher, _companion })
+        Ok(Self {
+            number,
+            connection,
+            queues,
+            patience,
+            publisher,
+            transactions: OnceCell::new(),
+            fetcher,
+            _companion,
+        })
     }
 
     /// Publishes, and waits until the broker has stored everything.
     pub(in crate::queue::rabbitmq) async fn publish(&self, messages: &[Outgoing]) -> Outcome<()> {
         self.answered(self.publisher.publish(messages)).await
+    }
+
+    /// Refuses to go on over a connection on which a transaction was cut off: what has become of it the journal
+    /// says, to whoever asks over the next one.
+    pub(in crate::queue::rabbitmq) fn knows_what_is_stored(&self) -> Outcome<()> {
+        match self.transactions.get() {
+            Some(transactions) if transactions.is_in_doubt() => {
+                Err(BrokerError::new("a transaction was cut off"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// As `publish`, and nothing of it where this client is lost before it has sent all.
+    pub(in crate::queue::rabbitmq) async fn publish_together(
+        &self,
+        messages: &[Outgoing],
+    ) -> Outcome<()> {
+        let publish = async {
+            let open = || Transactions::open(&self.connection);
+            self.transactions.get_or_try_init(open).await?.publish(messages).await
+        };
+        self.answered(publish).await
     }
 
     /// Publishes what nobody needs to wait for.

@@ -98,9 +98,21 @@ impl Queue for RabbitMq {
         }
     }
 
-    /// The server sends ahead by itself.
-    async fn claim_ahead(&self, _max: usize) -> Result<Vec<Delivery>> {
-        Ok(Vec::new())
+    /// The server sends ahead by itself. Of single tasks it sends the next when the one before is acknowledged.
+    async fn claim_ahead(&self, max: usize) -> Result<Vec<Delivery>> {
+        if max <= 1 {
+            return Ok(Vec::new());
+        }
+        let taken = self.client.call(async |life| {
+            let mut inbox = self.consumer.inbox.lock().await;
+            let taken = match inbox.as_mut().filter(|inbox| inbox.life == life.number) {
+                Some(inbox) => life.answered(inbox.take_ahead(max)).await?,
+                None => Vec::new(),
+            };
+            Ok((life.number, taken))
+        });
+        let (life, messages) = taken.await?;
+        self.arrivals(life, messages, true).await
     }
 
     async fn commit(&self, done: &[(Token, TaskResult)]) -> Result<Vec<Commit>> {

@@ -17,6 +17,9 @@ use crate::queue::rabbitmq::publisher::Outgoing;
 use crate::queue::{Commit, Failure, Result, Token};
 use crate::wire::TaskResult;
 
+/// Most results in one record of the journal. The server sends a thousand records ahead to whoever reads it.
+const RECORDED: usize = 32;
+
 impl RabbitMq {
     /// Stores the results of chunks that are not settled, as far as is known; `tried` are those of which that
     /// was tried before, on a connection that broke.
@@ -26,6 +29,7 @@ impl RabbitMq {
         done: &[(Token, TaskResult)],
         tried: &RefCell<BTreeSet<u64>>,
     ) -> Outcome<Vec<Commit>> {
+        life.knows_what_is_stored()?;
         let lost = |token: &Token| !self.is_ours(token);
         if done.iter().any(|(token, _)| lost(token)) {
             // Somebody else may have done it by now, or the broker has stored it already.
@@ -46,11 +50,14 @@ impl RabbitMq {
         let again = of(Commit::AlreadySettled)
             .filter(|((_, result), _)| tried.borrow().contains(&result.chunk_index))
             .map(|((_, result), _)| Outgoing::result(&self.queues, result).for_its_queue_alone());
-        let new =
-            of(Commit::Committed).map(|((_, result), _)| Outgoing::result(&self.queues, result));
-        let all: Vec<Outgoing> = again.chain(new).collect();
+        let new: Vec<Outgoing> = of(Commit::Committed)
+            .map(|((_, result), _)| Outgoing::result(&self.queues, result))
+            .collect();
+        let records: Vec<Outgoing> =
+            new.chunks(RECORDED).map(|results| record::results(&self.queues, results)).collect();
+        let all: Vec<Outgoing> = again.chain(new).chain(records).collect();
         tried.borrow_mut().extend(done.iter().map(|(_, result)| result.chunk_index));
-        life.publish(&all).await?;
+        life.publish_together(&all).await?;
         Ok(outcomes)
     }
 

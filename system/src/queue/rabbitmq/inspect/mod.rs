@@ -41,6 +41,32 @@ struct Place {
     cursor: Cursor,
     /// It has come to the end once: what it reads then has just happened.
     is_live: bool,
+    /// How much of the record at its place was told already.
+    told: usize,
+    /// That record, where it was read.
+    halfway: Option<Message>,
+}
+
+impl Place {
+    fn at(cursor: &Cursor, life: u64, reader: Reader) -> Self {
+        let (_, told) = parse(cursor);
+        Self { life, reader, cursor: cursor.clone(), is_live: false, told, halfway: None }
+    }
+
+    /// What is told next, and what is read first for it: a record may tell of much.
+    fn cursor(&self) -> Cursor {
+        let next = self.reader.next;
+        Cursor(match self.told {
+            0 => next.to_string(),
+            told => format!("{}.{told}", next - 1),
+        })
+    }
+}
+
+/// The place of the record that is read next, and how much of it was told.
+fn parse(cursor: &Cursor) -> (u64, usize) {
+    let (place, told) = cursor.0.split_once('.').unwrap_or((&cursor.0, "0"));
+    (place.parse().unwrap_or(0), told.parse().unwrap_or(0))
 }
 
 /// What an onlooker reads.
@@ -79,8 +105,8 @@ impl Inspect for RabbitMq {
         wait: Duration,
     ) -> Result<Vec<Stamped<Readable<TaskResult>>>> {
         let page = self.page(Kind::Results, cursor, max, wait, |record| match record {
-            Record::Result(result) => Some(result),
-            _ => None,
+            Record::Results(results) => results,
+            _ => Vec::new(),
         });
         let stamp = |(seen_ms, result): (Option<i64>, Readable<TaskResult>)| {
             let said = result.as_ref().ok().and_then(|it| ms(&it.completed_at));
@@ -91,9 +117,9 @@ impl Inspect for RabbitMq {
 
     async fn tasks(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<Stamped<Readable<Task>>>> {
         let page = self.page(Kind::Tasks, cursor, max, Duration::ZERO, |record| match record {
-            Record::Task(task) | Record::Stray(task) => Some(Ok(task)),
-            Record::NoTask(reason) => Some(Err(reason)),
-            _ => None,
+            Record::Task(task) | Record::Stray(task) => vec![Ok(task)],
+            Record::NoTask(reason) => vec![Err(reason)],
+            _ => Vec::new(),
         });
         let stamp = |(_, task): (Option<i64>, Readable<Task>)| {
             let said = task.as_ref().ok().and_then(|task| ms(&task.created_at));
@@ -201,16 +227,15 @@ impl Inspect for RabbitMq {
 }
 
 impl RabbitMq {
-    /// Up to `max` records from the cursor on; without a wait, everything that is there now.
+    /// Up to `max` of what records tell from the cursor on; without a wait, everything that is there now.
     async fn page<T>(
         &self,
         kind: Kind,
         cursor: &mut Cursor,
         max: usize,
         wait: Duration,
-        pick: impl Fn(Record) -> Option<T>,
+        pick: impl Fn(Record) -> Vec<T>,
     ) -> Result<Vec<(Option<i64>, T)>> {
-        let from: u64 = cursor.0.parse().unwrap_or(0);
         let (page, next) = self
             .client
             .call(async |life| {
@@ -218,15 +243,14 @@ impl RabbitMq {
                 let mut place = match places.remove(&kind) {
                     Some(it) if it.life == life.number && it.cursor == *cursor => it,
                     _ => {
+                        let (from, _) = parse(cursor);
                         let reader = Reader::open(&life.connection, &self.queues, from);
-                        let reader = life.answered(reader).await?;
-                        let (life, cursor) = (life.number, cursor.clone());
-                        Place { life, reader, cursor, is_live: false }
+                        Place::at(cursor, life.number, life.answered(reader).await?)
                     }
                 };
                 let page = self.fill(&life, &mut place, max, wait, &pick).await?;
                 if !page.is_empty() {
-                    place.cursor = Cursor(place.reader.next.to_string());
+                    place.cursor = place.cursor();
                 }
                 let next = place.cursor.clone();
                 places.insert(kind, place);
@@ -240,10 +264,10 @@ impl RabbitMq {
     async fn fill<T>(
         &self,
         life: &Rc<Life>,
-        Place { reader, is_live, .. }: &mut Place,
+        Place { reader, is_live, told, halfway, .. }: &mut Place,
         max: usize,
         wait: Duration,
-        pick: &impl Fn(Record) -> Option<T>,
+        pick: &impl Fn(Record) -> Vec<T>,
     ) -> Outcome<Vec<(Option<i64>, T)>> {
         let mut page = Vec::new();
         let mine = new_mark();
@@ -252,7 +276,9 @@ impl RabbitMq {
             life.publish(&[record::mark(&self.queues, &mine)]).await?;
         }
         while page.len() < max {
-            let message = if wait.is_zero() {
+            let message = if let Some(message) = halfway.take() {
+                message
+            } else if wait.is_zero() {
                 reader.next_soon().await?
             } else {
                 reader.turn.give_way().await;
@@ -271,12 +297,17 @@ impl RabbitMq {
                     break;
                 }
                 record => {
-                    if let Some(picked) = pick(record) {
-                        page.push((is_live.then(now_ms), picked));
-                        // The first ends the wait; what has arrived with it comes along.
-                        if !wait.is_zero() {
-                            deadline = Instant::now();
-                        }
+                    let picked = pick(record);
+                    let from = std::mem::take(told);
+                    let to = picked.len().min(from + max - page.len());
+                    if to < picked.len() {
+                        (*told, *halfway) = (to, Some(message));
+                    }
+                    let seen = is_live.then(now_ms);
+                    page.extend(picked.into_iter().take(to).skip(from).map(|it| (seen, it)));
+                    // The first ends the wait; what has arrived with it comes along.
+                    if !wait.is_zero() && !page.is_empty() {
+                        deadline = Instant::now();
                     }
                 }
             }

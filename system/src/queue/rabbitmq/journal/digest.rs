@@ -84,7 +84,10 @@ impl Digest {
             }
             Record::Sweep(info) => self.open(info),
             Record::Task(task) => self.take_task(task),
-            Record::Result(Ok(result)) if result.chunk_index < chunks => self.take_result(&result),
+            Record::Results(results) => {
+                let fitting = results.into_iter().flatten().filter(|it| it.chunk_index < chunks);
+                fitting.for_each(|result| self.take_result(&result));
+            }
             Record::Refused(chunk) if self.doubtful.contains(&chunk) => {
                 self.refused.insert(chunk);
             }
@@ -115,7 +118,6 @@ impl Digest {
             | Record::Refused(_)
             | Record::Stray(_)
             | Record::NoTask(_)
-            | Record::Result(_)
             | Record::Mark(_)
             | Record::Other => {}
         }
@@ -294,9 +296,12 @@ mod tests {
             4 => Record::Task(task(chunk, 0, 1 + number)),
             5 => Record::Again(task(chunk, number, 0)),
             6 => Record::Submitted(chunk),
-            7 => Record::Result(Ok(result(chunk, 5))),
-            8 => Record::Result(Ok(result(chunk, 1 + u64::from(number)))),
-            9 => Record::Result(Err("garbage".to_owned())),
+            7 => Record::Results(vec![Ok(result(chunk, 5)); 1 + number as usize]),
+            8 => {
+                let result = result(chunk, 1 + u64::from(number));
+                Record::Results(vec![Ok(result), Err("garbage".to_owned())])
+            }
+            9 => Record::Results(vec![Err("garbage".to_owned())]),
             10 => Record::Refused(chunk),
             11 => letter(chunk, number),
             12 => match letter(chunk, number) {

@@ -28,8 +28,8 @@ pub(in crate::queue::rabbitmq) enum Record {
     Again(Task),
     /// All chunks below this one are in the queue for good.
     Submitted(u64),
-    /// A result was published.
-    Result(Result<TaskResult, String>),
+    /// Results were published: one of anybody's, or as many as a worker of ours has stored together.
+    Results(Vec<Result<TaskResult, String>>),
     /// The chunk has only results that it cannot come to, and is in no queue any more.
     Refused(u64),
     /// A dead letter was published, and its text.
@@ -125,7 +125,7 @@ impl Record {
                     (Err(reason), _) => Self::NoTask(reason),
                 }
             }
-            RESULTS_EXCHANGE => Self::Result(TaskResult::from_fields(&wire::from_json(&text))),
+            RESULTS_EXCHANGE => Self::Results(vec![result(&text)]),
             LETTERS_EXCHANGE => {
                 Self::Letter(DeadLetter::from_fields(wire::from_json(&text)), text.into_owned())
             }
@@ -144,6 +144,7 @@ impl Record {
         let kind = message.properties.kind().as_ref().map(lapin::types::ShortString::as_str);
         match kind {
             Some("store") => Self::Store(text.to_owned()),
+            Some("results") => Self::Results(text.lines().map(result).collect()),
             Some("mark") => Self::Mark(text.to_owned()),
             Some("returned") => text.parse().map_or(Self::Other, Self::Returned),
             Some("released") => text.parse().map_or(Self::Other, Self::Released),
@@ -164,6 +165,10 @@ impl Record {
             _ => Self::Other,
         }
     }
+}
+
+fn result(text: &str) -> Result<TaskResult, String> {
+    TaskResult::from_fields(&wire::from_json(text))
 }
 
 /// Whether a message has come out of another queue, as a retry does when its time has come.
@@ -188,6 +193,12 @@ pub(in crate::queue::rabbitmq) fn sweep(queues: &Queues, info: &SweepInfo) -> Ou
 /// The name of the data: the first one in a journal counts.
 pub(in crate::queue::rabbitmq) fn store(queues: &Queues, name: &str) -> Outgoing {
     own(queues, "store", name.to_owned())
+}
+
+/// Results that are stored together: a line of JSON each, which is what is published of it to its own queue.
+pub(in crate::queue::rabbitmq) fn results(queues: &Queues, results: &[Outgoing]) -> Outgoing {
+    let lines: Vec<&[u8]> = results.iter().map(|result| result.body.as_slice()).collect();
+    Outgoing::of_our_own(queues.journal(), "results", lines.join(&b'\n'))
 }
 
 /// A mark that is nobody else's.

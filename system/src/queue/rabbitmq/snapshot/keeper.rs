@@ -26,6 +26,10 @@ use crate::queue::rabbitmq::journal::reader::Reader;
 use crate::queue::rabbitmq::journal::record::{self, Record, new_mark};
 use crate::queue::rabbitmq::topology::{Queues, durable};
 
+/// How long a connection lasts before its worker stands for keeper, which costs the server something: the first
+/// chunks go before, and a short sweep is nearly over by then.
+const BEFORE_CANDIDACY: Duration = Duration::from_millis(600);
+
 /// A mark that has not come after this time is lost.
 const LOST: Duration = Duration::from_secs(30);
 
@@ -47,6 +51,7 @@ pub(in crate::queue::rabbitmq) fn start_keeper(
 ) -> JoinHandle<()> {
     let (connection, queues) = (Arc::clone(connection), queues.clone());
     tokio::spawn(async move {
+        sleep(BEFORE_CANDIDACY).await;
         let mut pause = PAUSE.0;
         while connection.status().connected() {
             let Err(BrokerError { cause, .. }) = keep(&connection, &queues).await;

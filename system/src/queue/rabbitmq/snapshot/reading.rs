@@ -24,9 +24,6 @@ const LATER: Duration = Duration::from_secs(1);
 /// needs to know has read them in a moment.
 const TAIL: u64 = 2_000;
 
-/// How long a keeper that begins reads nothing. A short sweep is nearly over by then.
-const FIRST: Duration = Duration::from_millis(600);
-
 /// Most bytes of snapshots that one writes in a second.
 const RATE: u32 = 4 << 20;
 
@@ -58,11 +55,9 @@ struct Schedule {
 
 impl Schedule {
     fn new(writer: Writer) -> Self {
-        let (since, unread) = match writer {
-            Writer::Keeper => (Some(Instant::now()), FIRST),
-            Writer::Onlooker | Writer::Nobody => (None, Duration::ZERO),
-        };
-        Self { writer, told_to: 0, told: 0, since, rest: Duration::ZERO, unread }
+        let since = matches!(writer, Writer::Keeper).then(Instant::now);
+        let (rest, unread) = (Duration::ZERO, Duration::ZERO);
+        Self { writer, told_to: 0, told: 0, since, rest, unread }
     }
 
     /// When the next is due, where something is to be told. Marks say nothing, but have to be read too.
@@ -209,7 +204,7 @@ mod tests {
     async fn a_keeper_reads_nothing_until_there_may_be_much() {
         let mut schedule = Schedule::new(Writer::Keeper);
         let left = |schedule: &Schedule| schedule.rested_at().map(|at| at - Instant::now());
-        assert_eq!(left(&schedule), Some(FIRST));
+        assert_eq!(left(&schedule), Some(Duration::ZERO));
         advance(2 * LATER).await;
         // So many come in a second as it leaves unread twice.
         schedule.has_written(&digest(4 * TAIL, 1), 1);

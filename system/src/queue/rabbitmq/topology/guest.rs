@@ -5,7 +5,7 @@ use lapin::types::FieldTable;
 use lapin::{Connection, ExchangeKind};
 
 use super::stream_bootstrap::FIRM;
-use super::{Depth, Queues, depth};
+use super::{Depth, Queues, depth, result_route};
 use crate::queue::guest::Guest;
 use crate::queue::rabbitmq::error::{Outcome, is_not_found};
 
@@ -72,7 +72,12 @@ impl Names {
                 .chain([queues.kernels(), FIRM.to_owned()])
                 .collect(),
             outlive_sweeps,
-            exchanges: queues.bindings().map(|(_, exchange)| exchange.to_owned()).to_vec(),
+            exchanges: queues
+                .bindings()
+                .map(|(_, exchange)| exchange.to_owned())
+                .into_iter()
+                .chain(result_route::exchanges(queues))
+                .collect(),
         }
     }
 }

@@ -1,12 +1,14 @@
-//! Names and kind of the queues, what declares them, and what asks whether they are there. By default they
-//! are the wire contract's, to the argument.
+//! What declares the queues, by default as the wire contract has them, to the argument; and what asks whether they
+//! are there.
 
 mod guest;
+mod names;
+mod result_route;
 mod stream_bootstrap;
 
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
+use futures_util::future::{try_join, try_join_all};
 use lapin::options::{
     BasicPublishOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
 };
@@ -16,12 +18,11 @@ use lapin::{BasicProperties, Channel, Connection, ExchangeKind};
 use super::error::is_not_found;
 
 pub(super) use guest::{leave_as_guest, look_as_guest};
+pub(super) use names::{LETTERS_EXCHANGE, RESULTS_EXCHANGE, RETRY_EXCHANGE, TASKS_EXCHANGE};
+pub(super) use result_route::recorded_together;
 pub(super) use stream_bootstrap::make_firm;
 
-pub(super) const TASKS_EXCHANGE: &str = "ttg.tasks.exchange";
-pub(super) const RESULTS_EXCHANGE: &str = "ttg.results.exchange";
-pub(super) const RETRY_EXCHANGE: &str = "ttg.retry.exchange";
-pub(super) const LETTERS_EXCHANGE: &str = "ttg.dlq.exchange";
+pub use names::{QueueType, Queues};
 
 /// Of a message's properties: stored on disk before it is confirmed.
 pub(super) const PERSISTENT: u8 = 2;
@@ -29,92 +30,7 @@ pub(super) const PERSISTENT: u8 = 2;
 /// How much of the snapshots the server keeps, and in which steps it drops the oldest, in bytes.
 const SNAPSHOTS_KEPT: (i64, i64) = (64 << 20, 16 << 20);
 
-/// How the broker keeps the queues.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum QueueType {
-    /// On one node: the wire contract's.
-    #[default]
-    Classic,
-    /// Replicated over a cluster, under names of their own.
-    Quorum,
-}
-
-/// The queues of a sweep. Each is also its routing key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Queues {
-    /// How the broker keeps them.
-    pub kind: QueueType,
-    /// Tasks to be delivered.
-    pub tasks: String,
-    /// Results.
-    pub results: String,
-    /// Failed tasks that wait for their next attempt.
-    pub retry: String,
-    /// Dead letters.
-    pub letters: String,
-}
-
 impl Queues {
-    /// The queues under their usual names.
-    pub fn of(kind: QueueType) -> Self {
-        let suffix = match kind {
-            QueueType::Classic => "",
-            QueueType::Quorum => ".quorum",
-        };
-        Self {
-            kind,
-            tasks: format!("ttg.tasks{suffix}"),
-            results: format!("ttg.results{suffix}"),
-            retry: format!("ttg.tasks.retry{suffix}"),
-            letters: format!("ttg.tasks.dlq{suffix}"),
-        }
-    }
-
-    /// Our own record of the sweep, a stream: see [`super::journal`].
-    pub(super) fn journal(&self) -> String {
-        format!("{}.journal", self.tasks)
-    }
-
-    /// What the journal says, from time to time, a stream: see [`super::snapshot`].
-    pub(super) fn snapshots(&self) -> String {
-        format!("{}.snapshots", self.tasks)
-    }
-
-    /// Says who writes the snapshots.
-    pub(super) fn keeper(&self) -> String {
-        format!("{}.keeper", self.tasks)
-    }
-
-    /// Consumed by workers that have nothing to do.
-    pub(super) fn idle(&self) -> String {
-        format!("{}.idle", self.tasks)
-    }
-
-    /// Consumed by workers that hold something and take nothing more.
-    pub(super) fn paused(&self) -> String {
-        format!("{}.paused", self.tasks)
-    }
-
-    /// Holds the kernels that the sweep may be computed by.
-    pub(super) fn kernels(&self) -> String {
-        format!("{}.kernels", self.tasks)
-    }
-
-    /// A queue that only one connection can have at a time.
-    pub(super) fn lock(&self) -> String {
-        format!("{}.lock", self.tasks)
-    }
-
-    /// Every queue with its exchange.
-    pub(super) fn bindings(&self) -> [(&str, &'static str); 4] {
-        [
-            (&self.tasks, TASKS_EXCHANGE),
-            (&self.retry, RETRY_EXCHANGE),
-            (&self.letters, LETTERS_EXCHANGE),
-            (&self.results, RESULTS_EXCHANGE),
-        ]
-    }
-
     /// Declares everything that is not there yet. The retry queue is the workers' affair: its
     /// delay is an argument, which others need not know.
     ///
@@ -155,8 +71,9 @@ impl Queues {
     async fn declare_journal(&self, channel: &Channel) -> lapin::Result<()> {
         let journal = self.journal();
         channel.queue_declare(journal.as_str().into(), durable(), stream()).await?;
-        let of_all = self.bindings().map(|(key, exchange)| bind(channel, &journal, exchange, key));
-        try_join_all(of_all).await?;
+        let at_once = self.bindings().into_iter().filter(|(key, _)| *key != self.results);
+        let at_once = at_once.map(|(key, exchange)| bind(channel, &journal, exchange, key));
+        try_join(try_join_all(at_once), result_route::declare(channel, self)).await?;
         Ok(())
     }
 
@@ -237,10 +154,4 @@ pub(super) fn stream() -> FieldTable {
     let mut arguments = FieldTable::default();
     arguments.insert("x-queue-type".into(), AMQPValue::LongString("stream".into()));
     arguments
-}
-
-impl Default for Queues {
-    fn default() -> Self {
-        Self::of(QueueType::default())
-    }
 }

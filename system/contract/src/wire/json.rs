@@ -1,0 +1,118 @@
+//! Fields as the members of a JSON object.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+
+use super::{Fields, RETRY_COUNT, bounded, get};
+
+/// Fields as a JSON object: numbers where the wire has numbers is for the reader to decide.
+pub fn to_json(fields: &Fields) -> String {
+    text(&Members { fields, failures: None })
+}
+
+/// The same of a task or a dead letter on RabbitMQ, whose `retry_count` is a number and always there.
+pub fn to_message(fields: &Fields) -> String {
+    let failures = get(fields, RETRY_COUNT).and_then(|text| text.parse().ok()).unwrap_or(0);
+    text(&Members { fields, failures: Some(failures) })
+}
+
+/// The members of a JSON object, by name; of several of one name the last.
+struct Members<'a> {
+    fields: &'a Fields,
+    /// The `retry_count`, in place of any that is among the fields.
+    failures: Option<u32>,
+}
+
+/// What a member says.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Member<'a> {
+    Text(&'a str),
+    Number(u32),
+}
+
+impl Serialize for Members<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let texts = self.fields.iter().map(|(name, value)| (name.as_str(), Member::Text(value)));
+        let failures = self.failures.map(|count| (RETRY_COUNT, Member::Number(count)));
+        serializer.collect_map(texts.chain(failures).collect::<BTreeMap<_, _>>())
+    }
+}
+
+/// Fields of a JSON object; strings and numbers are taken alike. Anything else is kept whole
+/// under `raw`, so that nothing is dropped.
+pub fn from_json(text: &str) -> Fields {
+    match serde_json::from_str::<Pairs>(text) {
+        Ok(Pairs(pairs)) => pairs
+            .into_iter()
+            .map(|(name, value)| match value {
+                Value::String(text) => (name, text),
+                other => (name, other.to_string()),
+            })
+            .collect(),
+        Err(_) => vec![("raw".to_owned(), bounded(text))],
+    }
+}
+
+/// The members of a JSON object, those of the same name too.
+struct Pairs(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Pairs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct PairsVisitor;
+
+        impl<'de> Visitor<'de> for PairsVisitor {
+            type Value = Pairs;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut members: M) -> Result<Pairs, M::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = members.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+
+        deserializer.deserialize_map(PairsVisitor)
+    }
+}
+
+fn text(members: &Members<'_>) -> String {
+    serde_json::to_string(members).expect("texts and numbers can be written")
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+    use crate::wire::owned;
+
+    #[rstest]
+    #[case::of_several_of_one_name_the_last(&[("b", "1"), ("a", "2"), ("b", "3")], r#"{"a":"2","b":"3"}"#)]
+    #[case::nothing(&[], "{}")]
+    #[case::what_has_to_be_escaped(&[("a\n", "\"\u{1}")], r#"{"a\n":"\"\u0001"}"#)]
+    fn fields_are_written_by_name(#[case] fields: &[(&str, &str)], #[case] json: &str) {
+        let fields =
+            owned(fields.iter().map(|(name, value)| (*name, (*value).to_owned())).collect());
+        assert_eq!(to_json(&fields), json);
+    }
+
+    #[rstest]
+    #[case::none(&[("b", "1")], r#"{"b":"1","retry_count":0}"#)]
+    #[case::twice(&[("retry_count", "2"), ("z", "1"), ("retry_count", "3")], r#"{"retry_count":2,"z":"1"}"#)]
+    #[case::no_number(&[("retry_count", "many")], r#"{"retry_count":0}"#)]
+    fn a_message_says_how_often_it_failed(#[case] fields: &[(&str, &str)], #[case] json: &str) {
+        let fields =
+            owned(fields.iter().map(|(name, value)| (*name, (*value).to_owned())).collect());
+        assert_eq!(to_message(&fields), json);
+    }
+}
