@@ -41,7 +41,7 @@ async fn choose(stage: &Stage, fault: &PlannedFault) -> Option<String> {
     if occupant == Occupant::Broker {
         return stage.server()?.node();
     }
-    let holders = stage.holders().await;
+    let holders = stage.holders().await.unwrap_or_default();
     let is_meant = |name: &str| occupant == Occupant::Random || holders.contains(name);
     let nodes: Vec<String> = stage
         .fleet

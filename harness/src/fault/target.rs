@@ -2,6 +2,7 @@
 //! more, and a busy one is surely struck in the middle of its chunk. Faults of the network leave it
 //! running: a process that is stopped has nothing to say.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -16,7 +17,7 @@ use crate::run::{Stage, Standing};
 /// How often to look for a busy worker.
 const LOOK: Duration = Duration::from_millis(2);
 
-/// How long a worker that is to end may be without a chunk until it is struck without one.
+/// How long a worker that is to end may be without a chunk, as the broker says, until it is struck without one.
 const AT_WORK: Duration = Duration::from_secs(1);
 
 /// From the moment at which it is seen to have one, a worker is struck within this share of a chunk.
@@ -177,17 +178,22 @@ fn is_to_end_at_work(stage: &Stage, fault: &PlannedFault, process: &Process) -> 
 /// not computed yet holds each chunk for a moment only: it must not be struck in just that, always, so
 /// that one that was stopped without a chunk is given a few chances and no more.
 async fn arrest_at_work(stage: &Stage, mut process: Process) -> Result<Victim, (String, String)> {
-    let end = Instant::now() + AT_WORK;
-    let mut chances = CHANCES;
+    let (mut waited_since, mut chances) = (Instant::now(), CHANCES);
     loop {
+        let holders = stage.holders().await.unwrap_or_else(|_| {
+            // While the broker is away, it is not known to be without one.
+            waited_since = Instant::now();
+            HashSet::new()
+        });
+        let has_none = waited_since.elapsed() >= AT_WORK;
         // Another fault may have put somebody else in its place, or be about to.
         process = stage.fleet.get(&process.name).unwrap_or(process);
-        if process.exit().is_some() && Instant::now() < end && !stage.standing().is_over() {
+        if process.exit().is_some() && !has_none && !stage.standing().is_over() {
             sleep(LOOK).await;
             continue;
         }
-        let is_late = Instant::now() >= end || stage.standing().complete || chances == 0;
-        if is_late || stage.holders().await.contains(&process.name) {
+        let is_late = has_none || stage.standing().complete || chances == 0;
+        if is_late || holders.contains(&process.name) {
             let share = if is_late { 0.0 } else { stage.draw_share() * WITHIN };
             let within = stage.plan.sweep.chunk_time().mul_f64(share);
             let _ = timeout(within, stage.until(Standing::is_over)).await;
@@ -245,7 +251,7 @@ async fn busy(stage: &Stage, fault: &PlannedFault) -> Result<Victim, (String, St
         if stage.standing().is_over() {
             return Err(is_over("busy"));
         }
-        let holders = stage.holders().await;
+        let holders = stage.holders().await.unwrap_or_default();
         let candidates: Vec<_> = workers
             .into_iter()
             .filter(|worker| holders.contains(&worker.name) && worker.state() != Some('T'))

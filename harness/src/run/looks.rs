@@ -116,10 +116,12 @@ impl Looks {
 }
 
 impl Stage {
-    /// Workers that are known to hold chunks: nobody where the broker does not say just now.
-    pub async fn holders(&self) -> HashSet<String> {
-        let held = self.looks.held().await.unwrap_or_default();
-        held.iter().map(|held| held.worker.clone()).collect()
+    /// Workers that hold chunks.
+    ///
+    /// # Errors
+    /// Where the broker does not say at once.
+    pub async fn holders(&self) -> Result<HashSet<String>, NotKnown> {
+        Ok(self.looks.held().await?.iter().map(|held| held.worker.clone()).collect())
     }
 
     /// The delivery that has a worker at the chunk with this index, if one is known.
