@@ -116,11 +116,19 @@ impl Task {
         sweep.check(&self.chunk)
     }
 
+    /// Reads a message that is JSON.
+    ///
+    /// # Errors
+    /// As of its fields.
+    pub fn from_json(text: &str) -> Result<Self, String> {
+        Self::from_fields(&json::borrow_json(text))
+    }
+
     /// Reads a message; fields that it does not know are ignored.
     ///
     /// # Errors
     /// One fragment that says which field is wrong: the reason for a dead letter.
-    pub fn from_fields(fields: &Fields) -> Result<Self, String> {
+    pub fn from_fields(fields: &[(impl AsRef<str>, impl AsRef<str>)]) -> Result<Self, String> {
         let values = values(fields, &TASK)?;
         let [id, start, end, count, total_params, total_chunks, retry_count, replays] = values;
         let chunk = Chunk {
@@ -225,12 +233,20 @@ pub struct TaskResult {
 impl TaskResult {
     /// The message.
     pub fn to_fields(&self) -> Fields {
-        let field = |field: ResultField| {
+        owned(self.values().into())
+    }
+
+    /// The message as JSON.
+    pub fn to_json(&self) -> String {
+        to_json(&self.values())
+    }
+
+    fn values(&self) -> [(&'static str, String); ResultField::ALL.len()] {
+        ResultField::ALL.map(|field| {
             let mut value = String::new();
             self.write(field, &mut value);
-            (field.name().to_owned(), value)
-        };
-        ResultField::ALL.into_iter().map(field).collect()
+            (field.name(), value)
+        })
     }
 
     /// Appends the value of one of its fields.
@@ -254,11 +270,19 @@ impl TaskResult {
         self.stats.check(sweep.chunk_if_any(self.chunk_index)?.params())
     }
 
+    /// Reads a message that is JSON.
+    ///
+    /// # Errors
+    /// As of its fields.
+    pub fn from_json(text: &str) -> Result<Self, String> {
+        Self::from_fields(&json::borrow_json(text))
+    }
+
     /// Reads a message.
     ///
     /// # Errors
     /// One fragment that says which field is wrong. What is not `completed` is no result.
-    pub fn from_fields(fields: &Fields) -> Result<Self, String> {
+    pub fn from_fields(fields: &[(impl AsRef<str>, impl AsRef<str>)]) -> Result<Self, String> {
         let [id, worker_id, status, duration, data] = values(fields, &RESULT)?;
         match status {
             Some(COMPLETED) => {}
@@ -331,8 +355,8 @@ impl DeadLetter {
 }
 
 /// The value of a field.
-pub fn get<'a>(fields: &'a Fields, name: &str) -> Option<&'a str> {
-    fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())
+pub fn get<'a>(fields: &'a [(impl AsRef<str>, impl AsRef<str>)], name: &str) -> Option<&'a str> {
+    fields.iter().find(|(field, _)| field.as_ref() == name).map(|(_, value)| value.as_ref())
 }
 
 /// Milliseconds since 1970 of a time as the wire writes it.
@@ -351,13 +375,14 @@ fn owned(fields: Vec<(&str, String)>) -> Fields {
 
 /// The values of these names. A name that is there twice is read in two ways by two readers.
 fn values<'a, const N: usize>(
-    fields: &'a Fields,
+    fields: &'a [(impl AsRef<str>, impl AsRef<str>)],
     names: &[&str; N],
 ) -> Result<[Option<&'a str>; N], String> {
     let mut values = [None; N];
     for (name, value) in fields {
-        if let Some(place) = names.iter().position(|known| known == name)
-            && values[place].replace(value.as_str()).is_some()
+        let name = name.as_ref();
+        if let Some(place) = names.iter().position(|known| *known == name)
+            && values[place].replace(value.as_ref()).is_some()
         {
             return Err(format!("{name} is there twice"));
         }

@@ -40,37 +40,39 @@ impl Known {
         self.0.set(sweep);
     }
 
-    /// Reads a task whose workers died or fell silent so often: a task, or why it can be none.
+    /// A task whose workers died or fell silent so often, as it was read, if it is the sweep's; or its dead letter,
+    /// with its fields.
     pub(super) async fn arrival(
         &self,
-        fields: Fields,
+        read: std::result::Result<Task, String>,
+        fields: impl FnOnce() -> Fields,
         deaths: u64,
         max_deliveries: u32,
         broker: &dyn Inspect,
     ) -> Result<std::result::Result<Task, Dead>> {
-        Ok(match self.read(&fields, broker).await? {
+        Ok(match self.of_the_sweep(read, broker).await? {
             Ok(task) if deaths >= u64::from(max_deliveries) => {
                 let reason = format!(
                     "delivered {deaths} times, and each time the worker died or fell silent"
                 );
-                Err(Dead::new(Some(task.chunk.index), fields, reason, task.retry_count))
+                Err(Dead::new(Some(task.chunk.index), fields(), reason, task.retry_count))
             }
             Ok(task) => Ok(task),
             Err(reason) => {
                 tracing::warn!(reason, "a task cannot be read");
-                Err(Dead::new(None, fields, reason, 0))
+                Err(Dead::new(None, fields(), reason, 0))
             }
         })
     }
 
-    /// Reads a task, or says why it is none of the sweep's. Before it refuses one, it asks
-    /// whether there is another sweep by now.
-    async fn read(
+    /// The task, or why it is none of the sweep's. Before it refuses one, it asks whether there is another
+    /// sweep by now.
+    async fn of_the_sweep(
         &self,
-        fields: &Fields,
+        read: std::result::Result<Task, String>,
         broker: &dyn Inspect,
     ) -> Result<std::result::Result<Task, String>> {
-        let task = match Task::from_fields(fields) {
+        let task = match read {
             Ok(task) => task,
             Err(reason) => return Ok(Err(reason)),
         };

@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+/// How many times as large a batch may become with each chunk. A start has two small batches before the first large
+/// one, and each of them costs as many of the broker's answers.
+const GROWTH: usize = 4;
+
 /// How many chunks are claimed at once: as many as take about `target`, so that the last of them
 /// does not keep a sweep waiting.
 #[derive(Debug, Clone)]
@@ -23,13 +27,13 @@ impl Batch {
         Self { target, max, chunk_time: None, size: 1 }
     }
 
-    /// Learns how long a chunk took. Sizes at most double, so that one lucky chunk decides little.
+    /// Learns how long a chunk took. Sizes grow by [`GROWTH`] at most, so that one lucky chunk decides little.
     pub(super) fn observe(&mut self, took: Duration) {
         let chunk_time = self.chunk_time.map_or(took, |before| (before * 3 + took) / 4);
         self.chunk_time = Some(chunk_time);
         let fitting = self.target.as_nanos() / chunk_time.as_nanos().max(1);
         let fitting = usize::try_from(fitting).unwrap_or(usize::MAX);
-        self.size = fitting.min(self.size * 2).clamp(1, self.max);
+        self.size = fitting.min(self.size * GROWTH).clamp(1, self.max);
     }
 }
 
@@ -51,9 +55,9 @@ mod tests {
     }
 
     #[test]
-    fn one_quick_chunk_at_most_doubles_a_batch() {
+    fn one_quick_chunk_lets_a_batch_grow_by_little() {
         let mut batch = Batch::new(Duration::from_millis(20), 64);
         batch.observe(Duration::ZERO);
-        assert_eq!(batch.size, 2);
+        assert_eq!(batch.size, GROWTH);
     }
 }

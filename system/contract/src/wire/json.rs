@@ -1,5 +1,6 @@
 //! Fields as the members of a JSON object.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -10,7 +11,7 @@ use serde_json::Value;
 use super::{Fields, RETRY_COUNT, bounded, get};
 
 /// Fields as a JSON object: numbers where the wire has numbers is for the reader to decide.
-pub fn to_json(fields: &Fields) -> String {
+pub fn to_json(fields: &[(impl AsRef<str>, impl AsRef<str>)]) -> String {
     text(&Members { fields, failures: None })
 }
 
@@ -21,8 +22,8 @@ pub fn to_message(fields: &Fields) -> String {
 }
 
 /// The members of a JSON object, by name; of several of one name the last.
-struct Members<'a> {
-    fields: &'a Fields,
+struct Members<'a, N, V> {
+    fields: &'a [(N, V)],
     /// The `retry_count`, in place of any that is among the fields.
     failures: Option<u32>,
 }
@@ -35,9 +36,10 @@ enum Member<'a> {
     Number(u32),
 }
 
-impl Serialize for Members<'_> {
+impl<N: AsRef<str>, V: AsRef<str>> Serialize for Members<'_, N, V> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let texts = self.fields.iter().map(|(name, value)| (name.as_str(), Member::Text(value)));
+        let texts =
+            self.fields.iter().map(|(name, value)| (name.as_ref(), Member::Text(value.as_ref())));
         let failures = self.failures.map(|count| (RETRY_COUNT, Member::Number(count)));
         serializer.collect_map(texts.chain(failures).collect::<BTreeMap<_, _>>())
     }
@@ -46,36 +48,41 @@ impl Serialize for Members<'_> {
 /// Fields of a JSON object; strings and numbers are taken alike. Anything else is kept whole
 /// under `raw`, so that nothing is dropped.
 pub fn from_json(text: &str) -> Fields {
+    let owned =
+        |(name, value): (Cow<'_, str>, Cow<'_, str>)| (name.into_owned(), value.into_owned());
+    borrow_json(text).into_iter().map(owned).collect()
+}
+
+/// As `from_json`, and borrowed from the text as far as that is possible.
+pub(super) fn borrow_json(text: &str) -> Vec<(Cow<'_, str>, Cow<'_, str>)> {
     match serde_json::from_str::<Pairs>(text) {
-        Ok(Pairs(pairs)) => pairs
-            .into_iter()
-            .map(|(name, value)| match value {
-                Value::String(text) => (name, text),
-                other => (name, other.to_string()),
-            })
-            .collect(),
-        Err(_) => vec![("raw".to_owned(), bounded(text))],
+        Ok(Pairs(pairs)) => pairs,
+        Err(_) => vec![("raw".into(), bounded(text).into())],
     }
 }
 
 /// The members of a JSON object, those of the same name too.
-struct Pairs(Vec<(String, Value)>);
+struct Pairs<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
-impl<'de> Deserialize<'de> for Pairs {
+impl<'de> Deserialize<'de> for Pairs<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct PairsVisitor;
 
         impl<'de> Visitor<'de> for PairsVisitor {
-            type Value = Pairs;
+            type Value = Pairs<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a JSON object")
             }
 
-            fn visit_map<M: MapAccess<'de>>(self, mut members: M) -> Result<Pairs, M::Error> {
+            fn visit_map<M: MapAccess<'de>>(self, mut members: M) -> Result<Pairs<'de>, M::Error> {
                 let mut pairs = Vec::new();
-                while let Some(pair) = members.next_entry()? {
-                    pairs.push(pair);
+                while let Some((Text(name), value)) = members.next_entry()? {
+                    let value = match value {
+                        Said::Text(text) => text,
+                        Said::Other(other) => other.to_string().into(),
+                    };
+                    pairs.push((name, value));
                 }
                 Ok(Pairs(pairs))
             }
@@ -85,7 +92,19 @@ impl<'de> Deserialize<'de> for Pairs {
     }
 }
 
-fn text(members: &Members<'_>) -> String {
+/// A text, borrowed where nothing in it is escaped.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// What a member that is read says.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Said<'a> {
+    Text(#[serde(borrow)] Cow<'a, str>),
+    Other(Value),
+}
+
+fn text(members: &impl Serialize) -> String {
     serde_json::to_string(members).expect("texts and numbers can be written")
 }
 
@@ -114,5 +133,17 @@ mod tests {
         let fields =
             owned(fields.iter().map(|(name, value)| (*name, (*value).to_owned())).collect());
         assert_eq!(to_message(&fields), json);
+    }
+
+    #[rstest]
+    #[case::texts(r#"{"b":"1","a":""}"#, &[("b", "1"), ("a", "")])]
+    #[case::what_is_escaped(r#"{"a\n":"\"\u00e9"}"#, &[("a\n", "\"é")])]
+    #[case::numbers_and_the_rest(r#"{"n":-1.50,"t":true,"z":null,"o":{"b":[1, "\n"]}}"#, &[("n", "-1.5"), ("t", "true"), ("z", "null"), ("o", r#"{"b":[1,"\n"]}"#)])]
+    #[case::those_of_one_name(r#"{"a":"1","a":2}"#, &[("a", "1"), ("a", "2")])]
+    #[case::no_object("[1]", &[("raw", "[1]")])]
+    #[case::more_than_an_object("{} 1", &[("raw", "{} 1")])]
+    fn fields_are_read_as_they_stand(#[case] json: &str, #[case] fields: &[(&str, &str)]) {
+        let fields = fields.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        assert_eq!(from_json(json), owned(fields));
     }
 }

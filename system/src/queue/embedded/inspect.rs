@@ -54,10 +54,7 @@ impl Inspect for Embedded {
             if !found.is_empty() || Instant::now() >= deadline {
                 return Ok(found
                     .into_iter()
-                    .map(|(at_ms, text)| Stamped {
-                        at_ms,
-                        what: TaskResult::from_fields(&wire::from_json(&text)),
-                    })
+                    .map(|(at_ms, text)| Stamped { at_ms, what: TaskResult::from_json(&text) })
                     .collect());
             }
             tokio::time::sleep(pause).await;
@@ -71,7 +68,7 @@ impl Inspect for Embedded {
             cursor,
             max,
             |row| {
-                let task = Task::from_fields(&wire::from_json(&text(row, 2)?));
+                let task = Task::from_json(&text(row, 2)?);
                 Ok(Stamped { at_ms: row.get(1)?, what: task })
             },
         )
@@ -83,7 +80,7 @@ impl Inspect for Embedded {
             let held = "SELECT id, owner, delivery, task FROM tasks WHERE state = 'leased'";
             let mut held = connection.prepare_cached(held)?;
             let rows = held.query_map([], |row| {
-                let task = Task::from_fields(&wire::from_json(&text(row, 3)?));
+                let task = Task::from_json(&text(row, 3)?);
                 Ok(Held {
                     chunk_index: task.ok().map(|task| task.chunk.index),
                     worker: row.get(1)?,

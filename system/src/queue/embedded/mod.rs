@@ -200,7 +200,8 @@ impl Embedded {
         for (id, number, deaths, text) in rows {
             let token = Token { id: id.to_string(), number };
             let most = self.settings.max_deliveries;
-            match self.known.arrival(wire::from_json(&text), deaths, most, self).await? {
+            let (read, fields) = (Task::from_json(&text), || wire::from_json(&text));
+            match self.known.arrival(read, fields, deaths, most, self).await? {
                 Ok(task) => deliveries.push(Delivery { token, task, suspect: deaths > 0 }),
                 Err(dead) => drop(self.bury(&token, dead).await?),
             }

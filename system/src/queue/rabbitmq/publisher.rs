@@ -1,6 +1,7 @@
 //! Messages, and the channel that publishes them and waits until the broker has stored them.
 
 use std::cell::Cell;
+use std::mem::take;
 
 use futures_util::future::join_all;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
@@ -56,8 +57,7 @@ impl Outgoing {
     /// A result that a record of the journal tells of too (`record::results`).
     pub(super) fn result(queues: &Queues, result: &TaskResult) -> Self {
         let id = ChunkId(result.chunk_index).to_string();
-        let body = wire::to_json(&result.to_fields());
-        let result = Self::message(RESULTS_EXCHANGE, &queues.results, &id, body);
+        let result = Self::message(RESULTS_EXCHANGE, &queues.results, &id, result.to_json());
         Self { properties: result.properties.with_headers(recorded_together()), ..result }
     }
 
@@ -95,8 +95,17 @@ impl Outgoing {
         channel: &Channel,
         options: BasicPublishOptions,
     ) -> lapin::Result<PublisherConfirm> {
+        self.publish_as(channel, options, self.properties.clone()).await
+    }
+
+    async fn publish_as(
+        &self,
+        channel: &Channel,
+        options: BasicPublishOptions,
+        properties: BasicProperties,
+    ) -> lapin::Result<PublisherConfirm> {
         let (exchange, key) = (self.exchange.into(), self.key.as_str().into());
-        channel.basic_publish(exchange, key, options, &self.body, self.properties.clone()).await
+        channel.basic_publish(exchange, key, options, &self.body, properties).await
     }
 }
 
@@ -122,9 +131,12 @@ impl Transactions {
     }
 
     /// Publishes all of it, and waits until the broker has stored everything.
-    pub(super) async fn publish(&self, messages: &[Outgoing]) -> Outcome<()> {
+    pub(super) async fn publish(&self, mut messages: Vec<Outgoing>) -> Outcome<()> {
         self.is_begun.set(true);
-        let sent = messages.iter().map(|message| message.publish(&self.channel, MANDATORY));
+        let sent = messages.iter_mut().map(|message| {
+            let properties = take(&mut message.properties);
+            message.publish_as(&self.channel, MANDATORY, properties)
+        });
         for sent in join_all(sent).await {
             sent?;
         }

@@ -21,7 +21,7 @@ use super::journal::record::Doubt;
 use super::topology::{LETTERS_EXCHANGE, Queues, RESULTS_EXCHANGE, RETRY_EXCHANGE, TASKS_EXCHANGE};
 use crate::chunk_set::ChunkSet;
 use crate::queue::{Held, TakenResult, Token};
-use crate::wire::{self, Task, TaskResult};
+use crate::wire::{Task, TaskResult};
 
 const TRACE_EXCHANGE: &str = "amq.rabbitmq.trace";
 
@@ -205,11 +205,11 @@ impl Trace {
         if let Some(queue) = key.strip_prefix("deliver.") {
             if queue == life.queues.results {
                 let by_worker = self.owners.contains_key(&connection);
-                if let Ok(result) = TaskResult::from_fields(&wire::from_json(&text)) {
+                if let Ok(result) = TaskResult::from_json(&text) {
                     self.taken[usize::from(by_worker)].insert(result.chunk_index);
                 }
             } else if queue == life.queues.tasks
-                && let Ok(task) = Task::from_fields(&wire::from_json(&text))
+                && let Ok(task) = Task::from_json(&text)
             {
                 self.take_delivery(message, &task, connection);
             }
@@ -251,7 +251,7 @@ impl Trace {
                 _ => {}
             }
         } else if is(RESULTS_EXCHANGE, results) {
-            if let Ok(result) = TaskResult::from_fields(&wire::from_json(&text)) {
+            if let Ok(result) = TaskResult::from_json(&text) {
                 self.release(result.chunk_index, &connection);
                 self.committed.insert(result.chunk_index);
                 let worker = result.worker_id;
@@ -259,7 +259,7 @@ impl Trace {
                 self.names.entry(connection).or_insert(Name { worker, is_ours: false });
             }
         } else if (is(RETRY_EXCHANGE, retry) || is(LETTERS_EXCHANGE, letters))
-            && let Ok(task) = Task::from_fields(&wire::from_json(&text))
+            && let Ok(task) = Task::from_json(&text)
         {
             self.release(task.chunk.index, &connection);
         }

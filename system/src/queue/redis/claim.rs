@@ -11,6 +11,7 @@ use super::entry::{EntryFields, Read};
 use super::keys::{GROUP, KERNELS, STORE, TASKS};
 use super::{Redis, is_no_group};
 use crate::queue::{Asker, Delivery, Queue, Result, Token};
+use crate::wire::Task;
 
 /// The server waits for whole milliseconds.
 const SHORTEST_WAIT: Duration = Duration::from_millis(1);
@@ -118,7 +119,8 @@ impl Redis {
         let mut deliveries = Vec::with_capacity(entries.len());
         for (token, deaths, EntryFields(fields)) in entries {
             let most = self.settings.max_deliveries;
-            match self.known.arrival(fields, deaths, most, self).await? {
+            let read = Task::from_fields(&fields);
+            match self.known.arrival(read, || fields, deaths, most, self).await? {
                 Ok(task) => deliveries.push(Delivery { token, task, suspect: deaths > 0 }),
                 Err(dead) => drop(self.bury(&token, dead).await?),
             }

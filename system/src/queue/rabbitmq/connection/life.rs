@@ -3,18 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::try_join;
+use futures_util::future::{OptionFuture, try_join};
 use lapin::message::Delivery as Message;
 use lapin::options::{BasicGetOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection};
-use tokio::sync::OnceCell;
+use tokio::sync::{Notify, OnceCell};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use crate::queue::rabbitmq::error::{BrokerError, Outcome};
 use crate::queue::rabbitmq::publisher::{Outgoing, Publisher, Transactions};
-use crate::queue::rabbitmq::topology::{self, Depth, Queues};
+use crate::queue::rabbitmq::topology::{self, Depth, Queues, durable};
 
 /// How long the server may take to answer. A queue of its own may need a while after a restart;
 /// one that does not answer at all is asked again over a new connection.
@@ -23,16 +23,26 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// How often it is looked whether the connection is still there.
 const CONNECTION_POLL: Duration = Duration::from_millis(100);
 
-/// Starts what runs beside each connection of a worker.
+/// Starts what runs beside each connection of a worker, and is told once the worker has nothing to do.
 pub(in crate::queue::rabbitmq) type StartCompanion =
-    fn(&Arc<Connection>, &Queues) -> JoinHandle<()>;
+    fn(&Arc<Connection>, &Queues, Arc<Notify>) -> JoinHandle<()>;
 
 /// A task that runs beside a connection, for as long as that lasts.
-struct Companion(JoinHandle<()>);
+struct Companion {
+    task: JoinHandle<()>,
+    idle: Arc<Notify>,
+}
+
+impl Companion {
+    fn begin(start: StartCompanion, connection: &Arc<Connection>, queues: &Queues) -> Self {
+        let idle = Arc::new(Notify::new());
+        Self { task: start(connection, queues, Arc::clone(&idle)), idle }
+    }
+}
 
 impl Drop for Companion {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
 }
 
@@ -49,31 +59,43 @@ pub(in crate::queue::rabbitmq) struct Life {
     transactions: OnceCell<Transactions>,
     /// For messages that are fetched one by one, and for questions.
     fetcher: Channel,
-    _companion: Option<Companion>,
+    companion: Option<Companion>,
 }
 
 impl Life {
+    /// With a connection that was made just now, and a channel on it.
     pub(super) async fn begin(
         number: u64,
-        connection: Connection,
+        (connection, fetcher): (Connection, Channel),
         queues: &Queues,
         patience: Duration,
         companion: Option<StartCompanion>,
     ) -> lapin::Result<Self> {
-        let (publisher, fetcher) =
-            try_join(Publisher::open(&connection), connection.create_channel()).await?;
+        // A worker is to lose no time over it with its first results.
+        let transactions = async {
+            OptionFuture::from(companion.map(|_| Transactions::open(&connection))).await.transpose()
+        };
+        let (publisher, transactions) =
+            try_join(Publisher::open(&connection), transactions).await?;
         let (connection, queues) = (Arc::new(connection), queues.clone());
-        let _companion = companion.map(|start| Companion(start(&connection, &queues)));
+        let companion = companion.map(|start| Companion::begin(start, &connection, &queues));
         Ok(Self {
             number,
             connection,
             queues,
             patience,
             publisher,
-            transactions: OnceCell::new(),
+            transactions: OnceCell::new_with(transactions),
             fetcher,
-            _companion,
+            companion,
         })
+    }
+
+    /// Nothing came to the worker for a moment.
+    pub(in crate::queue::rabbitmq) fn is_idle(&self) {
+        if let Some(companion) = &self.companion {
+            companion.idle.notify_one();
+        }
     }
 
     /// Publishes, and waits until the broker has stored everything.
@@ -95,7 +117,7 @@ impl Life {
     /// As `publish`, and nothing of it where this client is lost before it has sent all.
     pub(in crate::queue::rabbitmq) async fn publish_together(
         &self,
-        messages: &[Outgoing],
+        messages: Vec<Outgoing>,
     ) -> Outcome<()> {
         let publish = async {
             let open = || Transactions::open(&self.connection);
@@ -148,6 +170,12 @@ impl Life {
     /// Waits for an answer that is due at once, but no longer than the connection is there.
     pub(super) async fn told<T>(&self, answer: impl Future<Output = Outcome<T>>) -> Outcome<T> {
         self.while_there(self.answered(answer)).await
+    }
+
+    /// Declares a durable queue of ours, which cannot be there otherwise: a refusal would close the channel.
+    pub(in crate::queue::rabbitmq) async fn declare(&self, queue: &str) -> Outcome<()> {
+        let none = FieldTable::default();
+        Ok(self.fetcher.queue_declare(queue.into(), durable(), none).await.map(drop)?)
     }
 
     /// Asks a queue.

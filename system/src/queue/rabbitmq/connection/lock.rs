@@ -14,7 +14,7 @@ use crate::queue::Result;
 use crate::queue::rabbitmq::error::{BrokerError, Outcome, is_locked};
 
 /// How often to try for a lock that somebody else has.
-const LOCK_POLL: Duration = Duration::from_millis(10);
+const LOCK_POLL: Duration = Duration::from_millis(5);
 
 impl ReconnectingClient {
     /// Carries out a step that nobody else may take at the same time.

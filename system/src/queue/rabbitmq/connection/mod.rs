@@ -21,7 +21,6 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::error::{BrokerError, Outcome};
 use super::publisher::Outgoing;
-use super::topology::make_firm;
 use crate::queue::{Address, QueueError, Result, Settings};
 
 pub(super) use life::{Life, StartCompanion};
@@ -265,14 +264,13 @@ impl ReconnectingClient {
         let queues = &self.server.queues;
         let first = |error: lapin::Error| BrokerError::at_first(&error);
         let connection = self.open().await?;
-        make_firm(&connection).await.map_err(first)?;
         let retry_delay = self.is_worker().then_some(self.retry_delay);
-        queues.declare(&connection, retry_delay).await.map_err(first)?;
+        let channel = queues.declare(&connection, retry_delay).await.map_err(first)?;
         let number = self.lives.get() + 1;
         self.lives.set(number);
         let companion = self.worker.as_ref().map(|worker| worker.companion);
-        let life = Life::begin(number, connection, queues, self.blocked_patience, companion);
-        let life = life.await?;
+        let patience = self.blocked_patience;
+        let life = Life::begin(number, (connection, channel), queues, patience, companion).await?;
         if let Some(worker) = &self.worker {
             // Not waited for: a server that lacks memory or disk takes it later.
             life.mention(&worker.hello).await?;

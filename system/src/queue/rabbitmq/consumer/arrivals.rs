@@ -42,10 +42,12 @@ impl RabbitMq {
         message: Message,
         in_order: bool,
     ) -> Result<Option<Delivery>> {
-        let fields = wire::from_json(&String::from_utf8_lossy(&message.data));
-        let read = Task::from_fields(&fields).ok();
-        let index = read.as_ref().map(|task| task.chunk.index);
-        let created_ms = read.and_then(|task| ms(&task.created_at)).unwrap_or(i64::MAX);
+        let data = message.data.clone();
+        let text = String::from_utf8_lossy(&data);
+        let read = Task::from_json(&text);
+        let task = read.as_ref().ok();
+        let index = task.map(|task| task.chunk.index);
+        let created_ms = task.and_then(|task| ms(&task.created_at)).unwrap_or(i64::MAX);
         let (mut number, mut deaths, mut settled) = (1, 0, false);
         if let (true, Some(index)) = (may_be_settled(&message), index) {
             let (again, released) = self.journal.deliveries_again(index);
@@ -61,7 +63,8 @@ impl RabbitMq {
             return Ok(None);
         }
         let most = self.settings.max_deliveries;
-        match self.consumer.known.arrival(fields, deaths, most, self).await? {
+        let fields = || wire::from_json(&text);
+        match self.consumer.known.arrival(read, fields, deaths, most, self).await? {
             Ok(task) => Ok(Some(Delivery { token, task, suspect: deaths > 1 })),
             Err(dead) => {
                 self.bury(&token, &dead).await?;
@@ -125,6 +128,5 @@ fn may_be_settled(task: &Message) -> bool {
 
 /// Index of the chunk of a task, where it can be read.
 fn index(task: &Message) -> Option<u64> {
-    let fields = wire::from_json(&String::from_utf8_lossy(&task.data));
-    Task::from_fields(&fields).ok().map(|task| task.chunk.index)
+    Task::from_json(&String::from_utf8_lossy(&task.data)).ok().map(|task| task.chunk.index)
 }

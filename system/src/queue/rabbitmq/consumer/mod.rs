@@ -54,6 +54,9 @@ use self::presence::Presence;
 /// How long a claim waits before it looks whether the sweep is complete.
 const COMPLETION_POLL: Duration = Duration::from_millis(250);
 
+/// A worker to whom nothing comes for so long has time for more than tasks.
+const IDLE: Duration = Duration::from_millis(20);
+
 /// What a worker has of the queue of the tasks.
 pub(super) struct Consumer {
     /// The sweep, to tell tasks from garbage.
@@ -260,7 +263,11 @@ impl RabbitMq {
                 }
                 let inbox = inbox.as_mut().expect("it was opened just now");
                 let held = self.consumer.held.tags(Some(life.number));
-                let taken = life.answered(inbox.take(max, wait, &held)).await?;
+                let mut taken = life.answered(inbox.take(max, wait.min(IDLE), &held)).await?;
+                if taken.is_empty() && wait > IDLE {
+                    life.is_idle();
+                    taken = life.answered(inbox.take(max, wait - IDLE, &held)).await?;
+                }
                 if !taken.is_empty() {
                     self.is_busy_now(&life).await?;
                 }

@@ -55,9 +55,9 @@ impl RabbitMq {
             .collect();
         let records: Vec<Outgoing> =
             new.chunks(RECORDED).map(|results| record::results(&self.queues, results)).collect();
-        let all: Vec<Outgoing> = again.chain(new).chain(records).collect();
+        let all = again.chain(new).chain(records).collect();
         tried.borrow_mut().extend(done.iter().map(|(_, result)| result.chunk_index));
-        life.publish_together(&all).await?;
+        life.publish_together(all).await?;
         Ok(outcomes)
     }
 

@@ -209,6 +209,7 @@ impl Inspect for RabbitMq {
                 peek::all(&life, &self.queues.results, u64::MAX, show).await
             })
             .await
+            .map(drop)
     }
 
     async fn depths(&self) -> Result<Depths> {

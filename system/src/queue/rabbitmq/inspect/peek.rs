@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use crate::queue::rabbitmq::connection::{Life, Turn};
 use crate::queue::rabbitmq::error::{BrokerError, Outcome};
-use crate::queue::rabbitmq::topology::depth;
+use crate::queue::rabbitmq::topology::depth_over;
 
 /// Messages that one channel shows.
 const PAGE: u16 = 10_000;
@@ -20,13 +20,13 @@ const PAGE: u16 = 10_000;
 /// Longest wait for a message that the server has counted.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// Shows up to `max` messages of a queue, from its head on. One that is not there is empty.
+/// Shows up to `max` messages of a queue, from its head on. Whether it is there: one that is not is empty.
 pub(in crate::queue::rabbitmq) async fn all(
     life: &Life,
     queue: &str,
     max: u64,
     each: &mut dyn FnMut(&Message),
-) -> Outcome<()> {
+) -> Outcome<bool> {
     look_through(life, queue, max, async |channel, count| {
         show_page(channel, queue, count, &mut |message| each(&message)).await
     })
@@ -45,32 +45,35 @@ pub(in crate::queue::rabbitmq) async fn pages(
         show(page).await
     })
     .await
+    .map(drop)
 }
 
-/// Has as many messages of a queue shown as there are, up to `max`: a channel for each page.
+/// Has as many messages of a queue shown as there are, up to `max`: a channel for each page. Whether it is there.
 async fn look_through(
     life: &Life,
     queue: &str,
     max: u64,
     mut show: impl AsyncFnMut(&Channel, u16) -> Outcome<()>,
-) -> Outcome<()> {
-    let Some(depth) = depth(&life.connection, queue).await? else { return Ok(()) };
+) -> Outcome<bool> {
+    let first = life.connection.create_channel().await?;
+    let Some(depth) = depth_over(&first, queue).await? else { return Ok(false) };
     let mut left = u64::from(depth.messages).min(max);
     // What is not acknowledged counts against a channel's limit, so that each shows one page; together they
     // have the server send no more ahead than one of them, however much there is.
-    let mut channels = Vec::new();
+    let mut channels = vec![first];
     while left > 0 {
         let page = left.min(PAGE.into());
-        let channel = life.connection.create_channel().await?;
-        show(&channel, page as u16).await?;
-        channels.push(channel);
+        show(channels.last().expect("there is a first"), page as u16).await?;
         left -= page;
+        if left > 0 {
+            channels.push(life.connection.create_channel().await?);
+        }
     }
     // The last ones first: each puts back in front of what is there.
     for channel in channels.into_iter().rev() {
         channel.close(200, "thank you".into()).await?;
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Shows as many messages from the head of the queue on, and keeps them from everybody else until the channel

@@ -111,7 +111,7 @@ impl Record {
             // A retry is told when it is put aside: not every server brings what it takes up again
             // to a stream (3.10 does not).
             exchange @ (TASKS_EXCHANGE | RETRY_EXCHANGE) => {
-                match (Task::from_fields(&wire::from_json(&text)), Doubt::of(message)) {
+                match (Task::from_json(&text), Doubt::of(message)) {
                     (Ok(task), Some(Doubt::Again)) => Self::Again(task),
                     // A retry is published to its own queue, from which it comes here when its time has
                     // come; what is published here as one is one that the other does not have.
@@ -125,7 +125,7 @@ impl Record {
                     (Err(reason), _) => Self::NoTask(reason),
                 }
             }
-            RESULTS_EXCHANGE => Self::Results(vec![result(&text)]),
+            RESULTS_EXCHANGE => Self::Results(vec![TaskResult::from_json(&text)]),
             LETTERS_EXCHANGE => {
                 Self::Letter(DeadLetter::from_fields(wire::from_json(&text)), text.into_owned())
             }
@@ -144,7 +144,7 @@ impl Record {
         let kind = message.properties.kind().as_ref().map(lapin::types::ShortString::as_str);
         match kind {
             Some("store") => Self::Store(text.to_owned()),
-            Some("results") => Self::Results(text.lines().map(result).collect()),
+            Some("results") => Self::Results(text.lines().map(TaskResult::from_json).collect()),
             Some("mark") => Self::Mark(text.to_owned()),
             Some("returned") => text.parse().map_or(Self::Other, Self::Returned),
             Some("released") => text.parse().map_or(Self::Other, Self::Released),
@@ -165,10 +165,6 @@ impl Record {
             _ => Self::Other,
         }
     }
-}
-
-fn result(text: &str) -> Result<TaskResult, String> {
-    TaskResult::from_fields(&wire::from_json(text))
 }
 
 /// Whether a message has come out of another queue, as a retry does when its time has come.
@@ -218,8 +214,8 @@ pub(in crate::queue::rabbitmq) fn gone(queues: &Queues, letter: String) -> Outgo
 
 /// A task was delivered again, whose message this is.
 pub(in crate::queue::rabbitmq) fn redelivered(queues: &Queues, task: &[u8]) -> Outgoing {
-    let fields = wire::from_json(&String::from_utf8_lossy(task));
-    let index = Task::from_fields(&fields).map(|task| task.chunk.index.to_string());
+    let task = Task::from_json(&String::from_utf8_lossy(task));
+    let index = task.map(|task| task.chunk.index.to_string());
     own(queues, "redelivered", index.unwrap_or_default())
 }
 

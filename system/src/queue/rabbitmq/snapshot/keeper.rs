@@ -17,6 +17,7 @@ use lapin::options::{
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, Consumer};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -26,9 +27,9 @@ use crate::queue::rabbitmq::journal::reader::Reader;
 use crate::queue::rabbitmq::journal::record::{self, Record, new_mark};
 use crate::queue::rabbitmq::topology::{Queues, durable};
 
-/// How long a connection lasts before its worker stands for keeper, which costs the server something: the first
-/// chunks go before, and a short sweep is nearly over by then.
-const BEFORE_CANDIDACY: Duration = Duration::from_millis(600);
+/// How long a connection lasts before its worker stands for keeper, unless it has nothing to do before. The first
+/// chunks need the server, and a short sweep is over by then: the last ones are read at its end.
+const BEFORE_CANDIDACY: Duration = Duration::from_millis(1500);
 
 /// A mark that has not come after this time is lost.
 const LOST: Duration = Duration::from_secs(30);
@@ -48,10 +49,11 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_
 pub(in crate::queue::rabbitmq) fn start_keeper(
     connection: &Arc<Connection>,
     queues: &Queues,
+    idle: Arc<Notify>,
 ) -> JoinHandle<()> {
     let (connection, queues) = (Arc::clone(connection), queues.clone());
     tokio::spawn(async move {
-        sleep(BEFORE_CANDIDACY).await;
+        let _ = timeout(BEFORE_CANDIDACY, idle.notified()).await;
         let mut pause = PAUSE.0;
         while connection.status().connected() {
             let Err(BrokerError { cause, .. }) = keep(&connection, &queues).await;

@@ -10,7 +10,6 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use lapin::types::FieldTable;
 use tokio::time::{Instant, sleep};
 
 use crate::kernel::Identity;
@@ -20,7 +19,7 @@ use crate::queue::rabbitmq::connection::Life;
 use crate::queue::rabbitmq::error::Outcome;
 use crate::queue::rabbitmq::inspect::peek;
 use crate::queue::rabbitmq::journal::record;
-use crate::queue::rabbitmq::topology::{depth, durable};
+use crate::queue::rabbitmq::topology::depth;
 use crate::queue::{ComputedBy, KernelCheck, Result};
 
 /// How long the queue may be there and look empty, though somebody has written to it.
@@ -87,8 +86,8 @@ async fn kernels(life: &Life) -> Outcome<Vec<String>> {
         let each = &mut |message: &lapin::message::Delivery| {
             there.push(String::from_utf8_lossy(&message.data).into_owned());
         };
-        peek::all(life, &life.queues.kernels(), MOST as u64, each).await?;
-        if !there.is_empty() || Instant::now() >= deadline || !has_kernels(life).await? {
+        let is_there = peek::all(life, &life.queues.kernels(), MOST as u64, each).await?;
+        if !there.is_empty() || Instant::now() >= deadline || !is_there {
             return Ok(there);
         }
         sleep(EMPTY_POLL).await;
@@ -96,9 +95,6 @@ async fn kernels(life: &Life) -> Outcome<Vec<String>> {
 }
 
 async fn write_down(life: &Life, own: &Identity) -> Outcome<()> {
-    let queue = life.queues.kernels();
-    let channel = life.connection.create_channel().await?;
-    channel.queue_declare(queue.as_str().into(), durable(), FieldTable::default()).await?;
-    channel.close(200, "thank you".into()).await?;
+    life.declare(&life.queues.kernels()).await?;
     life.publish(&[record::kernel(&life.queues, own.as_str())]).await
 }

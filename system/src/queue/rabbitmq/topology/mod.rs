@@ -15,12 +15,12 @@ use lapin::options::{
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ExchangeKind};
 
+use self::stream_bootstrap::make_firm;
 use super::error::is_not_found;
 
 pub(super) use guest::{leave_as_guest, look_as_guest};
 pub(super) use names::{LETTERS_EXCHANGE, RESULTS_EXCHANGE, RETRY_EXCHANGE, TASKS_EXCHANGE};
 pub(super) use result_route::recorded_together;
-pub(super) use stream_bootstrap::make_firm;
 
 pub use names::{QueueType, Queues};
 
@@ -31,20 +31,21 @@ pub(super) const PERSISTENT: u8 = 2;
 const SNAPSHOTS_KEPT: (i64, i64) = (64 << 20, 16 << 20);
 
 impl Queues {
-    /// Declares everything that is not there yet. The retry queue is the workers' affair: its
-    /// delay is an argument, which others need not know.
+    /// Declares everything that is not there yet, and returns a channel on which anything else may be asked. The
+    /// retry queue is the workers' affair: its delay is an argument, which others need not know.
     ///
-    /// All of a kind are asked for before the first answer is awaited: a worker's start would otherwise be
-    /// twenty answers longer.
+    /// All of a kind are asked for before the first answer is awaited, and over one channel where everything is there:
+    /// a worker's start would otherwise be twenty answers longer.
     pub(super) async fn declare(
         &self,
         connection: &Connection,
         retry_delay: Option<Duration>,
-    ) -> lapin::Result<()> {
-        let channel = connection.create_channel().await?;
+    ) -> lapin::Result<Channel> {
+        let channel = make_firm(connection).await?;
+        let channel = self.declare_snapshots(connection, channel).await?;
         self.declare_contract(&channel, retry_delay).await?;
         self.declare_journal(&channel).await?;
-        self.declare_snapshots(connection).await
+        Ok(channel)
     }
 
     async fn declare_contract(
@@ -79,10 +80,14 @@ impl Queues {
 
     /// Declares the stream of the snapshots, if it is not there: with a first message, since whoever asks
     /// for the last one of an empty stream is not told that there is none.
-    async fn declare_snapshots(&self, connection: &Connection) -> lapin::Result<()> {
+    async fn declare_snapshots(
+        &self,
+        connection: &Connection,
+        channel: Channel,
+    ) -> lapin::Result<Channel> {
         let name = self.snapshots();
-        if depth(connection, &name).await?.is_some() {
-            return Ok(());
+        if depth_over(&channel, &name).await?.is_some() {
+            return Ok(channel);
         }
         let channel = connection.create_channel().await?;
         let (kept, step) = SNAPSHOTS_KEPT;
@@ -93,7 +98,8 @@ impl Queues {
         let typed = BasicProperties::default().with_delivery_mode(PERSISTENT);
         let typed = typed.with_type("snapshot".into());
         let (queue, options) = (name.as_str().into(), BasicPublishOptions::default());
-        channel.basic_publish("".into(), queue, options, &[], typed).await.map(drop)
+        channel.basic_publish("".into(), queue, options, &[], typed).await?;
+        Ok(channel)
     }
 
     /// The wire contract's; a quorum queue has names of its own, and may have more.
@@ -130,13 +136,20 @@ pub(super) struct Depth {
 
 /// What a queue says of itself, if it is there and can be used.
 pub(super) async fn depth(connection: &Connection, queue: &str) -> lapin::Result<Option<Depth>> {
-    // A refusal closes the channel.
     let channel = connection.create_channel().await?;
+    let depth = depth_over(&channel, queue).await?;
+    if depth.is_some() {
+        channel.close(200, "thank you".into()).await?;
+    }
+    Ok(depth)
+}
+
+/// The same, asked over this channel, which is closed where there is no such queue.
+pub(super) async fn depth_over(channel: &Channel, queue: &str) -> lapin::Result<Option<Depth>> {
     let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
     match channel.queue_declare(queue.into(), passive, FieldTable::default()).await {
         Ok(told) => {
             let depth = Depth { consumers: told.consumer_count(), messages: told.message_count() };
-            channel.close(200, "thank you".into()).await?;
             Ok(Some(depth))
         }
         Err(error) if is_not_found(&error) => Ok(None),

@@ -8,12 +8,12 @@
 
 use std::time::Duration;
 
-use lapin::Connection;
 use lapin::options::QueueDeleteOptions;
 use lapin::types::FieldTable;
+use lapin::{Channel, Connection};
 use tokio::time::sleep;
 
-use super::{depth, durable, stream};
+use super::{depth_over, durable, stream};
 use crate::queue::rabbitmq::error::is_not_found;
 
 /// Three times what the server needs.
@@ -25,10 +25,12 @@ pub(super) const FIRM: &str = "ttg.streams.firm";
 /// Most streams that nobody needs: the next is tried where one was lost.
 const MOST: u32 = 100;
 
-/// Sees to it that a stream that is declared now survives whatever comes.
-pub(in crate::queue::rabbitmq) async fn make_firm(connection: &Connection) -> lapin::Result<()> {
-    if depth(connection, FIRM).await?.is_some() {
-        return Ok(());
+/// Sees to it that a stream that is declared now survives whatever comes. Returns the channel over which it was
+/// asked, or did it.
+pub(super) async fn make_firm(connection: &Connection) -> lapin::Result<Channel> {
+    let channel = connection.create_channel().await?;
+    if depth_over(&channel, FIRM).await?.is_some() {
+        return Ok(channel);
     }
     for number in 1..=MOST {
         let name = format!("ttg.streams.{number}");
@@ -39,10 +41,10 @@ pub(in crate::queue::rabbitmq) async fn make_firm(connection: &Connection) -> la
             sleep(WRITTEN).await;
             channel.queue_delete(name.as_str().into(), QueueDeleteOptions::default()).await?;
             channel.queue_declare(FIRM.into(), durable(), FieldTable::default()).await?;
-            break;
+            return Ok(channel);
         }
     }
-    Ok(())
+    connection.create_channel().await
 }
 
 /// Whether the stream that was declared can be used.
