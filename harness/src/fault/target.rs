@@ -2,7 +2,6 @@
 //! more, and a busy one is surely struck in the middle of its chunk. Faults of the network leave it
 //! running: a process that is stopped has nothing to say.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -19,6 +18,9 @@ const LOOK: Duration = Duration::from_millis(2);
 
 /// How long a worker that is to end may be without a chunk, as the broker says, until it is struck without one.
 const AT_WORK: Duration = Duration::from_secs(1);
+
+/// A broker that answers only after so long was away.
+const SILENT: Duration = Duration::from_millis(100);
 
 /// From the moment at which it is seen to have one, a worker is struck within this share of a chunk.
 const WITHIN: f64 = 0.25;
@@ -180,11 +182,11 @@ fn is_to_end_at_work(stage: &Stage, fault: &PlannedFault, process: &Process) -> 
 async fn arrest_at_work(stage: &Stage, mut process: Process) -> Result<Victim, (String, String)> {
     let (mut waited_since, mut chances) = (Instant::now(), CHANCES);
     loop {
-        let holders = stage.holders().await.unwrap_or_else(|_| {
-            // While the broker is away, it is not known to be without one.
+        let (asked, holders) = (Instant::now(), stage.holders().await);
+        // While the broker is away, it is not known to be without one, and once it is back needs a moment to get one.
+        if holders.is_err() || asked.elapsed() >= SILENT {
             waited_since = Instant::now();
-            HashSet::new()
-        });
+        }
         let has_none = waited_since.elapsed() >= AT_WORK;
         // Another fault may have put somebody else in its place, or be about to.
         process = stage.fleet.get(&process.name).unwrap_or(process);
@@ -193,7 +195,7 @@ async fn arrest_at_work(stage: &Stage, mut process: Process) -> Result<Victim, (
             continue;
         }
         let is_late = has_none || stage.standing().complete || chances == 0;
-        if is_late || holders.contains(&process.name) {
+        if is_late || holders.is_ok_and(|holders| holders.contains(&process.name)) {
             let share = if is_late { 0.0 } else { stage.draw_share() * WITHIN };
             let within = stage.plan.sweep.chunk_time().mul_f64(share);
             let _ = timeout(within, stage.until(Standing::is_over)).await;

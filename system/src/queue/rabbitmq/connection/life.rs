@@ -57,7 +57,7 @@ pub(in crate::queue::rabbitmq) struct Life {
     publisher: Publisher,
     /// For what is stored together. Only workers have any.
     transactions: OnceCell<Transactions>,
-    /// For messages that are fetched one by one, and for questions.
+    /// For messages that are fetched one by one, for questions, and for queues of ours.
     fetcher: Channel,
     companion: Option<Companion>,
 }
@@ -92,7 +92,7 @@ impl Life {
     }
 
     /// Nothing came to the worker for a moment.
-    pub(in crate::queue::rabbitmq) fn is_idle(&self) {
+    pub(in crate::queue::rabbitmq) fn has_nothing_to_do(&self) {
         if let Some(companion) = &self.companion {
             companion.idle.notify_one();
         }

@@ -13,8 +13,9 @@ use super::{Life, ReconnectingClient};
 use crate::queue::Result;
 use crate::queue::rabbitmq::error::{BrokerError, Outcome, is_locked};
 
-/// How often to try for a lock that somebody else has.
-const LOCK_POLL: Duration = Duration::from_millis(5);
+/// Waits between attempts to get a lock that somebody else has: the first, and the longest. Each attempt costs the
+/// connection one of its 2047 channel numbers for good (lapin 4.12 remembers the refusal).
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
 
 impl ReconnectingClient {
     /// Carries out a step that nobody else may take at the same time.
@@ -38,6 +39,7 @@ impl ReconnectingClient {
     async fn lock(&self, life: &Life) -> Outcome<Channel> {
         let (name, patience) = (life.queues.lock(), self.patience);
         let deadline = Instant::now() + patience;
+        let mut pause = BACKOFF.0;
         loop {
             if let Some(channel) = life.answered(try_lock(life, &name)).await? {
                 return Ok(channel);
@@ -48,7 +50,8 @@ impl ReconnectingClient {
                      that has it with rabbitmqctl list_queues name owner_pid, and close it)"
                 )));
             }
-            sleep(LOCK_POLL).await;
+            sleep(pause).await;
+            pause = (pause * 2).min(BACKOFF.1);
         }
     }
 }

@@ -55,7 +55,7 @@ use self::presence::Presence;
 const COMPLETION_POLL: Duration = Duration::from_millis(250);
 
 /// A worker to whom nothing comes for so long has time for more than tasks.
-const IDLE: Duration = Duration::from_millis(20);
+const IDLE: Duration = Duration::from_millis(50);
 
 /// What a worker has of the queue of the tasks.
 pub(super) struct Consumer {
@@ -265,7 +265,7 @@ impl RabbitMq {
                 let held = self.consumer.held.tags(Some(life.number));
                 let mut taken = life.answered(inbox.take(max, wait.min(IDLE), &held)).await?;
                 if taken.is_empty() && wait > IDLE {
-                    life.is_idle();
+                    life.has_nothing_to_do();
                     taken = life.answered(inbox.take(max, wait - IDLE, &held)).await?;
                 }
                 if !taken.is_empty() {
