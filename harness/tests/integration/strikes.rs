@@ -1,6 +1,7 @@
 //! How often and when a fault strikes, and when that is told.
 
 use std::ops::RangeInclusive;
+use std::process::Child;
 
 use rstest::rstest;
 use serde_json::Value;
@@ -148,42 +149,76 @@ fn state(pid: u64) -> Option<char> {
     stat.rsplit_once(") ")?.1.chars().next()
 }
 
+/// A sweep on whose broker nothing comes through for seconds, in which somebody is struck meanwhile; and the process
+/// that is struck.
+fn silence(sandbox: &Sandbox, strike: &str, victim: &str) -> (Child, u64) {
+    let file = sandbox.write(
+        "silent.yaml",
+        &format!(
+            "name: silent\n\
+             description: Somebody is to be struck while the broker says nothing for seconds.\n\
+             sweep: {{ params: 600, chunk_size: 10, kernel: {{ reference: {{ work_ms: 10 }} }} }}\n\
+             backend: redis\n\
+             workers: 2\n\
+             faults:\n\
+             - {{ at: 300ms, pause: {{ role: broker, for: 5s }} }}\n\
+             - {{ at: 900ms, {strike} }}\n\
+             expect: {{ coverage: exactly-once }}\n"
+        ),
+    );
+    let harness = sandbox.start(&["run", &file]);
+    let mut pid = None;
+    eventually(|| {
+        let is_started =
+            |event: &Value| event["process"] == victim && event["event"] == "process-started";
+        told(sandbox, is_started).map(|event| pid = event["pid"].as_u64())
+    });
+    (harness, pid.unwrap())
+}
+
+fn told(sandbox: &Sandbox, is_wanted: impl Fn(&Value) -> bool) -> Result<Value, String> {
+    let event = events(&sandbox.latest("silent")).into_iter().find(is_wanted);
+    event.ok_or_else(|| "it is not told".to_owned())
+}
+
+fn is_healed(event: &Value) -> bool {
+    event["event"] == "fault-healed"
+}
+
+fn assert_struck_when_it_was_known_what_is_held(sandbox: &Sandbox, kind: &str) {
+    let struck = told(sandbox, |event| event["kind"] == kind).unwrap();
+    let after = told(sandbox, is_healed).unwrap()["t_s"].as_f64().unwrap();
+    assert!(struck["t_s"].as_f64().unwrap() >= after, "what it held was known by then: {struck}");
+}
+
 #[test]
 fn a_victim_is_not_kept_stopped_while_the_broker_is_away() {
     let sandbox = Sandbox::new();
-    let file = sandbox.write(
-        "silent.yaml",
-        "name: silent\n\
-         description: A worker is to be killed while the broker says nothing for seconds.\n\
-         sweep: { params: 600, chunk_size: 10, kernel: { reference: { work_ms: 10 } } }\n\
-         backend: redis\n\
-         workers: 2\n\
-         faults:\n\
-         - { at: 300ms, pause: { role: broker, for: 5s } }\n\
-         - { at: 900ms, kill: { worker: 0 } }\n\
-         expect: { coverage: exactly-once }\n",
-    );
-    let mut harness = sandbox.start(&["run", &file]);
-    let seen = |wanted: &dyn Fn(&Value) -> bool| {
-        let event = events(&sandbox.latest("silent")).into_iter().find(wanted);
-        event.ok_or_else(|| "it is not told".to_owned())
-    };
-    let started =
-        |event: &Value| event["process"] == "worker-0" && event["event"] == "process-started";
-    let mut pid = None;
-    eventually(|| seen(&started).map(|event| pid = event["pid"].as_u64()));
+    let (mut harness, pid) = silence(&sandbox, "restart: { role: aggregator }", "aggregator");
     let becomes = |stopped: bool| {
-        eventually(|| match state(pid.unwrap()) {
+        eventually(|| match state(pid) {
             Some(state) if (state == 'T') == stopped => Ok(()),
             other => Err(format!("its state is {other:?}")),
         });
     };
     becomes(true);
     becomes(false);
-    let healed = |event: &Value| event["event"] == "fault-healed";
-    assert!(seen(&healed).is_err(), "the broker is silent still");
+    assert!(told(&sandbox, is_healed).is_err(), "the broker is silent still");
     assert!(harness.wait().unwrap().success());
-    let killed = seen(&|event: &Value| event["kind"] == "kill").unwrap();
-    let after = seen(&healed).unwrap()["t_s"].as_f64().unwrap();
-    assert!(killed["t_s"].as_f64().unwrap() >= after, "what it held was known by then: {killed}");
+    assert_struck_when_it_was_known_what_is_held(&sandbox, "restart");
+}
+
+#[test]
+fn a_worker_that_is_to_end_at_work_is_left_alone_while_the_broker_is_away() {
+    let sandbox = Sandbox::new();
+    let (mut harness, pid) = silence(&sandbox, "kill: { worker: 0 }", "worker-0");
+    eventually(|| {
+        let is_stopped = state(pid) == Some('T');
+        let healed = told(&sandbox, is_healed);
+        assert!(!is_stopped || healed.is_ok(), "it was stopped before");
+        healed
+    });
+    // A worker without a chunk would have made it inconclusive.
+    assert!(harness.wait().unwrap().success());
+    assert_struck_when_it_was_known_what_is_held(&sandbox, "kill");
 }

@@ -116,14 +116,6 @@ impl Task {
         sweep.check(&self.chunk)
     }
 
-    /// Reads a message that is JSON.
-    ///
-    /// # Errors
-    /// As of its fields.
-    pub fn from_json(text: &str) -> Result<Self, String> {
-        Self::from_fields(&json::borrow_json(text))
-    }
-
     /// Reads a message; fields that it does not know are ignored.
     ///
     /// # Errors
@@ -236,11 +228,6 @@ impl TaskResult {
         owned(self.values().into())
     }
 
-    /// The message as JSON.
-    pub fn to_json(&self) -> String {
-        to_json(&self.values())
-    }
-
     fn values(&self) -> [(&'static str, String); ResultField::ALL.len()] {
         ResultField::ALL.map(|field| {
             let mut value = String::new();
@@ -268,14 +255,6 @@ impl TaskResult {
     /// One fragment that says why not.
     pub fn check(&self, sweep: &Sweep) -> Result<(), String> {
         self.stats.check(sweep.chunk_if_any(self.chunk_index)?.params())
-    }
-
-    /// Reads a message that is JSON.
-    ///
-    /// # Errors
-    /// As of its fields.
-    pub fn from_json(text: &str) -> Result<Self, String> {
-        Self::from_fields(&json::borrow_json(text))
     }
 
     /// Reads a message.

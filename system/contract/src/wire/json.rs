@@ -8,7 +8,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-use super::{Fields, RETRY_COUNT, bounded, get};
+use super::{Fields, RETRY_COUNT, Task, TaskResult, bounded, get};
 
 /// Fields as a JSON object: numbers where the wire has numbers is for the reader to decide.
 pub fn to_json(fields: &[(impl AsRef<str>, impl AsRef<str>)]) -> String {
@@ -19,6 +19,31 @@ pub fn to_json(fields: &[(impl AsRef<str>, impl AsRef<str>)]) -> String {
 pub fn to_message(fields: &Fields) -> String {
     let failures = get(fields, RETRY_COUNT).and_then(|text| text.parse().ok()).unwrap_or(0);
     text(&Members { fields, failures: Some(failures) })
+}
+
+impl Task {
+    /// Reads a message that is JSON.
+    ///
+    /// # Errors
+    /// As of its fields.
+    pub fn from_json(text: &str) -> Result<Self, String> {
+        Self::from_fields(&borrow_json(text))
+    }
+}
+
+impl TaskResult {
+    /// The message as JSON.
+    pub fn to_json(&self) -> String {
+        to_json(&self.values())
+    }
+
+    /// Reads a message that is JSON.
+    ///
+    /// # Errors
+    /// As of its fields.
+    pub fn from_json(text: &str) -> Result<Self, String> {
+        Self::from_fields(&borrow_json(text))
+    }
 }
 
 /// The members of a JSON object, by name; of several of one name the last.
@@ -54,7 +79,7 @@ pub fn from_json(text: &str) -> Fields {
 }
 
 /// As `from_json`, and borrowed from the text as far as that is possible.
-pub(super) fn borrow_json(text: &str) -> Vec<(Cow<'_, str>, Cow<'_, str>)> {
+fn borrow_json(text: &str) -> Vec<(Cow<'_, str>, Cow<'_, str>)> {
     match serde_json::from_str::<Pairs>(text) {
         Ok(Pairs(pairs)) => pairs,
         Err(_) => vec![("raw".into(), bounded(text).into())],

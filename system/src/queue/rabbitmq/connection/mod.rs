@@ -21,6 +21,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::error::{BrokerError, Outcome};
 use super::publisher::Outgoing;
+use super::topology::make_firm;
 use crate::queue::{Address, QueueError, Result, Settings};
 
 pub(super) use life::{Life, StartCompanion};
@@ -265,7 +266,8 @@ impl ReconnectingClient {
         let first = |error: lapin::Error| BrokerError::at_first(&error);
         let connection = self.open().await?;
         let retry_delay = self.is_worker().then_some(self.retry_delay);
-        let channel = queues.declare(&connection, retry_delay).await.map_err(first)?;
+        let channel = make_firm(&connection).await.map_err(first)?;
+        let channel = queues.declare(&connection, channel, retry_delay).await.map_err(first)?;
         let number = self.lives.get() + 1;
         self.lives.set(number);
         let companion = self.worker.as_ref().map(|worker| worker.companion);

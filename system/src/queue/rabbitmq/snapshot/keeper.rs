@@ -53,7 +53,7 @@ pub(in crate::queue::rabbitmq) fn start_keeper(
 ) -> JoinHandle<()> {
     let (connection, queues) = (Arc::clone(connection), queues.clone());
     tokio::spawn(async move {
-        let _ = timeout(BEFORE_CANDIDACY, idle.notified()).await;
+        candidacy_is_due(&idle).await;
         let mut pause = PAUSE.0;
         while connection.status().connected() {
             let Err(BrokerError { cause, .. }) = keep(&connection, &queues).await;
@@ -62,6 +62,11 @@ pub(in crate::queue::rabbitmq) fn start_keeper(
             pause = (2 * pause).min(PAUSE.1);
         }
     })
+}
+
+/// Waits until the worker has nothing to do, or the connection has lasted for a while.
+async fn candidacy_is_due(idle: &Notify) {
+    let _ = timeout(BEFORE_CANDIDACY, idle.notified()).await;
 }
 
 /// Waits to be elected, and keeps the snapshots from then on.
@@ -225,5 +230,30 @@ impl<'a> Watch<'a> {
             snapshot.mention(channel).await?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::join;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_stands_for_keeper_after_a_while_and_sooner_where_it_has_nothing_to_do() {
+        let (begun, idle) = (Instant::now(), Notify::new());
+        candidacy_is_due(&idle).await;
+        assert_eq!(begun.elapsed(), BEFORE_CANDIDACY);
+        let (begun, soon) = (Instant::now(), BEFORE_CANDIDACY / 5);
+        let has_nothing_to_do = async {
+            sleep(soon).await;
+            idle.notify_one();
+        };
+        join(candidacy_is_due(&idle), has_nothing_to_do).await;
+        assert_eq!(begun.elapsed(), soon);
+        // As one that had nothing to do before it was looked at.
+        idle.notify_one();
+        candidacy_is_due(&idle).await;
+        assert_eq!(begun.elapsed(), soon);
     }
 }

@@ -108,7 +108,7 @@ impl Submit for RabbitMq {
                     let options = QueueDeleteOptions::default();
                     channel.queue_delete(queue.as_str().into(), options).await?;
                 }
-                self.queues.declare(&life.connection, None).await?;
+                self.queues.declare(&life.connection, channel, None).await?;
                 // Workers tell by it that nothing was lost that should be there.
                 let named = store.borrow().as_ref().map(|name| record::store(&self.queues, name));
                 life.publish(named.as_slice()).await

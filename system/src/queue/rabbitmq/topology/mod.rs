@@ -15,12 +15,12 @@ use lapin::options::{
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ExchangeKind};
 
-use self::stream_bootstrap::make_firm;
 use super::error::is_not_found;
 
 pub(super) use guest::{leave_as_guest, look_as_guest};
 pub(super) use names::{LETTERS_EXCHANGE, RESULTS_EXCHANGE, RETRY_EXCHANGE, TASKS_EXCHANGE};
 pub(super) use result_route::recorded_together;
+pub(super) use stream_bootstrap::make_firm;
 
 pub use names::{QueueType, Queues};
 
@@ -31,17 +31,17 @@ pub(super) const PERSISTENT: u8 = 2;
 const SNAPSHOTS_KEPT: (i64, i64) = (64 << 20, 16 << 20);
 
 impl Queues {
-    /// Declares everything that is not there yet, and returns a channel on which anything else may be asked. The
-    /// retry queue is the workers' affair: its delay is an argument, which others need not know.
+    /// Declares everything that is not there yet, over a channel of a connection, and returns one on which anything
+    /// else may be asked. The retry queue is the workers' affair: its delay is an argument, which others need not know.
     ///
     /// All of a kind are asked for before the first answer is awaited, and over one channel where everything is there:
     /// a worker's start would otherwise be twenty answers longer.
     pub(super) async fn declare(
         &self,
         connection: &Connection,
+        channel: Channel,
         retry_delay: Option<Duration>,
     ) -> lapin::Result<Channel> {
-        let channel = make_firm(connection).await?;
         let channel = self.declare_snapshots(connection, channel).await?;
         self.declare_contract(&channel, retry_delay).await?;
         self.declare_journal(&channel).await?;

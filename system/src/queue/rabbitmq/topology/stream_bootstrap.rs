@@ -27,7 +27,9 @@ const MOST: u32 = 100;
 
 /// Sees to it that a stream that is declared now survives whatever comes. Returns the channel over which it was
 /// asked, or did it.
-pub(super) async fn make_firm(connection: &Connection) -> lapin::Result<Channel> {
+pub(in crate::queue::rabbitmq) async fn make_firm(
+    connection: &Connection,
+) -> lapin::Result<Channel> {
     let channel = connection.create_channel().await?;
     if depth_over(&channel, FIRM).await?.is_some() {
         return Ok(channel);
