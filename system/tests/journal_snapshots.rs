@@ -12,7 +12,6 @@ use lapin::{Connection, Consumer};
 use rstest::rstest;
 use rustix::process::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::timeout;
@@ -23,7 +22,7 @@ use ttg_system::wire;
 use support::bench::Backend::RabbitMq;
 use support::bench::{Bench, PATIENCE, claim_one, commit, computed};
 use support::cable::Cable;
-use support::detour::Detour;
+use support::detour::{Detour, Passage};
 use support::graveyard::Letterbox;
 use support::process::Process;
 
@@ -140,33 +139,28 @@ async fn way_to_a_mark(bench: &Bench) -> (Settings, mpsc::Receiver<Vec<u8>>) {
     let (asked, mark) = mpsc::channel(1);
     tokio::spawn(async move {
         loop {
-            let (near, far) = detour.next().await;
-            tokio::spawn(carry(near, far, journal.clone(), asked.clone()));
+            tokio::spawn(carry(detour.next().await, journal.clone(), asked.clone()));
         }
     });
     (settings, mark)
 }
 
-async fn carry(near: TcpStream, far: TcpStream, journal: String, asked: mpsc::Sender<Vec<u8>>) {
-    let (mut from_near, mut to_near) = near.into_split();
-    let (mut from_far, mut to_far) = far.into_split();
-    let back = tokio::spawn(async move { tokio::io::copy(&mut from_far, &mut to_near).await });
+async fn carry(mut passage: Passage, journal: String, asked: mpsc::Sender<Vec<u8>>) {
     let (mut said, mut bytes) = (Vec::new(), vec![0; 1 << 16]);
-    while let Ok(length @ 1..) = from_near.read(&mut bytes).await {
+    while let Ok(length @ 1..) = passage.client.read(&mut bytes).await {
         said.extend_from_slice(&bytes[..length]);
         let mark = keepers_mark(&said, &journal);
         if mark.is_some() {
             // Before the server has the whole of it: the keeper never reads it.
-            back.abort();
+            passage.withhold_answers();
         }
-        if to_far.write_all(&bytes[..length]).await.is_err() {
+        if passage.server.write_all(&bytes[..length]).await.is_err() {
             break;
         }
         if let Some(mark) = mark {
             let _ = asked.try_send(mark);
         }
     }
-    back.abort();
 }
 
 /// The mark that a keeper has written to the journal, once all of it is among the bytes of a connection.
@@ -332,19 +326,16 @@ async fn way_through_a_flood(bench: &Bench, records: usize) -> Settings {
     let mut letterbox = Letterbox::open(bench).await;
     spawn_local(async move {
         loop {
-            let (near, far) = detour.next().await;
-            let (mut from_near, mut to_near) = near.into_split();
-            let (mut from_far, mut to_far) = far.into_split();
-            spawn_local(async move { tokio::io::copy(&mut from_far, &mut to_near).await });
+            let mut passage = detour.next().await;
             let (mut said, mut bytes) = (Vec::new(), vec![0; 1 << 16]);
-            while let Ok(length @ 1..) = from_near.read(&mut bytes).await {
+            while let Ok(length @ 1..) = passage.client.read(&mut bytes).await {
                 said.extend_from_slice(&bytes[..length]);
                 if keepers_mark(&said, &journal).is_some() {
                     said.clear();
                     (0..records).for_each(|_| letterbox.put("", &journal, "noise"));
                     letterbox.send().await;
                 }
-                if to_far.write_all(&bytes[..length]).await.is_err() {
+                if passage.server.write_all(&bytes[..length]).await.is_err() {
                     break;
                 }
             }

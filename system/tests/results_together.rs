@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use lapin::options::QueueDeclareOptions;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::task::yield_now;
 use tokio::time::timeout;
 use ttg_system::queue::{Commit, Cursor, Delivery, Queue, Settings};
@@ -16,7 +15,7 @@ use ttg_system::wire;
 
 use support::bench::Backend::RabbitMq;
 use support::bench::{Bench, PATIENCE, claim_one, computed};
-use support::detour::Detour;
+use support::detour::{Detour, Passage};
 
 /// The frame of `tx.commit`, behind its type and channel: length, class, method, end.
 const COMMIT: [u8; 9] = [0, 0, 0, 4, 0, 90, 0, 20, 0xce];
@@ -29,19 +28,15 @@ async fn way_that_breaks_at_a_commit(bench: &Bench) -> (Settings, Arc<AtomicBool
     let breaks = Arc::clone(&has_broken);
     tokio::spawn(async move {
         loop {
-            let (near, far) = detour.next().await;
-            tokio::spawn(carry(near, far, Arc::clone(&breaks)));
+            tokio::spawn(carry(detour.next().await, Arc::clone(&breaks)));
         }
     });
     (settings, has_broken)
 }
 
-async fn carry(near: TcpStream, far: TcpStream, has_broken: Arc<AtomicBool>) {
-    let (mut from_near, mut to_near) = near.into_split();
-    let (mut from_far, mut to_far) = far.into_split();
-    let back = tokio::spawn(async move { tokio::io::copy(&mut from_far, &mut to_near).await });
+async fn carry(mut passage: Passage, has_broken: Arc<AtomicBool>) {
     let (mut said, mut bytes) = (Vec::new(), vec![0; 1 << 16]);
-    while let Ok(length @ 1..) = from_near.read(&mut bytes).await {
+    while let Ok(length @ 1..) = passage.client.read(&mut bytes).await {
         said.extend_from_slice(&bytes[..length]);
         let commit = said.windows(COMMIT.len()).position(|window| window == COMMIT);
         let breaks = commit.filter(|_| !has_broken.swap(true, Ordering::Relaxed));
@@ -49,12 +44,11 @@ async fn carry(near: TcpStream, far: TcpStream, has_broken: Arc<AtomicBool>) {
         let is_begun = |length: &usize| said.ends_with(&COMMIT[..*length]);
         let begun = (1..COMMIT.len()).rev().find(is_begun).unwrap_or(0);
         let ready = breaks.unwrap_or(said.len() - begun);
-        if to_far.write_all(&said[..ready]).await.is_err() || breaks.is_some() {
+        if passage.server.write_all(&said[..ready]).await.is_err() || breaks.is_some() {
             break;
         }
         said.drain(..ready);
     }
-    back.abort();
 }
 
 async fn claim(worker: &dyn Queue, count: usize) -> Vec<Delivery> {

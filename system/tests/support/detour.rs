@@ -1,6 +1,8 @@
 //! A way to a RabbitMQ server on which a test stands and reads along.
 
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
 use ttg_system::queue::{Address, Settings};
 
 use super::bench::Bench;
@@ -22,10 +24,35 @@ impl Detour {
         (settings, Self { listener, server })
     }
 
-    /// The next connection: to the client, and to the server.
-    pub(crate) async fn next(&self) -> (TcpStream, TcpStream) {
+    /// The next connection.
+    pub(crate) async fn next(&self) -> Passage {
         let (near, _) = self.listener.accept().await.expect("a connection");
         let far = TcpStream::connect(("127.0.0.1", self.server)).await;
-        (near, far.expect("the server answers"))
+        let (client, mut to_client) = near.into_split();
+        let (mut from_server, server) = far.expect("the server answers").into_split();
+        let answers = tokio::spawn(async move {
+            let _ = tokio::io::copy(&mut from_server, &mut to_client).await;
+        });
+        Passage { client, server, answers }
+    }
+}
+
+/// A connection on its way. The server's answers pass by themselves; what the client says is for the test to pass on.
+pub(crate) struct Passage {
+    pub(crate) client: OwnedReadHalf,
+    pub(crate) server: OwnedWriteHalf,
+    answers: JoinHandle<()>,
+}
+
+impl Passage {
+    /// From now on nothing comes back.
+    pub(crate) fn withhold_answers(&self) {
+        self.answers.abort();
+    }
+}
+
+impl Drop for Passage {
+    fn drop(&mut self) {
+        self.answers.abort();
     }
 }
