@@ -4,9 +4,10 @@ mod support;
 
 use std::time::Duration;
 
-use tokio::sync::watch;
-use tokio::task::LocalSet;
-use tokio::time::{interval, sleep, timeout};
+use tokio::io::copy;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{LocalSet, spawn_local};
+use tokio::time::{Instant, interval, sleep, timeout};
 use ttg_system::chunk::Sweep;
 use ttg_system::coordinator;
 use ttg_system::queue::{self, Address, Decision, QueueError, Settings};
@@ -15,6 +16,7 @@ use ttg_system::worker::{self, Batch, Options, Status};
 use support::bench::Backend::{RabbitMq, Redis};
 use support::bench::{Bench, PATIENCE, claim_one, commit, computed};
 use support::cable::Cable;
+use support::detour::Detour;
 use support::graveyard::graveyard;
 use support::kernels::Steady;
 use support::process::until;
@@ -25,6 +27,12 @@ const CHUNKS: u64 = 16;
 /// How long a worker may take to notice that a connection is gone, to make another and to look
 /// what became of its chunk.
 const RECOVERY: Duration = Duration::from_secs(4);
+
+/// How often a connection is reset before a question: few of the resets are found in the moment that matters.
+const RESETS: u32 = 40;
+
+/// Longest time to another connection and an answer; a goodbye that is not answered takes a second.
+const AT_ONCE: Duration = Duration::from_millis(900);
 
 #[tokio::test]
 async fn a_commit_comes_to_an_end_whenever_its_connection_breaks() {
@@ -63,6 +71,43 @@ async fn commits_over_breaking_connections() {
             });
             committed.expect("commits");
         }
+    }
+}
+
+/// Where the client library finds the connection broken as it sends something, it says so to whoever sends a moment
+/// before its status does: a goodbye that is said in between is never answered.
+#[tokio::test]
+async fn a_question_that_finds_its_connection_broken_is_asked_again_at_once() {
+    LocalSet::new().run_until(asks_over_broken_connections()).await;
+}
+
+async fn asks_over_broken_connections() {
+    let (bench, _) = Bench::start(RabbitMq).with_sweep(3).await;
+    let (settings, detour) = Detour::to(&bench).await;
+    let (breaks, is_to_break) = watch::channel(0);
+    let (report, mut broken) = mpsc::unbounded_channel();
+    spawn_local(async move {
+        loop {
+            let mut passage = detour.next().await;
+            let mut breaks = is_to_break.clone();
+            breaks.mark_unchanged();
+            passage.client.as_ref().set_zero_linger().expect("it is a socket");
+            tokio::select! {
+                _ = copy(&mut passage.client, &mut passage.server) => {}
+                _ = breaks.changed() => {}
+            }
+            drop(passage);
+            report.send(Instant::now()).expect("the test waits");
+        }
+    });
+    let onlooker = queue::connect(&settings, None).await.expect("connects");
+    onlooker.standing().await.expect("reads");
+    for time in 1..=RESETS {
+        breaks.send(time).expect("the way is there");
+        let broken = broken.recv().await.expect("the connection is there");
+        onlooker.standing().await.expect("reads");
+        let took = broken.elapsed();
+        assert!(took < AT_ONCE, "reset {time}: it was answered after {took:?}");
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::sync::{Notify, OnceCell};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
+use super::link;
 use crate::queue::rabbitmq::error::{BrokerError, Outcome};
 use crate::queue::rabbitmq::publisher::{Outgoing, Publisher, Transactions};
 use crate::queue::rabbitmq::topology::{self, Depth, Queues, durable};
@@ -19,9 +20,6 @@ use crate::queue::rabbitmq::topology::{self, Depth, Queues, durable};
 /// How long the server may take to answer. A queue of its own may need a while after a restart;
 /// one that does not answer at all is asked again over a new connection.
 const ANSWER: Duration = Duration::from_secs(5);
-
-/// How often it is looked whether the connection is still there.
-const CONNECTION_POLL: Duration = Duration::from_millis(100);
 
 /// Starts what runs beside each connection of a worker, and is told once the worker has nothing to do.
 pub(in crate::queue::rabbitmq) type StartCompanion =
@@ -70,13 +68,13 @@ impl Life {
         queues: &Queues,
         patience: Duration,
         companion: Option<StartCompanion>,
-    ) -> lapin::Result<Self> {
+    ) -> Outcome<Self> {
         // A worker is to lose no time over it with its first results.
         let transactions = async {
             OptionFuture::from(companion.map(|_| Transactions::open(&connection))).await.transpose()
         };
-        let (publisher, transactions) =
-            try_join(Publisher::open(&connection), transactions).await?;
+        let opened = async { Ok(try_join(Publisher::open(&connection), transactions).await?) };
+        let (publisher, transactions) = link::while_there(&connection, opened).await?;
         let (connection, queues) = (Arc::new(connection), queues.clone());
         let companion = companion.map(|start| Companion::begin(start, &connection, &queues));
         Ok(Self {
@@ -150,26 +148,9 @@ impl Life {
         }
     }
 
-    /// Waits for an answer for as long as the connection is there. The client library leaves some
-    /// of what is asked while a connection breaks without any answer (seen with lapin 4.12: an
-    /// acknowledgement).
-    pub(super) async fn while_there<T>(
-        &self,
-        answer: impl Future<Output = Outcome<T>>,
-    ) -> Outcome<T> {
-        let mut answer = std::pin::pin!(answer);
-        loop {
-            match timeout(CONNECTION_POLL, &mut answer).await {
-                Ok(outcome) => return outcome,
-                Err(_) if self.connection.status().connected() => {}
-                Err(_) => return Err(BrokerError::new("the connection is gone")),
-            }
-        }
-    }
-
     /// Waits for an answer that is due at once, but no longer than the connection is there.
     pub(super) async fn told<T>(&self, answer: impl Future<Output = Outcome<T>>) -> Outcome<T> {
-        self.while_there(self.answered(answer)).await
+        link::while_there(&self.connection, self.answered(answer)).await
     }
 
     /// Declares a durable queue of ours, which cannot be there otherwise: a refusal would close the channel.

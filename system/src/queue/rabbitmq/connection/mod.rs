@@ -4,6 +4,7 @@
 //! off is repeated as a whole on the next one.
 
 mod life;
+mod link;
 mod lock;
 mod server;
 mod tls;
@@ -36,9 +37,6 @@ const WITHOUT_HEARTBEAT: Duration = Duration::from_secs(600);
 
 /// How long a connection with everything that is done on it may take, where it is done once.
 const ONCE: Duration = Duration::from_secs(20);
-
-/// How long the server may take to say goodbye.
-const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Waits between attempts to reach the server: the first, and the longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
@@ -174,13 +172,13 @@ impl ReconnectingClient {
     pub(super) async fn close(&self) {
         self.present.replace(None);
         if let Some(life) = self.life.lock().await.take() {
-            end(&life).await;
+            link::close(&life.connection).await;
         }
     }
 
     async fn attempt<T>(&self, step: &impl AsyncFn(Rc<Life>) -> Outcome<T>) -> Outcome<T> {
         let life = self.life().await?;
-        let outcome = life.while_there(step(Rc::clone(&life))).await;
+        let outcome = link::while_there(&life.connection, step(Rc::clone(&life))).await;
         if outcome.is_err() {
             self.give_up(&life).await;
         }
@@ -193,7 +191,7 @@ impl ReconnectingClient {
             *present = None;
             self.present.replace(None);
             // Half a connection would keep its deliveries from others.
-            end(life).await;
+            link::close(&life.connection).await;
         }
     }
 
@@ -216,8 +214,8 @@ impl ReconnectingClient {
     pub(super) async fn once<T>(&self, step: impl AsyncFn(&Connection) -> Outcome<T>) -> Result<T> {
         let done = async {
             let connection = self.open().await?;
-            let outcome = step(&connection).await;
-            let _ = timeout(GOODBYE, connection.close(200, "goodbye".into())).await;
+            let outcome = link::while_there(&connection, step(&connection)).await;
+            link::close(&connection).await;
             outcome
         };
         let late = || BrokerError::new(format!("no answer within {ONCE:?}"));
@@ -266,8 +264,11 @@ impl ReconnectingClient {
         let first = |error: lapin::Error| BrokerError::at_first(&error);
         let connection = self.open().await?;
         let retry_delay = self.is_worker().then_some(self.retry_delay);
-        let channel = make_firm(&connection).await.map_err(first)?;
-        let channel = queues.declare(&connection, channel, retry_delay).await.map_err(first)?;
+        let declared = async {
+            let channel = make_firm(&connection).await.map_err(first)?;
+            queues.declare(&connection, channel, retry_delay).await.map_err(first)
+        };
+        let channel = link::while_there(&connection, declared).await?;
         let number = self.lives.get() + 1;
         self.lives.set(number);
         let companion = self.worker.as_ref().map(|worker| worker.companion);
@@ -278,13 +279,6 @@ impl ReconnectingClient {
             life.mention(&worker.hello).await?;
         }
         Ok(life)
-    }
-}
-
-/// Closes a connection; one that is broken never answers.
-async fn end(life: &Life) {
-    if life.connection.status().connected() {
-        let _ = timeout(GOODBYE, life.connection.close(200, "goodbye".into())).await;
     }
 }
 
