@@ -17,7 +17,9 @@ Usage: cargo bench -- [OPTIONS] [WORD]...
 
 All of it takes under five minutes: > 60 s was given up, and - is what there was
 no time for, or what needs a step that was given up. A row that is not as wanted
-is marked.
+is marked. A share is the median of the repetitions' shares, each of the bare
+loop that ran right after it: the machine itself is faster at one time than at
+another.
 
 Exit codes: 0 everything is as wanted; 1 a row is not, or was not measured;
 64 wrong arguments, a file of another machine or one that cannot be written;

@@ -58,9 +58,12 @@ impl Row {
         median(self.samples.as_ref().ok()?)
     }
 
-    /// Share of the bare loop's rate.
+    /// Share of the bare loop's rate: the median of the repetitions, each beside the loop that came right after it, since
+    /// the machine itself is faster at one time than at another.
     pub(crate) fn share(&self) -> Option<f64> {
-        Some(self.figure()? / median(self.bare.as_ref()?.as_ref().ok()?)?)
+        let (ours, bare) = (self.samples.as_ref().ok()?, self.bare.as_ref()?.as_ref().ok()?);
+        let shares: Vec<f64> = ours.iter().zip(bare).map(|(ours, bare)| ours / bare).collect();
+        median(&shares)
     }
 
     /// Whether there is a figure, and one to compare it with where there should be.

@@ -28,6 +28,9 @@ pub(crate) trait Measure {
 const SWEEP: &str = "sweep submit chunks bare last late aggregate memory";
 const RECOVERY: &str = "recovery";
 
+/// How often a short sweep is measured: a single one says little, as a second of the machine does.
+const SHORT_REPETITIONS: usize = 7;
+
 /// What is asked for. What is quick comes first: a slow machine has most of it when the time is over.
 pub(crate) fn chosen(options: &Options) -> Vec<Box<dyn Measure>> {
     let is_asked = |backend: Backend, what: &str, chunks: u64| {
@@ -36,7 +39,7 @@ pub(crate) fn chosen(options: &Options) -> Vec<Box<dyn Measure>> {
     let mut chosen: Vec<Box<dyn Measure>> = Vec::new();
     for backend in [Redis, RabbitMq, Embedded] {
         if is_asked(backend, SWEEP, 10_000) {
-            chosen.push(Box::new(NoOpSweep::of_rates(backend, 10_000, 3)));
+            chosen.push(Box::new(NoOpSweep::of_rates(backend, 10_000, SHORT_REPETITIONS)));
         }
         if options.want(&format!("{} latency", backend.name())) {
             chosen.push(Box::new(TaskLatency { backend }));
