@@ -10,18 +10,16 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Consumer};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use ttg_system::aggregator::{self, Until};
 use ttg_system::chunk::Sweep;
 use ttg_system::coordinator;
-use ttg_system::queue::{self, Address, Broker, Cursor, Decision};
+use ttg_system::queue::{self, Address, Broker, Decision};
 
 use support::bench::Backend::RabbitMq;
-use support::bench::{Bench, PATIENCE, claim_one, commit};
-use support::detour::Detour;
+use support::bench::{Bench, claim_one, commit};
 use support::graveyard::{Letterbox, graveyard};
 use support::process::{Ended, Process, broker_environment, ttg, worked};
 
@@ -198,45 +196,4 @@ async fn whoever_waits_adds_nothing_to_the_journal_and_sees_the_end() {
     let (report, ()) = tokio::join!(collected, working);
     assert!(report.expect("reads").complete);
     bench.assert_exact(&sweep).await;
-}
-
-/// A method frame's class and method: `basic.ack`.
-const ACK: [u8; 4] = [0, 60, 0, 80];
-
-/// A server that has not told of the last messages looks for more when it is told how far somebody has read.
-#[tokio::test]
-async fn whoever_reads_and_rests_says_how_far_it_has_read() {
-    LocalSet::new().run_until(says_how_far_it_has_read()).await;
-}
-
-async fn says_how_far_it_has_read() {
-    let (bench, _) = Bench::start(RabbitMq).with_sweep(1).await;
-    let worker = bench.worker("worker-1").await;
-    let held = claim_one(&*worker).await;
-    commit(&*worker, &held, "worker-1").await;
-    let (settings, detour) = Detour::to(&bench).await;
-    let (tell, told) = oneshot::channel();
-    spawn_local(async move {
-        let mut passage = detour.next().await;
-        let (mut said, mut bytes, mut tell) = (Vec::new(), vec![0; 1 << 16], Some(tell));
-        while let Ok(length @ 1..) = passage.client.read(&mut bytes).await {
-            said.extend_from_slice(&bytes[..length]);
-            if said.windows(ACK.len()).any(|window| window == ACK) {
-                tell.take().map(|tell| tell.send(()));
-            }
-            passage.server.write_all(&bytes[..length]).await.expect("the server is there");
-        }
-    });
-    let broker = queue::connect(&settings, None).await.expect("connects");
-    let reading = async {
-        let mut cursor = Cursor::default();
-        loop {
-            // Each wait is shorter than the rest that matters.
-            broker.results(&mut cursor, 10, Duration::from_millis(100)).await.expect("reads");
-        }
-    };
-    tokio::select! {
-        told = timeout(PATIENCE, told) => told.expect("it rests").expect("the way is there"),
-        () = reading => {}
-    }
 }

@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use futures_util::future::try_join;
 use futures_util::{FutureExt, StreamExt};
-use lapin::Acker;
 use lapin::message::Delivery as Message;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, Consumer};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::timeout;
 
 use super::record;
 use crate::queue::rabbitmq::connection::Turn;
@@ -30,34 +29,6 @@ const ANSWER: Duration = Duration::from_secs(10);
 /// once, it would send no more.
 const TOLD: u16 = 4;
 
-/// After so long without a message the server is told how far we have read, whatever that is. Told so, it looks
-/// whether there is more: one that missed to tell of the last messages tells of them then, and not with the next one
-/// (seen once with RabbitMQ 3.10.8; <https://github.com/rabbitmq/osiris/issues/172> is of the kind).
-const REST: Duration = Duration::from_secs(1);
-
-/// What was read and the server was not told of.
-#[derive(Default)]
-struct Unacknowledged {
-    messages: u16,
-    /// Of the last of them, and when it came.
-    last: Option<(Acker, Instant)>,
-}
-
-impl Unacknowledged {
-    fn read(&mut self, acker: &Acker) {
-        self.messages += 1;
-        self.last = Some((acker.clone(), Instant::now()));
-    }
-
-    fn tell(&mut self) {
-        self.messages = 0;
-        if let Some((acker, _)) = self.last.take() {
-            // Not awaited for long: the answer of nobody is needed.
-            acker.ack(BasicAckOptions { multiple: true }).now_or_never();
-        }
-    }
-}
-
 /// Reads the journal from a place on.
 pub(in crate::queue::rabbitmq) struct Reader {
     /// Place of the next message.
@@ -68,7 +39,7 @@ pub(in crate::queue::rabbitmq) struct Reader {
     consumer: Consumer,
     /// Messages that the server sends ahead.
     ahead: u16,
-    unacknowledged: Unacknowledged,
+    unacknowledged: u16,
     /// For whoever reads on and on.
     pub(in crate::queue::rabbitmq) turn: Turn,
 }
@@ -107,7 +78,7 @@ impl Reader {
     ) -> Outcome<Self> {
         let channel = connection.create_channel().await?;
         let consumer = attach(&channel, &queues.journal(), ahead, from).await?;
-        let (unacknowledged, turn) = (Unacknowledged::default(), Turn::begin());
+        let (unacknowledged, turn) = (0, Turn::begin());
         Ok(Self { next, begins_late: false, channel, consumer, ahead, unacknowledged, turn })
     }
 
@@ -135,13 +106,15 @@ impl Reader {
     /// The next message. Nothing is lost where this is dropped.
     pub(in crate::queue::rabbitmq) async fn next(&mut self) -> Outcome<Message> {
         loop {
-            let message = match self.arrival().await {
+            let message = match self.consumer.next().await {
                 Some(message) => message?,
                 None => return Err(BrokerError::new("the journal was deleted")),
             };
-            self.unacknowledged.read(&message.acker);
-            if self.unacknowledged.messages >= self.ahead / TOLD {
-                self.unacknowledged.tell();
+            self.unacknowledged += 1;
+            if self.unacknowledged >= self.ahead / TOLD {
+                self.unacknowledged = 0;
+                // Not awaited for long: the answer of nobody is needed.
+                message.acker.ack(BasicAckOptions { multiple: true }).now_or_never();
             }
             let place = place_of(&message).unwrap_or(self.next);
             if place >= self.next {
@@ -150,16 +123,6 @@ impl Reader {
                 return Ok(message);
             }
         }
-    }
-
-    async fn arrival(&mut self) -> Option<lapin::Result<Message>> {
-        if let Some((_, came)) = &self.unacknowledged.last {
-            match timeout_at(*came + REST, self.consumer.next()).await {
-                Ok(next) => return next,
-                Err(_) => self.unacknowledged.tell(),
-            }
-        }
-        self.consumer.next().await
     }
 }
 
