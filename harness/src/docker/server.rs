@@ -68,6 +68,7 @@ pub struct ServerContainer {
     // Holds the volume while the server is down, and reaches into it.
     _keeper: ContainerAsync<GenericImage>,
     port: u16,
+    _reserved: ports::Reserved,
     disk: Option<u64>,
     greeting: String,
     image: String,
@@ -86,7 +87,7 @@ impl ServerContainer {
         let volume = volume::create(run, flavour.host(), disk).await?;
         let keep = Keep { run, image: &image, volume: &volume, flavour: flavour.as_ref() };
         let held = keep.start_keeper().await?;
-        let (handle, port) = keep.start_server(network).await?;
+        let (handle, port, reserved) = keep.start_server(network).await?;
         let container = Container::new(run.engine(), handle.id());
         let keeper = Container::new(run.engine(), held.id());
         connect(run, network, handle.id(), flavour.host()).await?;
@@ -99,6 +100,7 @@ impl ServerContainer {
             keeper,
             _keeper,
             port,
+            _reserved: reserved,
             disk,
             greeting,
             image,
@@ -332,13 +334,13 @@ impl Keep<'_> {
     async fn start_server(
         &self,
         network: &Network,
-    ) -> Result<(ContainerAsync<GenericImage>, u16), Unavailable> {
+    ) -> Result<(ContainerAsync<GenericImage>, u16, ports::Reserved), Unavailable> {
         let name = self.run.name(self.flavour.host());
         let mut last = Unavailable(String::new());
         for _ in 0..PORTS {
-            let [port] = ports::free()?;
+            let ([port], reserved) = ports::free()?;
             match self.request(&name, network, port).start().await {
-                Ok(container) => return Ok((container, port)),
+                Ok(container) => return Ok((container, port, reserved)),
                 Err(error) => last = self.not_started(&error),
             }
             // It may have been made, though it did not start.

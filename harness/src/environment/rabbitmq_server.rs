@@ -35,6 +35,7 @@ pub struct RabbitMqServer {
     _names: Child,
     directory: PathBuf,
     ports: Ports,
+    _reserved: ports::Reserved,
     version: String,
 }
 
@@ -47,9 +48,9 @@ struct Ports {
 }
 
 impl Ports {
-    fn free() -> Result<Self, Unavailable> {
-        let [clients, nodes, names] = ports::free()?;
-        Ok(Self { clients, nodes, names })
+    fn free() -> Result<(Self, ports::Reserved), Unavailable> {
+        let ([clients, nodes, names], reserved) = ports::free()?;
+        Ok((Self { clients, nodes, names }, reserved))
     }
 
     /// Whether somebody else listens on one of them, once no server of ours does any more.
@@ -67,23 +68,28 @@ impl RabbitMqServer {
     pub async fn start(directory: &Path) -> Result<Self, Unavailable> {
         here::need_server_program(Backend::RabbitMq)?;
         for _ in 1..DRAWS {
-            let ports = Ports::free()?;
-            match Self::start_on(ports, directory).await {
+            let (ports, reserved) = Ports::free()?;
+            match Self::start_on(ports, reserved, directory).await {
                 // What it has left is under the name of its port.
                 Err(_) if ports.are_taken() => {}
                 started => return started,
             }
         }
-        Self::start_on(Ports::free()?, directory).await
+        let (ports, reserved) = Ports::free()?;
+        Self::start_on(ports, reserved, directory).await
     }
 
-    async fn start_on(ports: Ports, directory: &Path) -> Result<Self, Unavailable> {
+    async fn start_on(
+        ports: Ports,
+        reserved: ports::Reserved,
+        directory: &Path,
+    ) -> Result<Self, Unavailable> {
         let names = write_configuration(directory, ports.clients)
             .and_then(|()| spawn_names(ports.names))
             .map_err(|error| cannot_be_run(&error))?;
         let (child, version) = start_on(ports, directory).await?;
         let (life, directory) = (Life::of(child), directory.to_owned());
-        Ok(Self { life, _names: names, directory, ports, version })
+        Ok(Self { life, _names: names, directory, ports, _reserved: reserved, version })
     }
 }
 
@@ -240,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_port_that_somebody_listens_on_is_taken() {
-        let ports = Ports::free().unwrap();
+        let (ports, _reserved) = Ports::free().unwrap();
         assert!(!ports.are_taken());
         let _somebody = TcpListener::bind((Ipv4Addr::LOCALHOST, ports.nodes)).unwrap();
         assert!(ports.are_taken());

@@ -30,6 +30,7 @@ pub struct RedisServer {
     directory: PathBuf,
     fsync: Fsync,
     port: u16,
+    _reserved: ports::Reserved,
     version: String,
 }
 
@@ -42,11 +43,11 @@ impl RedisServer {
         let version = version().await?;
         let mut last = String::new();
         for _ in 0..PORTS {
-            let [port] = ports::free()?;
+            let ([port], reserved) = ports::free()?;
             match start_on(port, directory, fsync).await {
                 Ok(child) => {
                     let (life, directory) = (Life::of(child), directory.to_owned());
-                    return Ok(Self { life, directory, fsync, port, version });
+                    return Ok(Self { life, directory, fsync, port, _reserved: reserved, version });
                 }
                 Err(problem) => last = problem,
             }

@@ -282,9 +282,11 @@ async fn watch_until_over(stage: &Stage, tap: &mut Tap, interrupts: &mut Interru
     match why {
         EndReason::Complete => {
             let left = stage.until(|now| now.exits == now.starts);
+            // The broker may be complete before its last results were read, and a foreign worker stays for seconds.
             tokio::select! {
                 _ = timeout(leave(stage, begun.elapsed()), left) => {}
                 cut = cut_short(stage, interrupts) => return cut,
+                () = follow(tap, stage, broker) => unreachable!("a tap follows for ever"),
             }
         }
         EndReason::WorkersGone | EndReason::Stalled if stage.plan.loses_with_broker() => {
