@@ -23,6 +23,7 @@ mod restricted;
 mod scenarios;
 mod selftest;
 mod soak;
+mod stragglers;
 mod strikes;
 mod support;
 mod twice_at_once;
