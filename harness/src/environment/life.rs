@@ -5,7 +5,9 @@ use std::path::Path;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid,
+};
 use tokio::process::Child;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
@@ -125,6 +127,10 @@ impl Drop for Life {
     fn drop(&mut self) {
         // The server may have processes of its own.
         kill_group(self.pid.get());
+        // The harness is not to be gone before it. Whoever reaps children finds it where it is.
+        if let Some(leader) = i32::try_from(self.pid.get()).ok().and_then(Pid::from_raw) {
+            let _ = waitid(WaitId::Pid(leader), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
+        }
     }
 }
 
