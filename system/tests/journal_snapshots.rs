@@ -131,53 +131,82 @@ async fn two_may_write_them_for_a_moment() {
     bench.assert_exact(&sweep).await;
 }
 
-/// Leads to the server of a bench until somebody on the way has asked for a snapshot: then nothing comes
-/// back any more. The text of the mark at which it was to stand.
-async fn way_to_a_mark(bench: &Bench) -> (Settings, mpsc::Receiver<Vec<u8>>) {
+/// Where a keeper dies, of what it does from its election to its first snapshot.
+#[derive(Clone, Copy)]
+enum Death {
+    /// The server has elected it, and it does not know yet.
+    Elected,
+    /// Its mark is in the journal.
+    Asked,
+    /// The server has half of its snapshot.
+    Writing,
+}
+
+/// Leads to the server of a bench until somebody on the way has come to where it is to die: then nothing comes
+/// back any more. The text of his mark, where there is one.
+async fn way_to_a_death(bench: &Bench, death: Death) -> (Settings, mpsc::Receiver<Vec<u8>>) {
     let (settings, detour) = Detour::to(bench).await;
-    let journal = journal(bench);
-    let (asked, mark) = mpsc::channel(1);
+    let tasks = bench.rabbitmq().queues().tasks.clone();
+    let (come, mark) = mpsc::channel(1);
     tokio::spawn(async move {
         loop {
-            tokio::spawn(carry(detour.next().await, journal.clone(), asked.clone()));
+            tokio::spawn(carry(detour.next().await, death, tasks.clone(), come.clone()));
         }
     });
     (settings, mark)
 }
 
-async fn carry(mut passage: Passage, journal: String, asked: mpsc::Sender<Vec<u8>>) {
+async fn carry(mut passage: Passage, death: Death, tasks: String, come: mpsc::Sender<Vec<u8>>) {
     let (mut said, mut bytes) = (Vec::new(), vec![0; 1 << 16]);
     while let Ok(length @ 1..) = passage.client.read(&mut bytes).await {
         said.extend_from_slice(&bytes[..length]);
-        let mark = keepers_mark(&said, &journal);
-        if mark.is_some() {
-            // Before the server has the whole of it: the keeper never reads it.
+        let mark = keepers_mark(&said, &format!("{tasks}.journal"));
+        let (has_come, kept_back) = match death {
+            Death::Elected => (published(&said, &format!("{tasks}.keeper"), "token").is_some(), 0),
+            Death::Asked => (mark.is_some(), 0),
+            Death::Writing => {
+                let text = published(&said, &format!("{tasks}.snapshots"), "snapshot");
+                (text.is_some(), text.map_or(0, <[u8]>::len))
+            }
+        };
+        if has_come {
+            // Before the server has the whole of it: what it answers is never read.
             passage.withhold_answers();
         }
-        if passage.server.write_all(&bytes[..length]).await.is_err() {
+        if passage.server.write_all(&bytes[..length - kept_back]).await.is_err() {
             break;
         }
-        if let Some(mark) = mark {
-            let _ = asked.try_send(mark);
+        if has_come {
+            let _ = come.try_send(mark.unwrap_or_default());
+        }
+        if has_come && matches!(death, Death::Writing) {
+            // Until it is dead.
+            while let Ok(1..) = passage.client.read(&mut bytes).await {}
         }
     }
 }
 
 /// The mark that a keeper has written to the journal, once all of it is among the bytes of a connection.
-/// Of those who write marks it is the only one that does not ask to be told where there is no such queue.
 fn keepers_mark(said: &[u8], journal: &str) -> Option<Vec<u8>> {
+    // The head of its frame goes before it.
+    published(said, journal, "mark")?.get(7..7 + 32).map(<[u8]>::to_vec)
+}
+
+/// What follows the properties of a message to this queue, of this type, once they are among the bytes of a
+/// connection. Of those who write marks only a keeper does not ask to be told where there is no such queue.
+fn published<'a>(said: &'a [u8], queue: &str, kind: &str) -> Option<&'a [u8]> {
     const PUBLISH: [u8; 7] = [0, 60, 0, 40, 0, 0, 0];
-    const TYPE: &[u8] = b"\x04mark\xce";
-    let name = [&[journal.len() as u8], journal.as_bytes()].concat();
+    let short = |text: &str| [&[text.len() as u8], text.as_bytes()].concat();
     // Neither mandatory nor immediate; the end of its frame.
-    let method = [&PUBLISH, &name[..], &[0, 0xce]].concat();
+    let method = [&PUBLISH, &short(queue)[..], &[0, 0xce]].concat();
+    let kind = [&short(kind)[..], &[0xce]].concat();
     let mut rest = said;
     while let Some(at) = place_of(&method, rest) {
         rest = &rest[at + method.len()..];
-        // The frame of the properties, which end with the type, and that of the text.
-        let header = &rest[..rest.len().min(7 + 14 + 1 + TYPE.len())];
-        if header.ends_with(TYPE) {
-            return Some(rest.get(header.len() + 7..header.len() + 7 + 32)?.to_vec());
+        // The frame of the properties: how it is kept, and the type.
+        let header = &rest[..rest.len().min(7 + 14 + 1 + kind.len())];
+        if header.ends_with(&kind) {
+            return Some(&rest[header.len()..]);
         }
     }
     None
@@ -191,15 +220,20 @@ fn journal(bench: &Bench) -> String {
     format!("{}.journal", bench.rabbitmq().queues().tasks)
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_keeper_may_die_between_its_mark_and_its_snapshot() {
+async fn a_keeper_may_die_before_its_mark_before_its_snapshot_and_within_it(
+    #[values(Death::Elected, Death::Asked, Death::Writing)] death: Death,
+) {
     let (bench, sweep) = Bench::start(RabbitMq).with_sweep(20).await;
-    let (settings, mut asked) = way_to_a_mark(&bench).await;
+    let (settings, mut come) = way_to_a_death(&bench, death).await;
     // It has something to do until it is killed.
     let mut first = Process::worker(&settings, 1, 60_000.0);
-    let mark = timeout(PATIENCE, asked.recv()).await.expect("soon").expect("it asks for one");
-    let mut written = Stream::named(&bench, &journal(&bench)).await;
-    while written.next().await != mark {}
+    let mark = timeout(PATIENCE, come.recv()).await.expect("soon").expect("it comes there");
+    if let Death::Asked = death {
+        let mut written = Stream::named(&bench, &journal(&bench)).await;
+        while written.next().await != mark {}
+    }
     first.kill();
     // What comes after it among the snapshots is another keeper's.
     let mut letterbox = Letterbox::open(&bench).await;

@@ -3,15 +3,18 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rstest::rstest;
+use tokio::sync::Notify;
 use ttg_system::chunk::Sweep;
 use ttg_system::coordinator;
 use ttg_system::queue::{Broker, QueueError};
 
 use support::bench::Backend::{self, Embedded, RabbitMq, Redis};
-use support::bench::{Bench, claim_one, computed};
+use support::bench::{Bench, claim_one, commit, computed};
+use support::detour::Detour;
 use support::process::{Process, broker_environment, ttg, until};
 
 /// From the broker's coming back to the end of whoever had seen the sweep: far less than a lease, or
@@ -144,4 +147,42 @@ async fn a_server_that_is_flushed_under_a_worker_has_lost_the_sweep() {
         assert_it_says_so(worker, "a worker");
     }
     assert_eq!(bench.report().await.chunks, 0);
+}
+
+/// Takes connections to a server, until whoever asks makes the server's answers stop on all that there are.
+async fn carry(detour: Detour, silence: Arc<Notify>) {
+    loop {
+        let mut passage = detour.next().await;
+        let silence = Arc::clone(&silence);
+        tokio::spawn(async move {
+            tokio::select! {
+                () = silence.notified() => passage.withhold_answers(),
+                _ = tokio::io::copy(&mut passage.client, &mut passage.server) => return,
+            }
+            let _ = tokio::io::copy(&mut passage.client, &mut passage.server).await;
+        });
+    }
+}
+
+/// One that was frozen, or whose way back was cut: it commits before it can hear that its task is gone.
+#[tokio::test]
+async fn a_worker_that_hears_nothing_of_a_reset_adds_nothing_to_the_next_sweep() {
+    let (bench, _) = Bench::start(RabbitMq).with_sweep(3).await;
+    let (settings, detour) = Detour::to(&bench).await;
+    let silence = Arc::new(Notify::new());
+    tokio::spawn(carry(detour, Arc::clone(&silence)));
+    let old = bench.worker_with(&settings, "worker-1").await;
+    let kept = claim_one(&*old).await;
+    silence.notify_waiters();
+    let broker = bench.onlooker().await;
+    broker.reset().await.expect("resets");
+    let sweep = Sweep { start: 500, params: 20, chunk_size: 10 };
+    coordinator::run(&*broker, &sweep, None).await.expect("submits");
+    commit(&*old, &kept, "worker-1").await;
+    let new = bench.worker("worker-2").await;
+    for _ in 0..2 {
+        let delivery = claim_one(&*new).await;
+        commit(&*new, &delivery, "worker-2").await;
+    }
+    bench.assert_exact(&sweep).await;
 }

@@ -112,19 +112,26 @@ async fn another_sweep_is_refused(
 #[tokio::test]
 async fn after_a_reset_another_sweep_runs_and_workers_of_the_old_one_change_nothing(
     #[values(Embedded, Redis, RabbitMq, Model)] backend: Backend,
+    #[values(false, true)] has_stopped_asking: bool,
 ) {
     let (bench, _) = Bench::start(backend).with_sweep(3).await;
     let (old, broker) = (bench.worker("worker-1").await, bench.onlooker().await);
     let kept = claim_one(&*old).await;
     let failing = claim_one(&*old).await;
+    if has_stopped_asking {
+        old.release(std::slice::from_ref(&failing.token)).await.expect("releases");
+    }
     broker.reset().await.expect("resets");
     let sweep = Sweep { start: 500, params: 20, chunk_size: 10 };
     coordinator::run(&*broker, &sweep, None).await.expect("submits");
     let new = bench.worker("worker-2").await;
     let (first, second) = (claim_one(&*new).await, claim_one(&*new).await);
     let tokens = [kept.token.clone(), failing.token.clone()];
-    assert_eq!(old.renew(&tokens).await.expect("renews"), tokens);
-    commit(&*old, &kept, "worker-1").await;
+    if !has_stopped_asking {
+        assert_eq!(old.renew(&tokens).await.expect("renews"), tokens);
+    }
+    let outcome = commit(&*old, &kept, "worker-1").await;
+    assert_eq!(outcome, ttg_system::queue::Commit::AlreadySettled);
     old.fail(&failing, "too late").await.expect("fails");
     old.release(&tokens).await.expect("releases");
     assert_nothing_to_claim(&*new).await;
@@ -132,6 +139,31 @@ async fn after_a_reset_another_sweep_runs_and_workers_of_the_old_one_change_noth
         commit(&*new, &delivery, "worker-2").await;
     }
     bench.assert_exact(&sweep).await;
+}
+
+/// One that was frozen while its sweep was discarded wakes up, and goes on.
+#[rstest]
+#[tokio::test]
+async fn a_coordinator_submits_nothing_into_a_sweep_that_is_not_its_own(
+    #[values(Embedded, Redis, RabbitMq, Model)] backend: Backend,
+    #[values(false, true)] there_is_another: bool,
+) {
+    let bench = Bench::start(backend);
+    let (frozen, broker) = (bench.onlooker().await, bench.onlooker().await);
+    let large = Sweep { start: 0, params: 12_340, chunk_size: 10 };
+    assert_eq!(frozen.open(&large, None).await.expect("opens"), 0);
+    assert_eq!(frozen.submit(&large, 0, 5).await.expect("submits"), 5);
+    broker.reset().await.expect("resets");
+    let small = Sweep { start: 500, params: 30, chunk_size: 10 };
+    if there_is_another {
+        coordinator::run(&*broker, &small, None).await.expect("submits");
+    }
+    for from in [5, 3, 0] {
+        let refused = frozen.submit(&large, from, from + 5).await.expect_err("it is gone");
+        assert!(matches!(refused, QueueError::SweepLost { .. }), "{refused}");
+    }
+    let waiting = broker.depths().await.expect("counts").tasks;
+    assert_eq!(waiting, if there_is_another { 3 } else { 0 });
 }
 
 #[rstest]

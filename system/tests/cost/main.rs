@@ -22,9 +22,6 @@ use ttg_system::worker::{self, Batch, Options, Status};
 use figures::{Figures, committed};
 use support::bench::Bench;
 
-/// Chunks of two sweeps. Each is to cost the same in both.
-const SWEEPS: [u64; 2] = [2_000, 8_000];
-
 /// Nothing that goes by the clock falls due in a test.
 const NEVER: Duration = Duration::from_secs(3600);
 
@@ -34,14 +31,15 @@ const EVEN: Slow = Slow { seed: 0, share: 0.0, factor: 1.0 };
 /// Counts of a broker since it began, by name.
 type Counts = Vec<(&'static str, u64)>;
 
-/// Submits, computes and reads sweeps of both sizes, and holds what the counts rose by against what is
-/// agreed on. A broker is started anew for each.
-async fn assert_agreed<C: FnMut(&Bench) -> Counts>(
+/// Submits, computes and reads sweeps of both sizes, in chunks, and holds what the counts rose by against what is
+/// agreed on: a chunk is to cost the same in both. A broker is started anew for each.
+async fn assert_agreed<C: AsyncFnMut(&Bench) -> Counts>(
     backend: &str,
+    sweeps: [u64; 2],
     mut start: impl AsyncFnMut() -> (Bench, C),
 ) {
     let mut seen = Vec::new();
-    for chunks in SWEEPS {
+    for chunks in sweeps {
         let (bench, count) = start().await;
         seen.push(of_sweep(bench, chunks, count).await);
     }
@@ -52,18 +50,19 @@ async fn assert_agreed<C: FnMut(&Bench) -> Counts>(
 async fn of_sweep(
     mut bench: Bench,
     chunks: u64,
-    mut count: impl FnMut(&Bench) -> Counts,
+    mut count: impl AsyncFnMut(&Bench) -> Counts,
 ) -> Figures {
     (bench.settings.lease, bench.settings.takeover_interval) = (NEVER, NEVER);
     let sweep = Sweep { start: 0, params: chunks, chunk_size: 1 };
-    let mut marks = vec![count(&bench)];
+    let mut marks = vec![count(&bench).await];
     let onlooker = bench.onlooker().await;
     coordinator::run(&*onlooker, &sweep, None).await.expect("submits");
-    marks.push(count(&bench));
+    drop(onlooker);
+    marks.push(count(&bench).await);
     work(bench.worker("worker-1").await, bench.options("worker-1"), chunks).await;
-    marks.push(count(&bench));
+    marks.push(count(&bench).await);
     bench.assert_exact(&sweep).await;
-    marks.push(count(&bench));
+    marks.push(count(&bench).await);
     Figures::between(["submit", "work", "aggregate"], &marks, chunks)
 }
 

@@ -14,7 +14,7 @@ const HEAD: (usize, usize) = (32, 24);
 
 #[tokio::test]
 async fn a_chunk_costs_what_is_agreed_on_the_embedded_one() {
-    assert_agreed("embedded", async || {
+    assert_agreed("embedded", [2_000, 8_000], async || {
         let bench = Bench::start(Backend::Embedded);
         let made = bench.onlooker().await;
         let reader = bench.file();
@@ -22,7 +22,7 @@ async fn a_chunk_costs_what_is_agreed_on_the_embedded_one() {
         let Address::Embedded(path) = &bench.settings.address else { panic!("a file") };
         let log = path.with_file_name("queue.db-wal");
         let begun = fs::read(&log).expect("a log")[16..24].to_owned();
-        let count = move |_: &Bench| {
+        let count = async move |_: &Bench| {
             // They stay open until the last count.
             let _open = (&made, &reader);
             counts(&log, &begun)

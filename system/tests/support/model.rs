@@ -360,6 +360,9 @@ impl Submit for Member {
 
     async fn submit(&self, sweep: &Sweep, from: u64, to: u64) -> Result<u64> {
         let mut state = self.state.borrow_mut();
+        if state.sweep.as_ref().is_none_or(|info| info.sweep != *sweep) {
+            return Err(QueueError::SweepLost { place: "the model".to_owned() });
+        }
         if state.submitted == from {
             for index in from..to {
                 let task = Task {

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use rusqlite::types::Type;
-use rusqlite::{OptionalExtension, Row, Transaction, params};
+use rusqlite::{OptionalExtension, Row, params};
 
 use super::Embedded;
 use crate::chunk::Sweep;
@@ -41,10 +41,14 @@ impl Submit for Embedded {
 
     async fn submit(&self, sweep: &Sweep, from: u64, to: u64) -> Result<u64> {
         let sweep = *sweep;
-        self.transact(move |t| {
-            let submitted = submitted(t)?;
+        let there = self.transact(move |t| {
+            // It may have been reset since, and another one opened.
+            let open = t.query_row(SWEEP, [], read_sweep).optional()?;
+            let Some((_, submitted)) = open.filter(|(info, _)| info.sweep == sweep) else {
+                return Ok(None);
+            };
             if submitted != from {
-                return Ok(submitted);
+                return Ok(Some(submitted));
             }
             let created_at = wire::now();
             let mut insert = t.prepare_cached("INSERT INTO tasks (task) VALUES (?)")?;
@@ -53,9 +57,9 @@ impl Submit for Embedded {
                 insert.execute([wire::to_json(&task.to_fields())])?;
             }
             t.execute("UPDATE sweep SET submitted = ?", [to])?;
-            Ok(to)
-        })
-        .await
+            Ok(Some(to))
+        });
+        there.await?.ok_or_else(|| QueueError::lost(&self.settings.address))
     }
 
     async fn reset(&self) -> Result<()> {
@@ -83,9 +87,4 @@ pub(super) fn check(sweep: &Sweep) -> rusqlite::Result<()> {
         let why = format!("the sweep in it cannot be: {why}");
         rusqlite::Error::FromSqlConversionFailure(0, Type::Integer, why.into())
     })
-}
-
-fn submitted(t: &Transaction<'_>) -> rusqlite::Result<u64> {
-    let submitted = t.query_row("SELECT submitted FROM sweep", [], |row| row.get(0)).optional()?;
-    Ok(submitted.unwrap_or(0))
 }

@@ -85,6 +85,11 @@ impl Outgoing {
         Self { properties: self.properties.with_type(kind.into()), ..self }
     }
 
+    /// The same, with what it is about (`correlation_id`).
+    pub(super) fn about(self, what: &str) -> Self {
+        Self { properties: self.properties.with_correlation_id(what.into()), ..self }
+    }
+
     /// Publishes it where nobody needs to wait for the server's answer.
     pub(super) async fn mention(&self, channel: &Channel) -> lapin::Result<()> {
         self.publish(channel, BasicPublishOptions::default()).await.map(drop)

@@ -32,7 +32,8 @@ impl Submit for Redis {
     async fn submit(&self, sweep: &Sweep, from: u64, to: u64) -> Result<u64> {
         let script = script!("submit");
         let mut script = script.key(TASKS);
-        script.key(PROGRESS).arg(from);
+        let Sweep { start, params, chunk_size } = *sweep;
+        script.key(PROGRESS).key(METADATA).arg(params).arg(chunk_size).arg(start).arg(from);
         let created_at = wire::now();
         for index in from..to {
             let task = Task::first(sweep, index, &created_at);

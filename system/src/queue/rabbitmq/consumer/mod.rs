@@ -81,6 +81,11 @@ impl Consumer {
             peers: Cell::new(0),
         }
     }
+
+    /// Whether it has asked for tasks, and asks for none now.
+    async fn is_paused(&self) -> bool {
+        self.inbox.lock().await.as_ref().is_some_and(|inbox| !inbox.is_subscribed())
+    }
 }
 
 #[async_trait(?Send)]

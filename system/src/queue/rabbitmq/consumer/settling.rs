@@ -30,8 +30,10 @@ impl RabbitMq {
         tried: &RefCell<BTreeSet<u64>>,
     ) -> Outcome<Vec<Commit>> {
         life.knows_what_is_stored()?;
-        let lost = |token: &Token| !self.is_ours(token);
-        if done.iter().any(|(token, _)| lost(token)) {
+        // Nobody tells of a reset where no tasks are asked for.
+        let is_paused = self.consumer.is_paused().await;
+        let may_be_over = |token: &Token| is_paused || !self.is_ours(token);
+        if done.iter().any(|(token, _)| may_be_over(token)) {
             // Somebody else may have done it by now, or the broker has stored it already.
             self.journal.read_on(life).await?;
         }
@@ -40,7 +42,7 @@ impl RabbitMq {
             .iter()
             .map(|(token, result)| {
                 let chunk = result.chunk_index;
-                let settled = !seen.insert(chunk) || (lost(token) && self.is_over(token, chunk));
+                let settled = !seen.insert(chunk) || (may_be_over(token) && self.is_over(token, chunk));
                 if settled { Commit::AlreadySettled } else { Commit::Committed }
             })
             .collect();
@@ -50,12 +52,15 @@ impl RabbitMq {
         let again = of(Commit::AlreadySettled)
             .filter(|((_, result), _)| tried.borrow().contains(&result.chunk_index))
             .map(|((_, result), _)| Outgoing::result(&self.queues, result).for_its_queue_alone());
-        let new: Vec<Outgoing> = of(Commit::Committed)
-            .map(|((_, result), _)| Outgoing::result(&self.queues, result))
+        let new: Vec<(Outgoing, i64)> = of(Commit::Committed)
+            .map(|((token, result), _)| {
+                let created_ms = self.consumer.held.created_ms(token).unwrap_or(i64::MAX);
+                (Outgoing::result(&self.queues, result), created_ms)
+            })
             .collect();
         let records: Vec<Outgoing> =
             new.chunks(RECORDED).map(|results| record::results(&self.queues, results)).collect();
-        let all = again.chain(new).chain(records).collect();
+        let all = again.chain(new.into_iter().map(|(result, _)| result)).chain(records).collect();
         tried.borrow_mut().extend(done.iter().map(|(_, result)| result.chunk_index));
         life.publish_together(all).await?;
         Ok(outcomes)
@@ -118,8 +123,8 @@ impl RabbitMq {
 
     /// Whether the journal knows that this need not be done any more.
     pub(super) fn is_over(&self, token: &Token, chunk: u64) -> bool {
-        let is_before = |created_ms| self.journal.is_before_sweep(created_ms);
+        let is_discarded = |created_ms| self.journal.is_discarded(created_ms);
         self.journal.is_settled(chunk)
-            || self.consumer.held.created_ms(token).is_some_and(is_before)
+            || self.consumer.held.created_ms(token).is_some_and(is_discarded)
     }
 }

@@ -104,15 +104,26 @@ impl Inspect for RabbitMq {
         max: usize,
         wait: Duration,
     ) -> Result<Vec<Stamped<Readable<TaskResult>>>> {
-        let page = self.page(Kind::Results, cursor, max, wait, |record| match record {
-            Record::Results(results) => results,
+        let pick = |record| match record {
+            Record::Results { results, tasks_since_ms } => {
+                results.into_iter().map(|result| (tasks_since_ms, result)).collect()
+            }
             _ => Vec::new(),
-        });
+        };
+        let page = loop {
+            let page = self.page(Kind::Results, cursor, max, wait, pick).await?;
+            let is_end = page.is_empty();
+            let kept = self.without_discarded(page).await?;
+            // An empty one says that there are no more.
+            if is_end || !kept.is_empty() {
+                break kept;
+            }
+        };
         let stamp = |(seen_ms, result): (Option<i64>, Readable<TaskResult>)| {
             let said = result.as_ref().ok().and_then(|it| ms(&it.completed_at));
             Stamped { at_ms: seen_ms.or(said).unwrap_or_else(now_ms), what: result }
         };
-        Ok(page.await?.into_iter().map(stamp).collect())
+        Ok(page.into_iter().map(stamp).collect())
     }
 
     async fn tasks(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<Stamped<Readable<Task>>>> {
@@ -228,6 +239,21 @@ impl Inspect for RabbitMq {
 }
 
 impl RabbitMq {
+    /// Leaves out the results of tasks that are of a sweep that was discarded. Whether they are the journal knows
+    /// once it is read as far as they were.
+    async fn without_discarded<T>(
+        &self,
+        page: Vec<(Option<i64>, (Option<i64>, T))>,
+    ) -> Result<Vec<(Option<i64>, T)>> {
+        let is_discarded =
+            |since: Option<i64>| since.is_some_and(|since| self.journal.is_discarded(since));
+        if page.iter().any(|(_, (since, _))| is_discarded(*since)) {
+            self.journal.catch_up(&self.client).await?;
+        }
+        let kept = page.into_iter().filter(|(_, (since, _))| !is_discarded(*since));
+        Ok(kept.map(|(seen_ms, (_, result))| (seen_ms, result)).collect())
+    }
+
     /// Up to `max` of what records tell from the cursor on; without a wait, everything that is there now.
     async fn page<T>(
         &self,

@@ -6,13 +6,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use super::chunk_counts::ChunkCounts;
 use super::dead_letters::OpenLetters;
 use super::record::Record;
 use crate::chunk::CHUNKS_BOUND;
 use crate::chunk_set::ChunkSet;
 use crate::queue::told::Told;
 use crate::queue::{Progress, SweepInfo};
-use crate::wire::{DeadLetter, Task, TaskResult};
+use crate::wire::{self, DeadLetter, Task, TaskResult};
 
 /// What a journal says, taken in record by record.
 #[derive(Default, Serialize, Deserialize)]
@@ -22,12 +23,16 @@ pub(in crate::queue::rabbitmq) struct Digest {
     /// How many records said that something happened.
     pub(in crate::queue::rabbitmq) events: u64,
     pub(in crate::queue::rabbitmq) store: Option<String>,
+    /// A reset has made this journal: every task that there is stands in it.
+    follows_reset: bool,
+    /// When its oldest task was made, in milliseconds since 1970, or its sweep was opened.
+    oldest_ms: Option<i64>,
     /// The sweep, once a coordinator of ours has opened it.
     pub(in crate::queue::rabbitmq) sweep: Option<SweepInfo>,
     /// What tasks tell that came before.
     pub(in crate::queue::rabbitmq) told: Told,
-    /// Results that came before, by chunk and count: what their chunks are is not known yet.
-    early: BTreeSet<(u64, u64)>,
+    /// Chunks of results that came before, by their count: what the chunks are is not known yet.
+    early: BTreeMap<u64, ChunkSet>,
     pub(in crate::queue::rabbitmq) submitted: ChunkSet,
     /// All chunks below this one are in the queue for good.
     pub(in crate::queue::rabbitmq) for_good: u64,
@@ -40,15 +45,15 @@ pub(in crate::queue::rabbitmq) struct Digest {
     /// Dead letters that are there.
     pub(in crate::queue::rabbitmq) letters: OpenLetters,
     /// Of each task, since it was submitted or replayed.
-    pub(in crate::queue::rabbitmq) redelivered: BTreeMap<u64, u64>,
+    pub(in crate::queue::rabbitmq) redelivered: ChunkCounts,
     /// Of each chunk, ever.
-    pub(in crate::queue::rabbitmq) redeliveries: BTreeMap<u64, u64>,
+    pub(in crate::queue::rabbitmq) redeliveries: ChunkCounts,
     /// Of chunks that are not settled, the last retry.
     retries: BTreeMap<u64, Retry>,
     /// Tasks that were fetched and put back at once.
-    pub(in crate::queue::rabbitmq) returned: BTreeMap<u64, u64>,
+    pub(in crate::queue::rabbitmq) returned: ChunkCounts,
     /// Tasks that were given back, or whose worker lived on.
-    pub(in crate::queue::rabbitmq) released: BTreeMap<u64, u64>,
+    pub(in crate::queue::rabbitmq) released: ChunkCounts,
 }
 
 /// A retry that waits, or is with somebody, or is lost.
@@ -82,9 +87,11 @@ impl Digest {
             Record::Store(name) => {
                 self.store.get_or_insert(name);
             }
+            Record::Reset => self.follows_reset = true,
             Record::Sweep(info) => self.open(info),
             Record::Task(task) => self.take_task(task),
-            Record::Results(results) => {
+            Record::Results { tasks_since_ms: Some(since), .. } if self.is_discarded(since) => {}
+            Record::Results { results, .. } => {
                 let fitting = results.into_iter().flatten().filter(|it| it.chunk_index < chunks);
                 fitting.for_each(|result| self.take_result(&result));
             }
@@ -94,6 +101,7 @@ impl Digest {
             Record::Letter(letter, text) => self.take_letter(place, letter, &text),
             Record::Gone(text) => self.letters.take(&text),
             Record::Again(task) => {
+                self.has_task_of(&task.created_at);
                 self.submitted.insert(task.chunk.index);
                 if let Some(retry) = self.retries.get_mut(&task.chunk.index) {
                     (retry.since, retry.times) = (Instant::now(), retry.times + 1);
@@ -105,12 +113,10 @@ impl Digest {
                 self.submitted.insert_range(self.for_good, below);
                 self.for_good = self.for_good.max(below);
             }
-            Record::Returned(chunk) => *self.returned.entry(chunk).or_default() += 1,
-            Record::Released(chunk) | Record::Survived(chunk) => {
-                *self.released.entry(chunk).or_default() += 1;
-            }
+            Record::Returned(chunk) => self.returned.add(chunk),
+            Record::Released(chunk) | Record::Survived(chunk) => self.released.add(chunk),
             Record::Redelivered(chunk) => {
-                *self.redelivered.entry(chunk).or_default() += 1;
+                self.redelivered.add(chunk);
                 self.delivered_again(chunk);
             }
             Record::Repeated(chunk) => self.delivered_again(chunk),
@@ -129,23 +135,49 @@ impl Digest {
             return;
         }
         let early = std::mem::take(&mut self.early);
-        let fits = |chunk: u64, count: u64| {
-            info.sweep.chunk_if_any(chunk).is_ok_and(|chunk| chunk.params() == count)
-        };
-        let fitting = early.iter().filter(|(chunk, count)| fits(*chunk, *count));
-        let fitting: BTreeSet<u64> = fitting.map(|(chunk, _)| *chunk).collect();
-        for (chunk, _) in early.iter().filter(|(chunk, _)| !fitting.contains(chunk)) {
-            self.committed.remove(*chunk);
-            self.doubtful.insert(*chunk);
+        let (mut fitting, mut others) = (ChunkSet::default(), ChunkSet::default());
+        for (count, chunk) in early.iter().flat_map(|(count, of)| of.iter().map(|it| (*count, it))) {
+            let fits = info.sweep.chunk_if_any(chunk).is_ok_and(|it| it.params() == count);
+            if fits { fitting.insert(chunk) } else { others.insert(chunk) };
         }
+        for chunk in others.iter().filter(|chunk| !fitting.contains(*chunk)) {
+            self.committed.remove(chunk);
+            self.doubtful.insert(chunk);
+        }
+        let is_its_own = |letter: &DeadLetter| {
+            letter.task().map(|task| (task.chunk.index, task.check(&info.sweep).is_ok()))
+        };
+        let (mut dead, mut others) = (ChunkSet::default(), ChunkSet::default());
+        for (chunk, is_its_own) in self.letters.after(0).filter_map(|(_, it)| is_its_own(it)) {
+            if is_its_own { dead.insert(chunk) } else { others.insert(chunk) };
+        }
+        others.iter().filter(|it| !dead.contains(*it)).for_each(|it| self.dead.remove(it));
+        self.has_task_of(&info.created_at);
         self.sweep = Some(info);
+    }
+
+    /// A task of this journal was made then.
+    fn has_task_of(&mut self, created_at: &str) {
+        if let Some(ms) = wire::ms(created_at) {
+            self.oldest_ms = Some(self.oldest_ms.map_or(ms, |oldest| oldest.min(ms)));
+        }
+    }
+
+    /// Whether a task that was made then, in milliseconds since 1970, is of a sweep that was discarded: it is older
+    /// than all that came after the reset. Whose clock was late says so with its tasks, which come before their
+    /// results.
+    pub(in crate::queue::rabbitmq) fn is_discarded(&self, created_ms: i64) -> bool {
+        self.follows_reset && self.oldest_ms.is_none_or(|oldest| created_ms < oldest)
     }
 
     fn take_result(&mut self, result: &TaskResult) {
         let (chunk, stats) = (result.chunk_index, &result.stats);
         let can_be = match &self.sweep {
             Some(info) => result.check(&info.sweep).is_ok(),
-            None => stats.check(stats.count).is_ok() && self.early.insert((chunk, stats.count)),
+            None if stats.check(stats.count).is_ok() => {
+                self.early.entry(stats.count).or_default().insert(chunk)
+            }
+            None => false,
         };
         if can_be {
             self.dead.remove(chunk);
@@ -153,6 +185,9 @@ impl Digest {
             self.retries.remove(&chunk);
             self.doubtful.remove(&chunk);
             self.refused.remove(&chunk);
+            // How often it was tried is of interest no more.
+            self.redelivered.forget(chunk);
+            self.released.forget(chunk);
         } else if !self.committed.contains(chunk) && !self.dead.contains(chunk) {
             self.doubtful.insert(chunk);
         }
@@ -188,6 +223,7 @@ impl Digest {
 
     fn take_task(&mut self, task: Task) {
         let chunk = task.chunk.index;
+        self.has_task_of(&task.created_at);
         if self.sweep.is_none() {
             self.told.take_in(&task);
         }
@@ -195,8 +231,8 @@ impl Digest {
         if task.replays > 0 && task.retry_count == 0 {
             // A dead letter that is replayed begins anew.
             self.dead.remove(chunk);
-            self.redelivered.remove(&chunk);
-            self.released.remove(&chunk);
+            self.redelivered.forget(chunk);
+            self.released.forget(chunk);
             self.retries.remove(&chunk);
             self.letters.take_all_of(chunk);
         } else if task.retry_count > 0
@@ -227,7 +263,7 @@ impl Digest {
     }
 
     fn delivered_again(&mut self, chunk: u64) {
-        *self.redeliveries.entry(chunk).or_default() += 1;
+        self.redeliveries.add(chunk);
         if let Some(retry) = self.retries.get_mut(&chunk) {
             retry.since = Instant::now();
         }
@@ -249,16 +285,19 @@ mod tests {
     use crate::chunk::Sweep;
     use crate::queue::rabbitmq::snapshot::{self, Position, Snapshot};
     use crate::stats::Stats;
-    use crate::wire;
 
     const SWEEP: Sweep = Sweep { start: 0, params: 40, chunk_size: 5 };
+
+    /// When it was opened, and its tasks were made.
+    const MADE: &str = "2026-01-02T03:04:05Z";
+    const MADE_MS: i64 = 1_767_323_045_000;
 
     /// Another one, whose tasks come too.
     const LARGER: Sweep = Sweep { params: 60, ..SWEEP };
 
     fn task(chunk: u64, retry_count: u32, replays: u32) -> Task {
         let sweep = if chunk < SWEEP.chunks() { SWEEP } else { LARGER };
-        Task { retry_count, replays, ..Task::first(&sweep, chunk, "2026-01-02T03:04:05Z") }
+        Task { retry_count, replays, ..Task::first(&sweep, chunk, MADE) }
     }
 
     fn letter(chunk: u64, failures: u32) -> Record {
@@ -279,8 +318,15 @@ mod tests {
         TaskResult { chunk_index: chunk, worker_id, duration_seconds: 0.0, completed_at, stats }
     }
 
+    fn of_tasks_since(
+        tasks_since_ms: Option<i64>,
+        results: Vec<Result<TaskResult, String>>,
+    ) -> Record {
+        Record::Results { results, tasks_since_ms }
+    }
+
     fn sweep() -> Record {
-        let (job_id, created_at) = ("job".to_owned(), "2026-01-02T03:04:05Z".to_owned());
+        let (job_id, created_at) = ("job".to_owned(), MADE.to_owned());
         Record::Sweep(SweepInfo { sweep: SWEEP, job_id, created_at })
     }
 
@@ -296,12 +342,12 @@ mod tests {
             4 => Record::Task(task(chunk, 0, 1 + number)),
             5 => Record::Again(task(chunk, number, 0)),
             6 => Record::Submitted(chunk),
-            7 => Record::Results(vec![Ok(result(chunk, 5)); 1 + number as usize]),
+            7 => of_tasks_since(None, vec![Ok(result(chunk, 5)); 1 + number as usize]),
             8 => {
                 let result = result(chunk, 1 + u64::from(number));
-                Record::Results(vec![Ok(result), Err("garbage".to_owned())])
+                of_tasks_since(Some(MADE_MS), vec![Ok(result), Err("garbage".to_owned())])
             }
-            9 => Record::Results(vec![Err("garbage".to_owned())]),
+            9 => of_tasks_since(Some(MADE_MS - 1), vec![Ok(result(chunk, 5))]),
             10 => Record::Refused(chunk),
             11 => letter(chunk, number),
             12 => match letter(chunk, number) {
@@ -316,6 +362,7 @@ mod tests {
             18 => Record::Mark(format!("mark {number}")),
             19 => Record::Stray(task(chunk, 1, 0)),
             20 => Record::NoTask("garbage".to_owned()),
+            21 => Record::Reset,
             _ => Record::Other,
         }
     }
@@ -323,7 +370,7 @@ mod tests {
     const MARK: Make = (18, 0, 0);
 
     fn records() -> impl Strategy<Value = Vec<Make>> {
-        prop::collection::vec((0..22u8, 0..10u64, 0..3u32), 0..120)
+        prop::collection::vec((0..23u8, 0..10u64, 0..3u32), 0..120)
     }
 
     fn read(digest: &mut Digest, from: usize, records: &[Make]) {
@@ -338,7 +385,7 @@ mod tests {
 
     #[test]
     fn whoever_changes_what_a_snapshot_says_raises_its_format() {
-        let mut records: Vec<Make> = (0..22).map(|kind| (kind, u64::from(kind) % 8, 1)).collect();
+        let mut records: Vec<Make> = (0..23).map(|kind| (kind, u64::from(kind) % 8, 1)).collect();
         // What is left of it: a result that cannot be, a letter, and a retry that was sent again.
         records.extend([(8, 2, 2), (11, 4, 3), (3, 5, 0), (5, 5, 0), MARK]);
         let mut digest = Digest::default();
@@ -351,6 +398,64 @@ mod tests {
         insta::with_settings!({
             description => "what a snapshot says has changed: raise FORMAT in snapshot/mod.rs"
         }, { insta::assert_snapshot!(name, hex) });
+    }
+
+    fn said(records: Vec<Record>) -> Digest {
+        let mut digest = Digest::default();
+        (1..).zip(records).for_each(|(place, record)| digest.take_in(place, record));
+        digest
+    }
+
+    /// A worker that was frozen when its sweep was discarded wakes up and stores what it has.
+    #[test]
+    fn results_of_a_sweep_that_was_discarded_do_not_count() {
+        let late = || of_tasks_since(Some(MADE_MS - 1), vec![Ok(result(1, 5))]);
+        let of_its_own = || of_tasks_since(Some(MADE_MS), vec![Ok(result(2, 5))]);
+        let of_whoever_says_nothing = || of_tasks_since(None, vec![Ok(result(3, 5))]);
+        let before = said(vec![Record::Reset, late(), sweep()]);
+        assert_eq!(before.progress().committed, 0);
+        let after = said(vec![
+            Record::Reset,
+            sweep(),
+            late(),
+            of_its_own(),
+            of_whoever_says_nothing(),
+        ]);
+        assert_eq!(after.committed.iter().collect::<Vec<_>>(), [2, 3]);
+        // Where nobody has discarded anything, tasks may be older than their journal.
+        assert_eq!(said(vec![sweep(), late()]).progress().committed, 1);
+        // A second coordinator's clock is late, and its tasks come before their results.
+        let made_earlier = Task { created_at: "2026-01-02T03:04:04Z".to_owned(), ..task(1, 0, 0) };
+        let late_clock = said(vec![Record::Reset, sweep(), Record::Task(made_earlier), late()]);
+        assert_eq!(late_clock.progress().committed, 1);
+    }
+
+    #[test]
+    fn dead_letters_before_a_sweep_was_opened_are_held_against_it() {
+        let (its_own, of_another, beyond) = (3, 7, SWEEP.chunks() + 1);
+        let other = Sweep { chunk_size: 4, ..SWEEP };
+        let letter_of_another = {
+            let fields = Task::first(&other, of_another, MADE).to_fields();
+            let letter = DeadLetter { task: fields, ..DeadLetter::from_fields(Default::default()) };
+            let text = wire::to_message(&letter.to_fields());
+            Record::Letter(DeadLetter::from_fields(wire::from_json(&text)), text)
+        };
+        let digest = said(vec![letter(its_own, 1), letter_of_another, letter(beyond, 1), sweep()]);
+        assert_eq!(digest.dead.iter().collect::<Vec<_>>(), [its_own]);
+        assert_eq!(digest.letters.count(), 3, "they stay to be looked at");
+    }
+
+    /// A server that was killed says of every task that it may have been delivered before.
+    #[test]
+    fn a_snapshot_of_a_large_sweep_stays_small_however_often_its_server_was_killed() {
+        const CHUNKS: u64 = 1_000_000;
+        let mut digest = Digest::default();
+        let chunks = (0..CHUNKS).map(|at| at * 999_979 % CHUNKS);
+        let again = chunks.flat_map(|chunk| [0; 3].map(|_| Record::Redelivered(chunk)));
+        (1..).zip(again).for_each(|(place, record)| digest.take_in(place, record));
+        let half = (0..CHUNKS).filter(|chunk| chunk % 7 < 3);
+        half.for_each(|chunk| digest.redeliveries.add(chunk));
+        assert!(bytes(&digest).len() < 200_000, "{} bytes", bytes(&digest).len());
     }
 
     proptest! {

@@ -1,5 +1,6 @@
 //! The journal, read and kept in mind.
 
+mod chunk_counts;
 mod dead_letters;
 pub(super) mod digest;
 pub(super) mod reader;
@@ -347,14 +348,10 @@ impl Journal {
         self.digest().committed.contains(chunk)
     }
 
-    /// Whether the sweep was opened after this moment, in milliseconds since 1970.
-    pub(super) fn is_before_sweep(&self, at_ms: i64) -> bool {
-        let digest = self.digest();
-        match &digest.sweep {
-            Some(info) => crate::wire::ms(&info.created_at).is_some_and(|ms| at_ms < ms),
-            // The sweep was discarded, and no task of this journal is of another.
-            None => digest.submitted.len() == 0,
-        }
+    /// Whether a task that was made then is of a sweep that was discarded (`Digest::is_discarded`), as far as was
+    /// read.
+    pub(super) fn is_discarded(&self, created_ms: i64) -> bool {
+        self.digest().is_discarded(created_ms)
     }
 
     /// Retries that are overdue (`Digest::overdue`), as far as was read.
@@ -378,14 +375,14 @@ impl Journal {
     /// worker had given it back, or lived on.
     pub(super) fn deliveries_again(&self, chunk: u64) -> (u64, u64) {
         let digest = self.digest();
-        let of = |counts: &BTreeMap<u64, u64>| counts.get(&chunk).copied().unwrap_or(0);
-        (of(&digest.redelivered).saturating_sub(of(&digest.returned)), of(&digest.released))
+        let again = digest.redelivered.of(chunk).saturating_sub(digest.returned.of(chunk));
+        (again, digest.released.of(chunk))
     }
 
     /// How often each chunk's task was delivered again, as far as workers have written it down, and
     /// how often it was only fetched and put back.
     pub(super) fn redelivered(&self) -> (BTreeMap<u64, u64>, BTreeMap<u64, u64>) {
-        (self.digest().redeliveries.clone(), self.digest().returned.clone())
+        (self.digest().redeliveries.to_map(), self.digest().returned.to_map())
     }
 
     fn digest(&self) -> Ref<'_, Digest> {

@@ -16,6 +16,8 @@ use crate::wire::{self, DeadLetter, Task, TaskResult};
 pub(in crate::queue::rabbitmq) enum Record {
     /// The name of this data, which outlives a reset.
     Store(String),
+    /// A reset has made this journal, and the queues beside it.
+    Reset,
     /// The sweep was opened.
     Sweep(SweepInfo),
     /// A task was published: a submission, a retry or a replay.
@@ -29,7 +31,11 @@ pub(in crate::queue::rabbitmq) enum Record {
     /// All chunks below this one are in the queue for good.
     Submitted(u64),
     /// Results were published: one of anybody's, or as many as a worker of ours has stored together.
-    Results(Vec<Result<TaskResult, String>>),
+    Results {
+        results: Vec<Result<TaskResult, String>>,
+        /// When the oldest of their tasks was made, in milliseconds since 1970, where a worker of ours says so.
+        tasks_since_ms: Option<i64>,
+    },
     /// The chunk has only results that it cannot come to, and is in no queue any more.
     Refused(u64),
     /// A dead letter was published, and its text.
@@ -125,7 +131,9 @@ impl Record {
                     (Err(reason), _) => Self::NoTask(reason),
                 }
             }
-            RESULTS_EXCHANGE => Self::Results(vec![TaskResult::from_json(&text)]),
+            RESULTS_EXCHANGE => {
+                Self::Results { results: vec![TaskResult::from_json(&text)], tasks_since_ms: None }
+            }
             LETTERS_EXCHANGE => {
                 Self::Letter(DeadLetter::from_fields(wire::from_json(&text)), text.into_owned())
             }
@@ -141,10 +149,15 @@ impl Record {
     }
 
     fn own(message: &Message, text: &str) -> Self {
-        let kind = message.properties.kind().as_ref().map(lapin::types::ShortString::as_str);
+        let properties = &message.properties;
+        let kind = properties.kind().as_ref().map(lapin::types::ShortString::as_str);
         match kind {
             Some("store") => Self::Store(text.to_owned()),
-            Some("results") => Self::Results(text.lines().map(TaskResult::from_json).collect()),
+            Some("results") => Self::Results {
+                results: text.lines().map(TaskResult::from_json).collect(),
+                tasks_since_ms: properties.correlation_id().as_ref().and_then(|it| it.as_str().parse().ok()),
+            },
+            Some("reset") => Self::Reset,
             Some("mark") => Self::Mark(text.to_owned()),
             Some("returned") => text.parse().map_or(Self::Other, Self::Returned),
             Some("released") => text.parse().map_or(Self::Other, Self::Released),
@@ -191,10 +204,23 @@ pub(in crate::queue::rabbitmq) fn store(queues: &Queues, name: &str) -> Outgoing
     own(queues, "store", name.to_owned())
 }
 
-/// Results that are stored together: a line of JSON each, which is what is published of it to its own queue.
-pub(in crate::queue::rabbitmq) fn results(queues: &Queues, results: &[Outgoing]) -> Outgoing {
-    let lines: Vec<&[u8]> = results.iter().map(|result| result.body.as_slice()).collect();
-    Outgoing::of_our_own(queues.journal(), "results", lines.join(&b'\n'))
+/// A reset has made this journal.
+pub(in crate::queue::rabbitmq) fn reset(queues: &Queues) -> Outgoing {
+    own(queues, "reset", String::new())
+}
+
+/// Results that are stored together, of tasks that were made since then, in milliseconds since 1970: a line of
+/// JSON each, which is what is published of it to its own queue.
+pub(in crate::queue::rabbitmq) fn results(
+    queues: &Queues,
+    results: &[(Outgoing, i64)],
+) -> Outgoing {
+    let lines: Vec<&[u8]> = results.iter().map(|(result, _)| result.body.as_slice()).collect();
+    let record = Outgoing::of_our_own(queues.journal(), "results", lines.join(&b'\n'));
+    match results.iter().map(|(_, created_ms)| *created_ms).min() {
+        Some(since) => record.about(&since.to_string()),
+        None => record,
+    }
 }
 
 /// A mark that is nobody else's.

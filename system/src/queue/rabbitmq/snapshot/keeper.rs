@@ -31,7 +31,7 @@ use crate::queue::rabbitmq::topology::{Queues, durable};
 /// chunks need the server, and a short sweep is over by then: the last ones are read at its end.
 const BEFORE_CANDIDACY: Duration = Duration::from_millis(1500);
 
-/// A mark that has not come after this time is lost.
+/// A mark is lost that has not come when nothing else has come for so long either: much may stand before it.
 const LOST: Duration = Duration::from_secs(30);
 
 /// How often the token is given back and taken again: from 3.12 on the server closes the channel of whoever
@@ -153,8 +153,27 @@ struct Watch<'a> {
     queues: &'a Queues,
     reader: Reader,
     reading: Reading,
-    /// The mark at which the next snapshot will stand, and when it was written.
-    asked: Option<(String, Instant)>,
+    /// The mark at which the next snapshot will stand, once it is written.
+    asked: Option<Asked>,
+}
+
+/// A mark that was written and is to come.
+struct Asked {
+    mark: String,
+    /// When it was written, or something came that stands before it.
+    heard: Instant,
+}
+
+impl Asked {
+    /// Whether this is it.
+    fn is_come_to(&mut self, record: &Record) -> bool {
+        self.heard = Instant::now();
+        matches!(record, Record::Mark(mark) if *mark == self.mark)
+    }
+
+    fn lost_at(&self) -> Instant {
+        self.heard + LOST
+    }
 }
 
 impl<'a> Watch<'a> {
@@ -168,7 +187,7 @@ impl<'a> Watch<'a> {
     /// When to ask for a snapshot, or to ask why it does not come.
     fn due_at(&self) -> Option<Instant> {
         match &self.asked {
-            Some((_, since)) => Some(*since + LOST),
+            Some(asked) => Some(asked.lost_at()),
             None => self.reading.due_at(),
         }
     }
@@ -180,7 +199,7 @@ impl<'a> Watch<'a> {
         }
         let mark = new_mark();
         record::mark(self.queues, &mark).mention(channel).await?;
-        self.asked = Some((mark, Instant::now()));
+        self.asked = Some(Asked { mark, heard: Instant::now() });
         Ok(())
     }
 
@@ -221,10 +240,9 @@ impl<'a> Watch<'a> {
 
     async fn take_in_one(&mut self, message: &Message, channel: &Channel) -> Outcome<()> {
         let record = Record::read(message);
-        let asked =
-            self.asked.take_if(|(asked, _)| matches!(&record, Record::Mark(mark) if mark == asked));
+        let asked = self.asked.take_if(|asked| asked.is_come_to(&record));
         self.reading.take_in(self.reader.next, record);
-        let Some((mark, _)) = asked else { return Ok(()) };
+        let Some(Asked { mark, .. }) = asked else { return Ok(()) };
         self.reading.come_to(Position { place: self.reader.next - 1, mark });
         if let Some(snapshot) = self.reading.write(self.queues, self.reader.begins_late) {
             snapshot.mention(channel).await?;
@@ -238,6 +256,18 @@ mod tests {
     use futures_util::future::join;
 
     use super::*;
+
+    /// Half a million records take longer to read than a mark is waited for.
+    #[tokio::test(start_paused = true)]
+    async fn a_mark_is_not_lost_while_what_stands_before_it_comes() {
+        let mut asked = Asked { mark: "mine".to_owned(), heard: Instant::now() };
+        for _ in 0..3 {
+            sleep(LOST * 2 / 3).await;
+            assert!(!asked.is_come_to(&Record::Mark("another's".to_owned())));
+            assert_eq!(asked.lost_at(), Instant::now() + LOST);
+        }
+        assert!(asked.is_come_to(&Record::Mark("mine".to_owned())));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_worker_stands_for_keeper_after_a_while_and_sooner_where_it_has_nothing_to_do() {

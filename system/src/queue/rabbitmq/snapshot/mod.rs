@@ -29,7 +29,7 @@ pub(super) use reading::{Reading, Writer};
 
 /// How it is written. What is written otherwise is passed over. Whoever changes what a [`Digest`] says raises
 /// it.
-pub(super) const FORMAT: u8 = 3;
+pub(super) const FORMAT: u8 = 4;
 
 /// Largest snapshot, in bytes. From 4.0 on the server takes no message above 16 MiB, and whoever asks
 /// something over the connection that brings one waits for so long.

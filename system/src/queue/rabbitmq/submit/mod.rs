@@ -69,7 +69,9 @@ impl Submit for RabbitMq {
         let created_at = wire::now();
         let there = self.client.alone(async |life| {
             self.journal.read_on(life).await?;
-            if self.journal.is_of_other_store() {
+            // It may have been reset since, and another one opened.
+            let is_open = self.journal.opened().is_some_and(|info| info.sweep == *sweep);
+            if !is_open || self.journal.is_of_other_store() {
                 return Ok(None);
             }
             let submitted = self.journal.submitted_for_good();
@@ -109,9 +111,10 @@ impl Submit for RabbitMq {
                     channel.queue_delete(queue.as_str().into(), options).await?;
                 }
                 self.queues.declare(&life.connection, channel, None).await?;
-                // Workers tell by it that nothing was lost that should be there.
+                // Workers tell by the name that nothing was lost that should be there.
                 let named = store.borrow().as_ref().map(|name| record::store(&self.queues, name));
-                life.publish(named.as_slice()).await
+                let first = named.into_iter().chain([record::reset(&self.queues)]);
+                life.publish(&first.collect::<Vec<_>>()).await
             })
             .await
     }
