@@ -12,7 +12,7 @@ const COUNTED: [(&str, &str); 4] = [
     ("acknowledged", "messages_acknowledged_total"),
 ];
 
-/// So many chunks that a message more for each of 32 is more than what goes by the clock.
+/// So many chunks that what goes by the clock is little beside what they cost.
 const SWEEPS: [u64; 2] = [4_000, 24_000];
 
 /// Who is connected, and what was counted.

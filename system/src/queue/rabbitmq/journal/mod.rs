@@ -13,16 +13,17 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use lapin::message::Delivery as Message;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
 use self::digest::Digest;
 use self::reader::Reader;
-use self::record::{Record, new_mark};
+use self::record::{Fingerprint, Record, new_mark};
 use self::store_identity::StoreIdentity;
 use super::connection::{Life, ReconnectingClient};
-use super::error::{BrokerError, Outcome};
-use super::snapshot::{Opened, Position, Reading, Start, Writer, open_ahead, open_journal};
+use super::error::Outcome;
+use super::snapshot::{Opened, Position, Reading, Writer, open_ahead, open_journal};
 use super::topology::Queues;
 use crate::queue::told::Told;
 use crate::queue::{Progress, Result, SweepInfo};
@@ -126,9 +127,15 @@ impl Journal {
         for _ in 0..MUCH {
             reader.turn.give_way().await;
             let Some(read) = reader.next().now_or_never() else { return Ok(true) };
-            self.reading.borrow_mut().take_in(reader.next, Record::read(&read?));
+            let message = read?;
+            self.take_in(reader, Record::read(&message), &message)?;
         }
         Ok(false)
+    }
+
+    /// Takes in what a message says that was read just now.
+    fn take_in(&self, reader: &Reader, record: Record, message: &Message) -> Outcome<()> {
+        self.reading.borrow_mut().take_in(reader.next, record, Fingerprint::of(message))
     }
 
     /// What stands first, on this connection; everything is read only where neither that nor a snapshot
@@ -212,15 +219,13 @@ impl Journal {
         };
         let mut read = 0;
         loop {
-            let record = Record::read(&open.reader.next_soon().await?);
+            let message = open.reader.next_soon().await?;
+            let record = Record::read(&message);
             let is_end = matches!(&record, Record::Mark(mark) if *mark == mine);
-            self.reading.borrow_mut().take_in(open.reader.next, record);
+            self.take_in(&open.reader, record, &message)?;
             if is_end {
                 if self.digest().next != open.reader.next {
-                    self.reading.borrow_mut().begin_at(Start::Beginning);
-                    return Err(BrokerError::new(
-                        "the journal has gone back to what it was before",
-                    ));
+                    return Err(self.reading.borrow_mut().has_gone_back());
                 }
                 let at = Position { place: open.reader.next - 1, mark: mine };
                 self.has_read_to(at, &open.reader).await?;

@@ -1,6 +1,8 @@
 //! Records of our own in the journal, told apart by their AMQP type; and what a journal's message
 //! says.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use lapin::message::Delivery as Message;
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +58,19 @@ pub(in crate::queue::rabbitmq) enum Record {
     Mark(String),
     /// Anything else.
     Other,
+}
+
+/// Tells a message of the journal from another one in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::queue::rabbitmq) struct Fingerprint(pub(in crate::queue::rabbitmq) u64);
+
+impl Fingerprint {
+    pub(in crate::queue::rabbitmq) fn of(message: &Message) -> Self {
+        let mut hasher = DefaultHasher::new();
+        let kind = message.properties.kind().as_ref().map(lapin::types::ShortString::as_str);
+        (message.exchange.as_str(), kind, &message.data).hash(&mut hasher);
+        Self(hasher.finish())
+    }
 }
 
 /// Why a task that is submitted may be in its queue twice. A message goes to its queue and to the

@@ -24,7 +24,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::{Opened, Position, Reading, Writer, open_journal};
 use crate::queue::rabbitmq::error::{BrokerError, Outcome};
 use crate::queue::rabbitmq::journal::reader::Reader;
-use crate::queue::rabbitmq::journal::record::{self, Record, new_mark};
+use crate::queue::rabbitmq::journal::record::{self, Fingerprint, Record, new_mark};
 use crate::queue::rabbitmq::topology::{Queues, durable};
 
 /// How long a connection lasts before its worker stands for keeper, unless it has nothing to do before. The first
@@ -241,7 +241,7 @@ impl<'a> Watch<'a> {
     async fn take_in_one(&mut self, message: &Message, channel: &Channel) -> Outcome<()> {
         let record = Record::read(message);
         let asked = self.asked.take_if(|asked| asked.is_come_to(&record));
-        self.reading.take_in(self.reader.next, record);
+        self.reading.take_in(self.reader.next, record, Fingerprint::of(message))?;
         let Some(Asked { mark, .. }) = asked else { return Ok(()) };
         self.reading.come_to(Position { place: self.reader.next - 1, mark });
         if let Some(snapshot) = self.reading.write(self.queues, self.reader.begins_late) {

@@ -1,13 +1,15 @@
 //! What somebody has read of the journal: what that comes to, from where to go on, and when to write it down
 //! for others.
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::{Position, Snapshot, Start, encode, fits};
+use crate::queue::rabbitmq::error::{BrokerError, Outcome};
 use crate::queue::rabbitmq::journal::digest::Digest;
-use crate::queue::rabbitmq::journal::record::{self, Record};
+use crate::queue::rabbitmq::journal::record::{self, Fingerprint, Record};
 use crate::queue::rabbitmq::publisher::Outgoing;
 use crate::queue::rabbitmq::topology::Queues;
 
@@ -99,12 +101,19 @@ pub(in crate::queue::rabbitmq) struct Reading {
     digest: Digest,
     /// The last mark of its own that it came to, or that of the snapshot that it went on from.
     read_to: Option<Position>,
+    /// What stands before the place to which the digest goes, which may be further on than that mark.
+    last: Option<Fingerprint>,
     schedule: Schedule,
 }
 
 impl Reading {
     pub(in crate::queue::rabbitmq) fn new(writer: Writer) -> Self {
-        Self { digest: Digest::default(), read_to: None, schedule: Schedule::new(writer) }
+        Self {
+            digest: Digest::default(),
+            read_to: None,
+            last: None,
+            schedule: Schedule::new(writer),
+        }
     }
 
     /// What the journal says, as far as it was read.
@@ -126,12 +135,34 @@ impl Reading {
             Start::OwnMark => return,
             Start::Beginning => (self.digest, self.read_to) = (Digest::default(), None),
         }
+        self.last = None;
         self.schedule.is_told(&self.digest);
     }
 
-    /// Takes in what stands before this place.
-    pub(in crate::queue::rabbitmq) fn take_in(&mut self, place: u64, record: Record) {
+    /// Takes in what stands before this place. Whoever goes on behind a mark comes once more to what he took in
+    /// last: where something else stands there the server has lost the end of the journal, and all is read anew.
+    pub(in crate::queue::rabbitmq) fn take_in(
+        &mut self,
+        place: u64,
+        record: Record,
+        fingerprint: Fingerprint,
+    ) -> Outcome<()> {
+        match place.cmp(&self.digest.next) {
+            Ordering::Less => {}
+            Ordering::Equal if self.last.is_some_and(|last| last != fingerprint) => {
+                return Err(self.has_gone_back());
+            }
+            Ordering::Equal => {}
+            Ordering::Greater => self.last = Some(fingerprint),
+        }
         self.digest.take_in(place, record);
+        Ok(())
+    }
+
+    /// What was read is not there any more.
+    pub(in crate::queue::rabbitmq) fn has_gone_back(&mut self) -> BrokerError {
+        self.begin_at(Start::Beginning);
+        BrokerError::new("the journal has gone back to what it was before")
     }
 
     /// When to write the next snapshot, if there is to be one.
@@ -172,6 +203,27 @@ mod tests {
     use tokio::time::advance;
 
     use super::*;
+
+    /// A server that lost its power has lost some records at the end, and others stand there by now.
+    #[test]
+    fn whoever_has_read_further_than_the_journal_goes_now_begins_anew() {
+        let mut reading = Reading::new(Writer::Nobody);
+        let [mark, first, second, another] = [0, 1, 2, 3].map(Fingerprint);
+        let read = |reading: &mut Reading, place, fingerprint| {
+            reading.take_in(place, Record::Redelivered(place), fingerprint)
+        };
+        for (place, fingerprint) in [(1, mark), (2, first), (3, second)] {
+            read(&mut reading, place, fingerprint).expect("it is new");
+        }
+        reading.begin_at(Start::OwnMark);
+        for (place, fingerprint) in [(1, mark), (2, first), (3, second)] {
+            read(&mut reading, place, fingerprint).expect("it is still there");
+        }
+        reading.begin_at(Start::OwnMark);
+        read(&mut reading, 2, another).expect("what stands before is not compared");
+        read(&mut reading, 3, another).expect_err("something else is there");
+        assert_eq!((reading.digest().next, reading.digest().events), (0, 0));
+    }
 
     fn is_due(schedule: &Schedule, digest: &Digest) -> bool {
         schedule.due_at(digest).is_some_and(|at| at <= Instant::now())
