@@ -12,9 +12,9 @@ use lapin::options::{
     QueueDeleteOptions,
 };
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::{BasicProperties, Channel, Consumer};
+use lapin::{BasicProperties, Consumer};
 
-use super::connection::{Life, Turn};
+use super::connection::{ConsumingChannel, Life, Turn};
 use super::error::{BrokerError, Outcome};
 use super::journal::Journal;
 use super::journal::record::Doubt;
@@ -62,7 +62,7 @@ pub(super) struct Trace {
 struct Reading {
     /// Of the connection that it is read over.
     life: u64,
-    channel: Channel,
+    channel: ConsumingChannel,
     queue: ShortString,
     consumer: Consumer,
 }
@@ -327,7 +327,7 @@ impl Trace {
 
 impl Reading {
     async fn begin(life: &Life) -> Outcome<Self> {
-        let channel = life.connection.create_channel().await?;
+        let channel = ConsumingChannel::from(life.connection.create_channel().await?);
         let none = FieldTable::default;
         let own = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
         let queue = channel.queue_declare("".into(), own, none()).await?.name().clone();

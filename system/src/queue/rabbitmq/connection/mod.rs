@@ -3,6 +3,7 @@
 //! There is no automatic recovery: a connection and all that is on it is one *life*. A step that was cut
 //! off is repeated as a whole on the next one.
 
+mod consuming;
 mod life;
 mod link;
 mod lock;
@@ -25,6 +26,7 @@ use super::publisher::Outgoing;
 use super::topology::make_firm;
 use crate::queue::{Address, QueueError, Result, Settings};
 
+pub(super) use consuming::ConsumingChannel;
 pub(super) use life::{Life, StartCompanion};
 pub use server::Server;
 pub(super) use turn::Turn;

@@ -10,7 +10,7 @@ use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Consumer};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::queue::rabbitmq::connection::Life;
+use crate::queue::rabbitmq::connection::{ConsumingChannel, Life};
 use crate::queue::rabbitmq::error::{BrokerError, Outcome};
 
 /// How long the next task of a batch is waited for.
@@ -25,7 +25,7 @@ pub(super) struct Inbox {
     pub(super) life: u64,
     queue: String,
     name: String,
-    channel: Channel,
+    channel: ConsumingChannel,
     consumer: Consumer,
     /// How many tasks the broker sends ahead.
     prefetch: u16,
@@ -39,7 +39,7 @@ pub(super) struct Inbox {
 
 impl Inbox {
     pub(super) async fn open(life: &Life, queue: &str, name: &str) -> Outcome<Self> {
-        let channel = life.connection.create_channel().await?;
+        let channel = ConsumingChannel::from(life.connection.create_channel().await?);
         let consumer = consume(&channel, queue, name, 1).await?;
         let (queue, name) = (queue.to_owned(), name.to_owned());
         let waiting = VecDeque::new();

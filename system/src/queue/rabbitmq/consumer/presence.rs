@@ -7,11 +7,11 @@
 
 use lapin::options::{BasicConsumeOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
-use lapin::{Channel, Consumer};
+use lapin::Consumer;
 use tokio::sync::Mutex;
 
 use crate::queue::rabbitmq::RabbitMq;
-use crate::queue::rabbitmq::connection::Life;
+use crate::queue::rabbitmq::connection::{ConsumingChannel, Life};
 use crate::queue::rabbitmq::error::Outcome;
 use crate::queue::rabbitmq::topology::durable;
 
@@ -28,7 +28,7 @@ struct Sign(Option<Given>);
 
 struct Given {
     life: u64,
-    channel: Channel,
+    channel: ConsumingChannel,
     _consumer: Consumer,
 }
 
@@ -38,7 +38,7 @@ impl Sign {
         if self.0.as_ref().is_some_and(|given| given.life == life.number) {
             return Ok(());
         }
-        let channel = life.connection.create_channel().await?;
+        let channel = ConsumingChannel::from(life.connection.create_channel().await?);
         // Gone with its last consumer.
         let brief = QueueDeclareOptions { auto_delete: true, ..durable() };
         channel.queue_declare(queue.into(), brief, FieldTable::default()).await?;

@@ -10,7 +10,7 @@ use lapin::options::{BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use tokio::time::timeout;
 
-use crate::queue::rabbitmq::connection::{Life, Turn};
+use crate::queue::rabbitmq::connection::{ConsumingChannel, Life, Turn};
 use crate::queue::rabbitmq::error::{BrokerError, Outcome};
 use crate::queue::rabbitmq::topology::depth_over;
 
@@ -55,7 +55,7 @@ async fn look_through(
     max: u64,
     mut show: impl AsyncFnMut(&Channel, u16) -> Outcome<()>,
 ) -> Outcome<bool> {
-    let first = life.connection.create_channel().await?;
+    let first = ConsumingChannel::from(life.connection.create_channel().await?);
     let Some(depth) = depth_over(&first, queue).await? else { return Ok(false) };
     let mut left = u64::from(depth.messages).min(max);
     // What is not acknowledged counts against a channel's limit, so that each shows one page; together they
@@ -66,7 +66,7 @@ async fn look_through(
         show(channels.last().expect("there is a first"), page as u16).await?;
         left -= page;
         if left > 0 {
-            channels.push(life.connection.create_channel().await?);
+            channels.push(life.connection.create_channel().await?.into());
         }
     }
     // The last ones first: each puts back in front of what is there.

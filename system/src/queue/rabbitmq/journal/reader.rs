@@ -11,7 +11,7 @@ use lapin::{Channel, Connection, Consumer};
 use tokio::time::timeout;
 
 use super::record;
-use crate::queue::rabbitmq::connection::Turn;
+use crate::queue::rabbitmq::connection::{ConsumingChannel, Turn};
 use crate::queue::rabbitmq::error::{BrokerError, Outcome};
 use crate::queue::rabbitmq::publisher::Outgoing;
 use crate::queue::rabbitmq::topology::Queues;
@@ -35,7 +35,7 @@ pub(in crate::queue::rabbitmq) struct Reader {
     pub(in crate::queue::rabbitmq) next: u64,
     /// The beginning is gone: a policy keeps the journal short.
     pub(in crate::queue::rabbitmq) begins_late: bool,
-    channel: Channel,
+    channel: ConsumingChannel,
     consumer: Consumer,
     /// Messages that the server sends ahead.
     ahead: u16,
@@ -76,7 +76,7 @@ impl Reader {
         from: AMQPValue,
         ahead: u16,
     ) -> Outcome<Self> {
-        let channel = connection.create_channel().await?;
+        let channel = ConsumingChannel::from(connection.create_channel().await?);
         let consumer = attach(&channel, &queues.journal(), ahead, from).await?;
         let (unacknowledged, turn) = (0, Turn::begin());
         Ok(Self { next, begins_late: false, channel, consumer, ahead, unacknowledged, turn })

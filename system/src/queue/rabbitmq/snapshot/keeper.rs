@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::{Opened, Position, Reading, Writer, open_journal};
+use crate::queue::rabbitmq::connection::ConsumingChannel;
 use crate::queue::rabbitmq::error::{BrokerError, Outcome};
 use crate::queue::rabbitmq::journal::reader::Reader;
 use crate::queue::rabbitmq::journal::record::{self, Fingerprint, Record, new_mark};
@@ -95,7 +96,7 @@ async fn keep(connection: &Connection, queues: &Queues) -> Outcome<Infallible> {
 
 /// A consumer of the queue of the tokens.
 struct Candidacy {
-    channel: Channel,
+    channel: ConsumingChannel,
     tokens: Consumer,
     /// Of whoever is elected. It is never acknowledged.
     held: Option<Message>,
@@ -103,7 +104,7 @@ struct Candidacy {
 
 impl Candidacy {
     async fn begin(connection: &Connection, queues: &Queues) -> Outcome<Self> {
-        let channel = connection.create_channel().await?;
+        let channel = ConsumingChannel::from(connection.create_channel().await?);
         channel.basic_qos(2, BasicQosOptions::default()).await?;
         let name = queues.keeper();
         // Gone with its last consumer.

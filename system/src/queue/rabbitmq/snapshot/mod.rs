@@ -18,6 +18,7 @@ use lapin::types::AMQPValue;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
+use super::connection::ConsumingChannel;
 use super::error::Outcome;
 use super::journal::digest::Digest;
 use super::journal::reader::{self, Reader};
@@ -68,7 +69,7 @@ impl Snapshot {
     /// The last one that there is, if it can be read.
     async fn last(connection: &Connection, queues: &Queues) -> Outcome<Option<Self>> {
         // A refusal closes the channel.
-        let channel = connection.create_channel().await?;
+        let channel = ConsumingChannel::from(connection.create_channel().await?);
         let place = AMQPValue::LongString("last".into());
         let Ok(mut consumer) = reader::attach(&channel, &queues.snapshots(), AHEAD, place).await
         else {
