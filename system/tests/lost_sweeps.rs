@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rstest::rstest;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 use ttg_system::chunk::Sweep;
 use ttg_system::coordinator;
@@ -155,18 +156,31 @@ async fn carry(detour: Detour, silence: Arc<Notify>) {
         let mut passage = detour.next().await;
         let silence = Arc::clone(&silence);
         tokio::spawn(async move {
-            tokio::select! {
-                () = silence.notified() => passage.withhold_answers(),
-                _ = tokio::io::copy(&mut passage.client, &mut passage.server) => return,
+            let mut bytes = vec![0; 1 << 16];
+            loop {
+                let length = tokio::select! {
+                    biased;
+                    () = silence.notified() => {
+                        passage.withhold_answers();
+                        continue;
+                    }
+                    said = passage.client.read(&mut bytes) => said.unwrap_or(0),
+                };
+                let passed = passage.server.write_all(&bytes[..length]).await;
+                if length == 0 || passed.is_err() {
+                    return;
+                }
             }
-            let _ = tokio::io::copy(&mut passage.client, &mut passage.server).await;
         });
     }
 }
 
 /// One that was frozen, or whose way back was cut: it commits before it can hear that its task is gone.
+#[rstest]
 #[tokio::test]
-async fn a_worker_that_hears_nothing_of_a_reset_adds_nothing_to_the_next_sweep() {
+async fn a_worker_that_hears_nothing_of_a_reset_adds_nothing_to_the_next_sweep(
+    #[values(false, true)] is_open: bool,
+) {
     let (bench, _) = Bench::start(RabbitMq).with_sweep(3).await;
     let (settings, detour) = Detour::to(&bench).await;
     let silence = Arc::new(Notify::new());
@@ -177,8 +191,13 @@ async fn a_worker_that_hears_nothing_of_a_reset_adds_nothing_to_the_next_sweep()
     let broker = bench.onlooker().await;
     broker.reset().await.expect("resets");
     let sweep = Sweep { start: 500, params: 20, chunk_size: 10 };
-    coordinator::run(&*broker, &sweep, None).await.expect("submits");
+    if is_open {
+        coordinator::run(&*broker, &sweep, None).await.expect("submits");
+    }
     commit(&*old, &kept, "worker-1").await;
+    if !is_open {
+        coordinator::run(&*broker, &sweep, None).await.expect("submits");
+    }
     let new = bench.worker("worker-2").await;
     for _ in 0..2 {
         let delivery = claim_one(&*new).await;

@@ -243,9 +243,9 @@ impl Queue for RabbitMq {
     async fn leave(&self) -> Result<()> {
         let live = self.client.live();
         let mut back = Vec::new();
-        if let Some(mut inbox) =
-            self.consumer.inbox.lock().await.take().filter(|it| Some(it.life) == live)
-        {
+        // Its channel stays until all is given back: closed, it would give back everything at once, unsaid.
+        let mut inbox = self.consumer.inbox.lock().await.take().filter(|it| Some(it.life) == live);
+        if let Some(inbox) = &mut inbox {
             back.extend(self.client.told(inbox.life, inbox.pause()).await.unwrap_or_default());
         }
         back.extend(self.consumer.held.take_all(live));

@@ -5,9 +5,9 @@
 //!
 //! A worker that holds something and takes nothing more consumes a third one: it would not be seen.
 
+use lapin::Consumer;
 use lapin::options::{BasicConsumeOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
-use lapin::Consumer;
 use tokio::sync::Mutex;
 
 use crate::queue::rabbitmq::RabbitMq;

@@ -32,8 +32,11 @@ impl RabbitMq {
         life.knows_what_is_stored()?;
         // Nobody tells of a reset where no tasks are asked for.
         let is_paused = self.consumer.is_paused().await;
-        let may_be_over = |token: &Token| is_paused || !self.is_ours(token);
-        if done.iter().any(|(token, _)| may_be_over(token)) {
+        let may_be_over = |token: &Token, chunk: u64| match self.is_ours(token) {
+            true => is_paused && self.is_discarded(token),
+            false => self.is_over(token, chunk),
+        };
+        if is_paused || done.iter().any(|(token, _)| !self.is_ours(token)) {
             // Somebody else may have done it by now, or the broker has stored it already.
             self.journal.read_on(life).await?;
         }
@@ -42,7 +45,7 @@ impl RabbitMq {
             .iter()
             .map(|(token, result)| {
                 let chunk = result.chunk_index;
-                let settled = !seen.insert(chunk) || (may_be_over(token) && self.is_over(token, chunk));
+                let settled = !seen.insert(chunk) || may_be_over(token, chunk);
                 if settled { Commit::AlreadySettled } else { Commit::Committed }
             })
             .collect();
@@ -50,7 +53,9 @@ impl RabbitMq {
         // What was tried is in the journal now, and its own queue may have lost it with a server that was
         // killed before it confirmed it.
         let again = of(Commit::AlreadySettled)
-            .filter(|((_, result), _)| tried.borrow().contains(&result.chunk_index))
+            .filter(|((token, result), _)| {
+                tried.borrow().contains(&result.chunk_index) && !self.is_discarded(token)
+            })
             .map(|((_, result), _)| Outgoing::result(&self.queues, result).for_its_queue_alone());
         let new: Vec<(Outgoing, i64)> = of(Commit::Committed)
             .map(|((token, result), _)| {
@@ -123,8 +128,12 @@ impl RabbitMq {
 
     /// Whether the journal knows that this need not be done any more.
     pub(super) fn is_over(&self, token: &Token, chunk: u64) -> bool {
-        let is_discarded = |created_ms| self.journal.is_discarded(created_ms);
-        self.journal.is_settled(chunk)
-            || self.consumer.held.created_ms(token).is_some_and(is_discarded)
+        self.journal.is_settled(chunk) || self.is_discarded(token)
+    }
+
+    /// Whether the journal knows that this is of a sweep that was discarded.
+    fn is_discarded(&self, token: &Token) -> bool {
+        let created_ms = self.consumer.held.created_ms(token);
+        created_ms.is_some_and(|created_ms| self.journal.is_discarded(created_ms))
     }
 }

@@ -110,8 +110,10 @@ impl Inspect for RabbitMq {
             }
             _ => Vec::new(),
         };
+        // Whoever drops this, or asks again after an error, has lost nothing.
+        let mut read_to = cursor.clone();
         let page = loop {
-            let page = self.page(Kind::Results, cursor, max, wait, pick).await?;
+            let page = self.page(Kind::Results, &mut read_to, max, wait, pick).await?;
             let is_end = page.is_empty();
             let kept = self.without_discarded(page).await?;
             // An empty one says that there are no more.
@@ -119,6 +121,7 @@ impl Inspect for RabbitMq {
                 break kept;
             }
         };
+        *cursor = read_to;
         let stamp = |(seen_ms, result): (Option<i64>, Readable<TaskResult>)| {
             let said = result.as_ref().ok().and_then(|it| ms(&it.completed_at));
             Stamped { at_ms: seen_ms.or(said).unwrap_or_else(now_ms), what: result }

@@ -24,7 +24,7 @@ pub(in crate::queue::rabbitmq) struct Digest {
     pub(in crate::queue::rabbitmq) events: u64,
     pub(in crate::queue::rabbitmq) store: Option<String>,
     /// A reset has made this journal: every task that there is stands in it.
-    follows_reset: bool,
+    pub(in crate::queue::rabbitmq) follows_reset: bool,
     /// When its oldest task was made, in milliseconds since 1970, or its sweep was opened.
     oldest_ms: Option<i64>,
     /// The sweep, once a coordinator of ours has opened it.
@@ -87,7 +87,12 @@ impl Digest {
             Record::Store(name) => {
                 self.store.get_or_insert(name);
             }
-            Record::Reset => self.follows_reset = true,
+            Record::Reset => {
+                self.follows_reset = true;
+                // What came between the making of the journal and this is of the sweep before.
+                (self.committed, self.dead) = Default::default();
+                (self.early, self.doubtful, self.refused) = Default::default();
+            }
             Record::Sweep(info) => self.open(info),
             Record::Task(task) => self.take_task(task),
             Record::Results { tasks_since_ms: Some(since), .. } if self.is_discarded(since) => {}
@@ -136,9 +141,14 @@ impl Digest {
         }
         let early = std::mem::take(&mut self.early);
         let (mut fitting, mut others) = (ChunkSet::default(), ChunkSet::default());
-        for (count, chunk) in early.iter().flat_map(|(count, of)| of.iter().map(|it| (*count, it))) {
+        for (count, chunk) in early.iter().flat_map(|(count, of)| of.iter().map(|it| (*count, it)))
+        {
             let fits = info.sweep.chunk_if_any(chunk).is_ok_and(|it| it.params() == count);
-            if fits { fitting.insert(chunk) } else { others.insert(chunk) };
+            if fits {
+                fitting.insert(chunk)
+            } else {
+                others.insert(chunk)
+            };
         }
         for chunk in others.iter().filter(|chunk| !fitting.contains(*chunk)) {
             self.committed.remove(chunk);
@@ -149,7 +159,11 @@ impl Digest {
         };
         let (mut dead, mut others) = (ChunkSet::default(), ChunkSet::default());
         for (chunk, is_its_own) in self.letters.after(0).filter_map(|(_, it)| is_its_own(it)) {
-            if is_its_own { dead.insert(chunk) } else { others.insert(chunk) };
+            if is_its_own {
+                dead.insert(chunk)
+            } else {
+                others.insert(chunk)
+            };
         }
         others.iter().filter(|it| !dead.contains(*it)).for_each(|it| self.dead.remove(it));
         self.has_task_of(&info.created_at);
@@ -412,15 +426,11 @@ mod tests {
         let late = || of_tasks_since(Some(MADE_MS - 1), vec![Ok(result(1, 5))]);
         let of_its_own = || of_tasks_since(Some(MADE_MS), vec![Ok(result(2, 5))]);
         let of_whoever_says_nothing = || of_tasks_since(None, vec![Ok(result(3, 5))]);
-        let before = said(vec![Record::Reset, late(), sweep()]);
-        assert_eq!(before.progress().committed, 0);
-        let after = said(vec![
-            Record::Reset,
-            sweep(),
-            late(),
-            of_its_own(),
-            of_whoever_says_nothing(),
-        ]);
+        for before in [vec![Record::Reset, late(), sweep()], vec![late(), Record::Reset, sweep()]] {
+            assert_eq!(said(before).progress().committed, 0);
+        }
+        let after =
+            said(vec![Record::Reset, sweep(), late(), of_its_own(), of_whoever_says_nothing()]);
         assert_eq!(after.committed.iter().collect::<Vec<_>>(), [2, 3]);
         // Where nobody has discarded anything, tasks may be older than their journal.
         assert_eq!(said(vec![sweep(), late()]).progress().committed, 1);

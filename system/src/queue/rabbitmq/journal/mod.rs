@@ -353,6 +353,11 @@ impl Journal {
         self.digest().committed.contains(chunk)
     }
 
+    /// Whether a reset has made this journal, as far as was read.
+    pub(super) fn follows_reset(&self) -> bool {
+        self.digest().follows_reset
+    }
+
     /// Whether a task that was made then is of a sweep that was discarded (`Digest::is_discarded`), as far as was
     /// read.
     pub(super) fn is_discarded(&self, created_ms: i64) -> bool {

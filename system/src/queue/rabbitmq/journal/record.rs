@@ -170,7 +170,10 @@ impl Record {
             Some("store") => Self::Store(text.to_owned()),
             Some("results") => Self::Results {
                 results: text.lines().map(TaskResult::from_json).collect(),
-                tasks_since_ms: properties.correlation_id().as_ref().and_then(|it| it.as_str().parse().ok()),
+                tasks_since_ms: properties
+                    .correlation_id()
+                    .as_ref()
+                    .and_then(|it| it.as_str().parse().ok()),
             },
             Some("reset") => Self::Reset,
             Some("mark") => Self::Mark(text.to_owned()),

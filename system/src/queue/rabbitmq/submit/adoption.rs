@@ -14,7 +14,7 @@ use crate::queue::rabbitmq::error::Outcome;
 use crate::queue::rabbitmq::inspect::peek;
 use crate::queue::rabbitmq::journal::record;
 use crate::queue::rabbitmq::publisher::Outgoing;
-use crate::queue::rabbitmq::topology::{RESULTS_EXCHANGE, TASKS_EXCHANGE};
+use crate::queue::rabbitmq::topology::{RESULTS_EXCHANGE, TASKS_EXCHANGE, is_recorded_together};
 use crate::wire::{self, Task, TaskResult};
 
 impl RabbitMq {
@@ -48,7 +48,11 @@ impl RabbitMq {
             [(&self.queues.tasks, TASKS_EXCHANGE), (&self.queues.results, RESULTS_EXCHANGE)]
         {
             peek::pages(life, queue, async |page| {
-                let unseen = |message: &&Message| !self.is_in_journal(exchange, message);
+                // What is of a sweep that was discarded has its record in the journal, where it does not count.
+                let unseen = |message: &&Message| {
+                    let has_record = self.journal.follows_reset() && is_recorded_together(message);
+                    !has_record && !self.is_in_journal(exchange, message)
+                };
                 let unseen: Vec<&Message> = page.iter().filter(unseen).collect();
                 let again = |message: &&Message| {
                     let id = message.properties.message_id().as_ref().map_or("", |id| id.as_str());

@@ -19,7 +19,7 @@ use super::error::is_not_found;
 
 pub(super) use guest::{leave_as_guest, look_as_guest};
 pub(super) use names::{LETTERS_EXCHANGE, RESULTS_EXCHANGE, RETRY_EXCHANGE, TASKS_EXCHANGE};
-pub(super) use result_route::recorded_together;
+pub(super) use result_route::{is_recorded_together, recorded_together};
 pub(super) use stream_bootstrap::make_firm;
 
 pub use names::{QueueType, Queues};

@@ -11,6 +11,7 @@
 //! there because an exchange that finds no way at all takes its alternate.
 
 use futures_util::future::{try_join, try_join4};
+use lapin::message::Delivery as Message;
 use lapin::options::{ExchangeBindOptions, ExchangeDeclareOptions, QueueBindOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, ExchangeKind};
@@ -26,6 +27,14 @@ pub(in crate::queue::rabbitmq) fn recorded_together() -> FieldTable {
     let mut headers = FieldTable::default();
     headers.insert(RECORDED_TOGETHER.into(), AMQPValue::Boolean(true));
     headers
+}
+
+/// Whether a message is a result that a record of the journal tells of too.
+pub(in crate::queue::rabbitmq) fn is_recorded_together(message: &Message) -> bool {
+    let headers = message.properties.headers().as_ref();
+    let recorded = recorded_together();
+    headers
+        .is_some_and(|there| recorded.inner().keys().all(|name| there.inner().contains_key(name)))
 }
 
 /// Exchanges of our own: what tells the results apart, and what brings those of others to the journal.

@@ -7,7 +7,7 @@ local tasks, progress, metadata = unpack(KEYS)
 local open = redis.call('HMGET', metadata, 'total_parameters', 'chunk_size', 'start_param')
 for at = 1, 3 do
   -- A foreign coordinator's begins at 0 where it says nothing.
-  if tonumber(open[at] or 0) ~= tonumber(ARGV[at]) then
+  if (tonumber(open[at] or 0) or 0) ~= tonumber(ARGV[at]) then
     return redis.error_reply('TTGLOST another sweep is open, or none')
   end
 end
