@@ -57,7 +57,7 @@ async fn of_sweep(
     let mut marks = vec![count(&bench).await];
     let onlooker = bench.onlooker().await;
     coordinator::run(&*onlooker, &sweep, None).await.expect("submits");
-    drop(onlooker);
+    bench.end(&*onlooker).await;
     marks.push(count(&bench).await);
     work(bench.worker("worker-1").await, bench.options("worker-1"), chunks).await;
     marks.push(count(&bench).await);

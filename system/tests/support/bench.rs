@@ -123,6 +123,13 @@ impl Bench {
         }
     }
 
+    /// Ends what an onlooker has at the broker, where that would stay for a while.
+    pub(crate) async fn end(&self, onlooker: &dyn Broker) {
+        if let Home::RabbitMq(_) = self.home {
+            onlooker.leave().await.expect("leaves");
+        }
+    }
+
     pub(crate) fn redis(&mut self) -> &mut RedisServer {
         match &mut self.home {
             Home::Redis(server) => server,
@@ -247,7 +254,11 @@ impl Bench {
     /// Everything that there is, combined.
     pub(crate) async fn report(&self) -> Report {
         let (_keep, stop) = watch::channel(false);
-        aggregator::collect(&*self.onlooker().await, None, Until::Read, &stop).await.expect("reads")
+        let onlooker = self.onlooker().await;
+        let report =
+            aggregator::collect(&*onlooker, None, Until::Read, &stop).await.expect("reads");
+        self.end(&*onlooker).await;
+        report
     }
 
     /// Every chunk once, right to the last bit, and nothing removed.
