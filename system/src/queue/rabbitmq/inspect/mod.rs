@@ -69,6 +69,9 @@ fn parse(cursor: &Cursor) -> (u64, usize) {
     (place.parse().unwrap_or(0), told.parse().unwrap_or(0))
 }
 
+/// What a record tells, and when it came, in milliseconds since 1970, where somebody waited for it.
+type Seen<T> = (Option<i64>, T);
+
 /// What an onlooker reads.
 #[derive(Default)]
 pub(super) struct Onlooker {
@@ -246,8 +249,8 @@ impl RabbitMq {
     /// once it is read as far as they were.
     async fn without_discarded<T>(
         &self,
-        page: Vec<(Option<i64>, (Option<i64>, T))>,
-    ) -> Result<Vec<(Option<i64>, T)>> {
+        page: Vec<Seen<(Option<i64>, T)>>,
+    ) -> Result<Vec<Seen<T>>> {
         let is_discarded =
             |since: Option<i64>| since.is_some_and(|since| self.journal.is_discarded(since));
         if page.iter().any(|(_, (since, _))| is_discarded(*since)) {
