@@ -3,12 +3,11 @@
 
 mod support;
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rstest::rstest;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use ttg_system::chunk::Sweep;
 use ttg_system::coordinator;
 use ttg_system::queue::{Broker, QueueError};
@@ -150,17 +149,18 @@ async fn a_server_that_is_flushed_under_a_worker_has_lost_the_sweep() {
     assert_eq!(bench.report().await.chunks, 0);
 }
 
-/// Takes connections to a server, until whoever asks makes the server's answers stop on all that there are.
-async fn carry(detour: Detour, silence: Arc<Notify>) {
+/// Takes connections to a server. With each change nothing comes back any more over those that there are.
+async fn carry(detour: Detour, silence: watch::Receiver<()>) {
     loop {
         let mut passage = detour.next().await;
-        let silence = Arc::clone(&silence);
+        let mut silence = silence.clone();
+        silence.mark_unchanged();
         tokio::spawn(async move {
             let mut bytes = vec![0; 1 << 16];
             loop {
                 let length = tokio::select! {
                     biased;
-                    () = silence.notified() => {
+                    Ok(()) = silence.changed() => {
                         passage.withhold_answers();
                         continue;
                     }
@@ -183,11 +183,11 @@ async fn a_worker_that_hears_nothing_of_a_reset_adds_nothing_to_the_next_sweep(
 ) {
     let (bench, _) = Bench::start(RabbitMq).with_sweep(3).await;
     let (settings, detour) = Detour::to(&bench).await;
-    let silence = Arc::new(Notify::new());
-    tokio::spawn(carry(detour, Arc::clone(&silence)));
+    let (silence, asked) = watch::channel(());
+    tokio::spawn(carry(detour, asked));
     let old = bench.worker_with(&settings, "worker-1").await;
     let kept = claim_one(&*old).await;
-    silence.notify_waiters();
+    silence.send(()).expect("somebody carries");
     let broker = bench.onlooker().await;
     broker.reset().await.expect("resets");
     let sweep = Sweep { start: 500, params: 20, chunk_size: 10 };

@@ -22,6 +22,9 @@ use ttg_system::worker::{self, Batch, Options, Status};
 use figures::{Figures, committed};
 use support::bench::Bench;
 
+/// Chunks of two sweeps, where little goes by the clock.
+const SWEEPS: [u64; 2] = [2_000, 8_000];
+
 /// Nothing that goes by the clock falls due in a test.
 const NEVER: Duration = Duration::from_secs(3600);
 

@@ -1,11 +1,11 @@
 //! Commands of Redis, those within scripts among them.
 
 use super::support::bench::{Backend, Bench};
-use super::{Counts, assert_agreed};
+use super::{Counts, SWEEPS, assert_agreed};
 
 #[tokio::test]
 async fn a_chunk_costs_what_is_agreed_on_redis() {
-    assert_agreed("redis", [2_000, 8_000], async || {
+    assert_agreed("redis", SWEEPS, async || {
         let mut bench = Bench::start(Backend::Redis);
         let client = redis::Client::open(bench.redis().url()).expect("a URL");
         let mut connection = client.get_connection().expect("connects");

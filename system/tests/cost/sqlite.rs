@@ -7,14 +7,14 @@ use std::path::Path;
 use ttg_system::queue::Address;
 
 use super::support::bench::{Backend, Bench};
-use super::{Counts, assert_agreed};
+use super::{Counts, SWEEPS, assert_agreed};
 
 /// Bytes of the log's head, and of a page's within it.
 const HEAD: (usize, usize) = (32, 24);
 
 #[tokio::test]
 async fn a_chunk_costs_what_is_agreed_on_the_embedded_one() {
-    assert_agreed("embedded", [2_000, 8_000], async || {
+    assert_agreed("embedded", SWEEPS, async || {
         let bench = Bench::start(Backend::Embedded);
         let made = bench.onlooker().await;
         let reader = bench.file();

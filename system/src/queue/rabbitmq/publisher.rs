@@ -85,9 +85,9 @@ impl Outgoing {
         Self { properties: self.properties.with_type(kind.into()), ..self }
     }
 
-    /// The same, with what it is about (`correlation_id`).
-    pub(super) fn about(self, what: &str) -> Self {
-        Self { properties: self.properties.with_correlation_id(what.into()), ..self }
+    /// The same, with a `correlation_id`.
+    pub(super) fn correlated(self, id: &str) -> Self {
+        Self { properties: self.properties.with_correlation_id(id.into()), ..self }
     }
 
     /// Publishes it where nobody needs to wait for the server's answer.

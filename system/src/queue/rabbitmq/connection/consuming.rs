@@ -12,7 +12,8 @@ use tokio::runtime::Handle;
 /// two threads of the client library wait for each other for ever (lapin 4.12.3): the one that reads has the lock
 /// of the channel's status and wants that of its consumers (`Channel::handle_content_header_frame`); the other drops
 /// the consumers under their lock, and with the last of them the channel, whose status it wants to know
-/// (`Consumers::error`, `ChannelCloser::drop`). That thread is the one on which everything here runs.
+/// (`Consumers::error`, `ChannelCloser::drop`). That thread is the one on which everything here runs. There the channel
+/// is closed before the library cancels its consumer; on a runtime of several threads that order would not be sure.
 pub(in crate::queue::rabbitmq) struct ConsumingChannel(Channel);
 
 impl From<Channel> for ConsumingChannel {

@@ -32,7 +32,7 @@ impl RabbitMq {
         life.knows_what_is_stored()?;
         // Nobody tells of a reset where no tasks are asked for.
         let is_paused = self.consumer.is_paused().await;
-        let may_be_over = |token: &Token, chunk: u64| match self.is_ours(token) {
+        let is_done = |token: &Token, chunk: u64| match self.is_ours(token) {
             true => is_paused && self.is_discarded(token),
             false => self.is_over(token, chunk),
         };
@@ -45,7 +45,7 @@ impl RabbitMq {
             .iter()
             .map(|(token, result)| {
                 let chunk = result.chunk_index;
-                let settled = !seen.insert(chunk) || may_be_over(token, chunk);
+                let settled = !seen.insert(chunk) || is_done(token, chunk);
                 if settled { Commit::AlreadySettled } else { Commit::Committed }
             })
             .collect();

@@ -87,7 +87,7 @@ impl Digest {
             Record::Store(name) => {
                 self.store.get_or_insert(name);
             }
-            Record::Reset => {
+            Record::Reset if self.sweep.is_none() => {
                 self.follows_reset = true;
                 // What came between the making of the journal and this is of the sweep before.
                 (self.committed, self.dead) = Default::default();
@@ -125,7 +125,8 @@ impl Digest {
                 self.delivered_again(chunk);
             }
             Record::Repeated(chunk) => self.delivered_again(chunk),
-            Record::Submitted(_)
+            Record::Reset
+            | Record::Submitted(_)
             | Record::Refused(_)
             | Record::Stray(_)
             | Record::NoTask(_)
@@ -140,32 +141,19 @@ impl Digest {
             return;
         }
         let early = std::mem::take(&mut self.early);
-        let (mut fitting, mut others) = (ChunkSet::default(), ChunkSet::default());
-        for (count, chunk) in early.iter().flat_map(|(count, of)| of.iter().map(|it| (*count, it)))
-        {
-            let fits = info.sweep.chunk_if_any(chunk).is_ok_and(|it| it.params() == count);
-            if fits {
-                fitting.insert(chunk)
-            } else {
-                others.insert(chunk)
-            };
-        }
-        for chunk in others.iter().filter(|chunk| !fitting.contains(*chunk)) {
+        let results = early.iter().flat_map(|(count, chunks)| {
+            let fits = |chunk| info.sweep.chunk_if_any(chunk).is_ok_and(|it| it.params() == *count);
+            chunks.iter().map(move |chunk| (chunk, fits(chunk)))
+        });
+        for chunk in without_any_that_fits(results) {
             self.committed.remove(chunk);
             self.doubtful.insert(chunk);
         }
-        let is_its_own = |letter: &DeadLetter| {
-            letter.task().map(|task| (task.chunk.index, task.check(&info.sweep).is_ok()))
-        };
-        let (mut dead, mut others) = (ChunkSet::default(), ChunkSet::default());
-        for (chunk, is_its_own) in self.letters.after(0).filter_map(|(_, it)| is_its_own(it)) {
-            if is_its_own {
-                dead.insert(chunk)
-            } else {
-                others.insert(chunk)
-            };
+        let tasks = self.letters.after(0).filter_map(|(_, letter)| letter.task());
+        let dead = tasks.map(|task| (task.chunk.index, task.check(&info.sweep).is_ok()));
+        for chunk in without_any_that_fits(dead) {
+            self.dead.remove(chunk);
         }
-        others.iter().filter(|it| !dead.contains(*it)).for_each(|it| self.dead.remove(it));
         self.has_task_of(&info.created_at);
         self.sweep = Some(info);
     }
@@ -289,6 +277,16 @@ impl Digest {
         let is_overdue = |it: &&Retry| it.since.elapsed() >= after * (1 << it.times.min(16));
         self.retries.values().filter(is_overdue).map(|it| it.task.clone()).collect()
     }
+}
+
+/// The chunks of which something is said that does not fit the sweep, and nothing that does.
+fn without_any_that_fits(said: impl Iterator<Item = (u64, bool)>) -> Vec<u64> {
+    let (mut fitting, mut others) = (ChunkSet::default(), ChunkSet::default());
+    for (chunk, fits) in said {
+        let of = if fits { &mut fitting } else { &mut others };
+        of.insert(chunk);
+    }
+    others.iter().filter(|chunk| !fitting.contains(*chunk)).collect()
 }
 
 #[cfg(test)]

@@ -60,7 +60,7 @@ pub(in crate::queue::rabbitmq) enum Record {
     Other,
 }
 
-/// Tells a message of the journal from another one in its place.
+/// A hash of what a message of the journal says: whoever comes to a place again sees whether the same stands there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::queue::rabbitmq) struct Fingerprint(pub(in crate::queue::rabbitmq) u64);
 
@@ -227,8 +227,8 @@ pub(in crate::queue::rabbitmq) fn reset(queues: &Queues) -> Outgoing {
     own(queues, "reset", String::new())
 }
 
-/// Results that are stored together, of tasks that were made since then, in milliseconds since 1970: a line of
-/// JSON each, which is what is published of it to its own queue.
+/// Results that are stored together, each with when its task was made, in milliseconds since 1970: a line of JSON
+/// each, which is what is published of it to its own queue. The oldest of those times is the `correlation_id`.
 pub(in crate::queue::rabbitmq) fn results(
     queues: &Queues,
     results: &[(Outgoing, i64)],
@@ -236,7 +236,7 @@ pub(in crate::queue::rabbitmq) fn results(
     let lines: Vec<&[u8]> = results.iter().map(|(result, _)| result.body.as_slice()).collect();
     let record = Outgoing::of_our_own(queues.journal(), "results", lines.join(&b'\n'));
     match results.iter().map(|(_, created_ms)| *created_ms).min() {
-        Some(since) => record.about(&since.to_string()),
+        Some(since) => record.correlated(&since.to_string()),
         None => record,
     }
 }
