@@ -1,7 +1,10 @@
 //! A way to a RabbitMQ server on which a test stands and reads along.
 
+use std::sync::Arc;
+
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use ttg_system::queue::{Address, Settings};
 
@@ -30,10 +33,16 @@ impl Detour {
         let far = TcpStream::connect(("127.0.0.1", self.server)).await;
         let (client, mut to_client) = near.into_split();
         let (mut from_server, server) = far.expect("the server answers").into_split();
+        let withheld = Arc::new(Notify::new());
+        let is_withheld = Arc::clone(&withheld);
         let answers = tokio::spawn(async move {
-            let _ = tokio::io::copy(&mut from_server, &mut to_client).await;
+            tokio::select! {
+                _ = tokio::io::copy(&mut from_server, &mut to_client) => {}
+                // Both ends stay: an end would be an answer.
+                () = is_withheld.notified() => std::future::pending().await,
+            }
         });
-        Passage { client, server, answers }
+        Passage { client, server, answers, withheld }
     }
 }
 
@@ -42,12 +51,13 @@ pub(crate) struct Passage {
     pub(crate) client: OwnedReadHalf,
     pub(crate) server: OwnedWriteHalf,
     answers: JoinHandle<()>,
+    withheld: Arc<Notify>,
 }
 
 impl Passage {
-    /// From now on nothing comes back.
+    /// From now on nothing comes back, not even an end.
     pub(crate) fn withhold_answers(&self) {
-        self.answers.abort();
+        self.withheld.notify_one();
     }
 }
 
